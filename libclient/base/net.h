@@ -1,0 +1,92 @@
+/* The net seam: UDP sockets as the driver needs them, in batches (media-driver.md 5.1).
+ *
+ * All sockets are non-blocking. A socket is an opaque small int >= 0 owned by the table that opened
+ * it. The simulated network in tests/sim implements the same table.
+ */
+#ifndef TERN_BASE_NET_H
+#define TERN_BASE_NET_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+#define NET_DATAGRAM_LENGTH_MAX 65507
+#define NET_BATCH_COUNT_MAX 64
+#define NET_ADDRESS_TEXT_MAX 64 /* "[v6%scope]:port" and a NUL */
+
+union net_address {
+    struct sockaddr base;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+};
+
+/* One datagram. For send: data, length and (unconnected sockets) address are read. For receive:
+ * data and capacity are read, length and address written. */
+struct net_datagram {
+    void *data;
+    uint32_t capacity;
+    uint32_t length;
+    union net_address address;
+};
+
+struct net_socket_params {
+    union net_address bind;       /* address and port (0: any) to bind to */
+    const union net_address *connect; /* NULL: not connected */
+    int32_t rcvbuf_bytes;         /* 0: leave the system's default */
+    int32_t sndbuf_bytes;         /* 0: leave the system's default */
+    /* multicast; ignored while group is NULL */
+    const union net_address *group;
+    union net_address group_interface;
+    uint32_t group_interface_index;
+    uint8_t ttl; /* 0: leave the system's default */
+};
+
+struct net {
+    void *context;
+
+    /* Open and bind; *bound receives the address with the real port. 0 or a negative code. */
+    int (*open)(void *context, const struct net_socket_params *params, int *socket,
+                union net_address *bound, struct tern_error *error);
+    /* Change the peer of a connected socket (re-resolution). */
+    int (*connect)(void *context, int socket, const union net_address *address,
+                   struct tern_error *error);
+    void (*close)(void *context, int socket);
+
+    /* Send `count` datagrams in order; returns how many the system took (0 when it would block or
+     * the peer refused), or -errno when the first of them met another error. With
+     * `use_address` false the socket's connected peer is the destination. */
+    int (*send)(void *context, int socket, const struct net_datagram *datagrams, int count,
+                bool use_address);
+
+    /* Receive up to `count` datagrams; returns how many (0: nothing there) or -errno. */
+    int (*receive)(void *context, int socket, struct net_datagram *datagrams, int count);
+
+    /* Block until one of the sockets is readable or the timeout passes; spurious wake-ups are
+     * fine. NULL: the table cannot wait (simulation), runners then idle by their strategy. */
+    void (*wait)(void *context, const int *sockets, int count, int64_t timeout_ns);
+
+    /* Resolve a host name (no port) to an address of any family, IPv4 preferred. May block: only
+     * called from helper agents. 0 or a negative code. */
+    int (*resolve)(void *context, const char *host, union net_address *address,
+                   struct tern_error *error);
+};
+
+/* Kernel sockets (sendmmsg/recvmmsg). The returned table is static and immutable. */
+const struct net *net_system(void);
+
+/* "a.b.c.d:port" or "[v6]:port". `text` has NET_ADDRESS_TEXT_MAX bytes. Returns its length. */
+int net_address_format(const union net_address *address, char *text);
+
+/* Parse a numeric "a.b.c.d:port", "[v6]:port" or either without port (then port 0). */
+int net_address_parse(const char *text, union net_address *address);
+
+bool net_address_equal(const union net_address *a, const union net_address *b);
+uint16_t net_address_port(const union net_address *address);
+void net_address_set_port(union net_address *address, uint16_t port);
+bool net_address_is_multicast(const union net_address *address);
+bool net_address_is_wildcard(const union net_address *address);
+socklen_t net_address_length(const union net_address *address);
+
+#endif

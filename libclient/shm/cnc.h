@@ -1,0 +1,87 @@
+/* cnc.dat: the command-and-control file of a driver (shared-memory.md 2.1, 2.2, 1.5).
+ *
+ * The driver creates it, every client and tool maps it. struct cnc is a view: pointers into one
+ * mapping plus the lengths that were validated when it was opened, so users never check again.
+ */
+#ifndef TERN_SHM_CNC_H
+#define TERN_SHM_CNC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "base/mapped_file.h"
+#include "shm/counters.h"
+#include "shm/ring_mpsc.h"
+
+#define CNC_FILE_NAME "cnc.dat"
+#define CNC_LAYOUT_VERSION 512           /* 0.2.0 */
+#define CNC_CONTROL_PROTOCOL_VERSION 65536 /* 1.0.0, system counter 43 */
+#define CNC_SOFTWARE_VERSION 78850       /* 1.52.2, system counter 34 */
+#define CNC_HEADER_LENGTH 128
+
+struct cnc_header {
+    int32_t version;
+    int32_t to_driver_length;
+    int32_t to_clients_length;
+    int32_t counters_metadata_length;
+    int32_t counters_values_length;
+    int32_t error_log_length;
+    int64_t client_liveness_timeout_ns;
+    int64_t start_timestamp_ms;
+    int64_t pid;
+    int32_t page_size;
+};
+
+struct cnc_params {
+    int32_t to_driver_length;
+    int32_t to_clients_length;
+    int32_t counters_values_length; /* metadata is four times this */
+    int32_t error_log_length;
+    int64_t client_liveness_timeout_ns;
+    int64_t start_timestamp_ms;
+    int64_t pid;
+    int32_t page_size;
+};
+
+struct cnc {
+    struct mapped_file file;
+    struct cnc_header *header;
+    uint8_t *to_driver;   /* ring_mpsc over header->to_driver_length bytes */
+    uint8_t *to_clients;  /* broadcast */
+    uint8_t *counters_metadata;
+    uint8_t *counters_values;
+    uint8_t *error_log;
+    /* lengths copied and validated at open */
+    int32_t to_driver_length;
+    int32_t to_clients_length;
+    int32_t counters_metadata_length;
+    int32_t counters_values_length;
+    int32_t error_log_length;
+};
+
+/* align(128 + sections, page size), or -EINVAL when a length is out of range or above 2^31-1. */
+int64_t cnc_file_length(const struct cnc_params *params);
+
+/* Driver: create `path`, write every field but the version. */
+int cnc_create(struct cnc *cnc, const char *path, const struct cnc_params *params,
+               struct tern_error *error);
+/* Driver: store the version (release) and sync; from now on clients may attach. */
+void cnc_publish(struct cnc *cnc);
+
+/* Map an existing file. -EAGAIN while it is missing, short or its version is 0 (a driver is
+ * starting): try again; TERN_ERROR_VERSION for another major version; TERN_ERROR_PROTOCOL for
+ * lengths that do not fit the file. */
+int cnc_open(struct cnc *cnc, const char *path, bool read_only, struct tern_error *error);
+void cnc_close(struct cnc *cnc);
+
+/* Consumer heartbeat of the to-driver ring: epoch ms, -1 after a clean shutdown, 0 before start. */
+int64_t cnc_driver_heartbeat_ms(const struct cnc *cnc);
+
+/* The "active driver" test of 1.5 for one look: 1 active, 0 not active, -EAGAIN version still 0. */
+int cnc_is_driver_active(const char *directory, int64_t now_epoch_ms, int64_t driver_timeout_ms);
+
+/* "$AERON_DIR", else /dev/shm/aeron-<user> (1.1). Text is truncated to size. */
+void cnc_default_directory(char *directory, int32_t size);
+
+#endif
