@@ -38,15 +38,14 @@ int error_prefix(struct tern_error *error, const char *format, ...) {
     if (error == NULL) {
         return -1;
     }
-    char prefix[TERN_ERROR_TEXT_MAX];
-    char text[TERN_ERROR_TEXT_MAX];
+    char text[2 * TERN_ERROR_TEXT_MAX];
     va_list arguments;
     va_start(arguments, format);
-    (void)vsnprintf(prefix, sizeof prefix, format, arguments);
+    (void)vsnprintf(text, TERN_ERROR_TEXT_MAX, format, arguments);
     va_end(arguments);
-    memcpy(text, error->text, sizeof text);
-    size_t used = strlen(prefix);
-    memcpy(error->text, prefix, used);
-    (void)snprintf(error->text + used, sizeof error->text - used, ": %s", text);
+    size_t used = strlen(text);
+    (void)snprintf(text + used, sizeof text - used, ": %s", error->text);
+    memcpy(error->text, text, TERN_ERROR_TEXT_MAX - 1);
+    error->text[TERN_ERROR_TEXT_MAX - 1] = '\0';
     return error->code;
 }
