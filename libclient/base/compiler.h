@@ -9,14 +9,14 @@
 
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
-#define PRINTF_LIKE(format_index, first_arg) \
+#define PRINTF_LIKE(format_index, first_arg)                                                       \
     __attribute__((format(printf, format_index, first_arg)))
 #define UNUSED __attribute__((unused))
 #define CACHE_ALIGNED __attribute__((aligned(CACHE_LINE_LENGTH)))
 #define PACKED __attribute__((packed))
 
 /* The struct that holds `member` at `pointer`. */
-#define CONTAINER_OF(pointer, type, member) \
+#define CONTAINER_OF(pointer, type, member)                                                        \
     ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 #define ARRAY_COUNT(array) (sizeof(array) / sizeof((array)[0]))

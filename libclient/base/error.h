@@ -6,7 +6,8 @@
 
 #include "base/compiler.h"
 
-/* Write code and text (truncated to fit); `error` may be NULL. Returns `code`, which is negative. */
+/* Write code and text (truncated to fit); `error` may be NULL. Returns `code`, which is negative.
+ */
 int error_set(struct tern_error *error, int code, const char *format, ...) PRINTF_LIKE(3, 4);
 
 /* As error_set with code -errno_value; appends ": " and the system's text for it. */

@@ -32,10 +32,10 @@ struct net_datagram {
 };
 
 struct net_socket_params {
-    union net_address bind;       /* address and port (0: any) to bind to */
+    union net_address bind;           /* address and port (0: any) to bind to */
     const union net_address *connect; /* NULL: not connected */
-    int32_t rcvbuf_bytes;         /* 0: leave the system's default */
-    int32_t sndbuf_bytes;         /* 0: leave the system's default */
+    int32_t rcvbuf_bytes;             /* 0: leave the system's default */
+    int32_t sndbuf_bytes;             /* 0: leave the system's default */
     /* multicast; ignored while group is NULL */
     const union net_address *group;
     union net_address group_interface;

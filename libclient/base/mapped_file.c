@@ -1,0 +1,90 @@
+/* Mapping whole files shared. Creation sizes the file before it is mapped; non-sparse files get
+ * their blocks first, so that a full disk is an error code and never SIGBUS. */
+#include "base/mapped_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/compiler.h"
+
+#define PAGE_LENGTH 4096
+
+static int map(struct mapped_file *file, int fd, int64_t length, int protection, int flags) {
+    void *address = mmap(NULL, (size_t)length, protection, MAP_SHARED | flags, fd, 0);
+    if (address == MAP_FAILED) {
+        return errno;
+    }
+    file->address = address;
+    file->length = length;
+    return 0;
+}
+
+int mapped_file_create(struct mapped_file *file, const char *path, int64_t length, bool sparse,
+                       struct tern_error *error) {
+    assert(length > 0);
+    *file = (struct mapped_file){0};
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (fd < 0) {
+        return error_set_errno(error, errno, "cannot create %s", path);
+    }
+    int failure = ftruncate(fd, length) == 0 ? 0 : errno;
+    if (failure == 0 && !sparse) {
+        failure = posix_fallocate(fd, 0, length);
+    }
+    if (failure == 0) {
+        failure = map(file, fd, length, PROT_READ | PROT_WRITE, sparse ? 0 : MAP_POPULATE);
+    }
+    (void)close(fd);
+    if (failure != 0) {
+        (void)unlink(path);
+        return error_set_errno(error, failure, "cannot allocate or map %lld bytes for %s",
+                               (long long)length, path);
+    }
+    return 0;
+}
+
+int mapped_file_open(struct mapped_file *file, const char *path, bool read_only,
+                     struct tern_error *error) {
+    *file = (struct mapped_file){0};
+    int fd = open(path, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+    if (fd < 0) {
+        return error_set_errno(error, errno, "cannot open %s", path);
+    }
+    struct stat status;
+    int failure = fstat(fd, &status) == 0 ? 0 : errno;
+    if (failure == 0 && status.st_size == 0) {
+        failure = ENODATA;
+    }
+    if (failure == 0) {
+        failure = map(file, fd, status.st_size, read_only ? PROT_READ : PROT_READ | PROT_WRITE, 0);
+    }
+    (void)close(fd);
+    if (failure != 0) {
+        return error_set_errno(error, failure, "cannot map %s", path);
+    }
+    return 0;
+}
+
+int mapped_file_sync(struct mapped_file *file) {
+    if (file->address == NULL) {
+        return 0;
+    }
+    return msync(file->address, (size_t)file->length, MS_SYNC) == 0 ? 0 : -errno;
+}
+
+void mapped_file_touch(const struct mapped_file *file) {
+    for (int64_t offset = 0; offset < file->length; offset += PAGE_LENGTH) {
+        (void)*(const volatile uint8_t *)(file->address + offset);
+    }
+}
+
+void mapped_file_close(struct mapped_file *file) {
+    if (file->address != NULL) {
+        (void)munmap(file->address, (size_t)file->length);
+    }
+    *file = (struct mapped_file){0};
+}

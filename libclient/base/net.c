@@ -1,0 +1,225 @@
+/* The net seam over kernel UDP sockets. A socket handle is the descriptor itself.
+ *
+ * Batches go through sendmmsg and recvmmsg. Errors that only say "not now" or "the peer is not
+ * there" are an empty batch; everything else is reported as -errno (media-driver.md 5.1).
+ */
+#include "base/net.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <poll.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+static bool is_transient(int error_number) {
+    return error_number == EAGAIN || error_number == EWOULDBLOCK || error_number == ECONNREFUSED ||
+           error_number == EINTR;
+}
+
+static int set_option(int fd, int level, int name, const void *value, socklen_t length,
+                      const char *what, struct tern_error *error) {
+    if (setsockopt(fd, level, name, value, length) != 0) {
+        return error_set_errno(error, errno, "cannot set %s", what);
+    }
+    return 0;
+}
+
+static int set_int(int fd, int level, int name, int value, const char *what,
+                   struct tern_error *error) {
+    return set_option(fd, level, name, &value, sizeof value, what, error);
+}
+
+static int join_group(int fd, const struct net_socket_params *params, struct tern_error *error) {
+    int result;
+    if (params->group->base.sa_family == AF_INET6) {
+        struct ipv6_mreq request = {params->group->v6.sin6_addr, params->group_interface_index};
+        result = set_option(fd, IPPROTO_IPV6, IPV6_JOIN_GROUP, &request, sizeof request,
+                            "IPV6_JOIN_GROUP", error);
+        if (result == 0) {
+            result = set_int(fd, IPPROTO_IPV6, IPV6_MULTICAST_IF,
+                             (int)params->group_interface_index, "IPV6_MULTICAST_IF", error);
+        }
+        if (result == 0 && params->ttl > 0) {
+            result = set_int(fd, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, params->ttl,
+                             "IPV6_MULTICAST_HOPS", error);
+        }
+        return result;
+    }
+    struct in_addr interface = params->group_interface.v4.sin_addr;
+    struct ip_mreq request = {params->group->v4.sin_addr, interface};
+    result = set_option(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &request, sizeof request,
+                        "IP_ADD_MEMBERSHIP", error);
+    if (result == 0) {
+        result = set_option(fd, IPPROTO_IP, IP_MULTICAST_IF, &interface, sizeof interface,
+                            "IP_MULTICAST_IF", error);
+    }
+    if (result == 0 && params->ttl > 0) {
+        result = set_int(fd, IPPROTO_IP, IP_MULTICAST_TTL, params->ttl, "IP_MULTICAST_TTL", error);
+    }
+    return result;
+}
+
+static int bind_socket(int fd, const struct net_socket_params *params, struct tern_error *error) {
+    int result = 0;
+    if (params->group != NULL) {
+        result = set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1, "SO_REUSEADDR", error);
+        if (result == 0) {
+            result = set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1, "SO_REUSEPORT", error);
+        }
+    }
+    if (result != 0) {
+        return result;
+    }
+    char text[NET_ADDRESS_TEXT_MAX];
+    if (bind(fd, &params->bind.base, net_address_length(&params->bind)) != 0) {
+        int failure = errno;
+        (void)net_address_format(&params->bind, text);
+        return error_set_errno(error, failure, "cannot bind UDP socket to %s", text);
+    }
+    if (params->group != NULL) {
+        result = join_group(fd, params, error);
+    }
+    if (result == 0 && params->rcvbuf_bytes > 0) {
+        result = set_int(fd, SOL_SOCKET, SO_RCVBUF, params->rcvbuf_bytes, "SO_RCVBUF", error);
+    }
+    if (result == 0 && params->sndbuf_bytes > 0) {
+        result = set_int(fd, SOL_SOCKET, SO_SNDBUF, params->sndbuf_bytes, "SO_SNDBUF", error);
+    }
+    return result;
+}
+
+static int socket_connect(void *context, int fd, const union net_address *address,
+                          struct tern_error *error) {
+    (void)context;
+    if (connect(fd, &address->base, net_address_length(address)) != 0) {
+        char text[NET_ADDRESS_TEXT_MAX];
+        int failure = errno;
+        (void)net_address_format(address, text);
+        return error_set_errno(error, failure, "cannot connect UDP socket to %s", text);
+    }
+    return 0;
+}
+
+static int socket_open(void *context, const struct net_socket_params *params, int *out,
+                       union net_address *bound, struct tern_error *error) {
+    int fd = socket(params->bind.base.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return error_set_errno(error, errno, "cannot open a UDP socket");
+    }
+    int result = bind_socket(fd, params, error);
+    if (result == 0 && params->connect != NULL) {
+        result = socket_connect(context, fd, params->connect, error);
+    }
+    socklen_t length = sizeof *bound;
+    if (result == 0 && getsockname(fd, &bound->base, &length) != 0) {
+        result = error_set_errno(error, errno, "cannot read the address of a UDP socket");
+    }
+    if (result != 0) {
+        (void)close(fd);
+        return result;
+    }
+    *out = fd;
+    return 0;
+}
+
+static void socket_close(void *context, int fd) {
+    (void)context;
+    (void)close(fd);
+}
+
+static int socket_send(void *context, int fd, const struct net_datagram *datagrams, int count,
+                       bool use_address) {
+    (void)context;
+    struct mmsghdr messages[NET_BATCH_COUNT_MAX];
+    struct iovec vectors[NET_BATCH_COUNT_MAX];
+    count = count < NET_BATCH_COUNT_MAX ? count : NET_BATCH_COUNT_MAX;
+    for (int i = 0; i < count; i++) {
+        union net_address *address = (union net_address *)&datagrams[i].address;
+        vectors[i] = (struct iovec){datagrams[i].data, datagrams[i].length};
+        messages[i].msg_hdr = (struct msghdr){
+            .msg_name = use_address ? &address->base : NULL,
+            .msg_namelen = use_address ? net_address_length(address) : 0,
+            .msg_iov = &vectors[i],
+            .msg_iovlen = 1,
+        };
+    }
+    int sent = sendmmsg(fd, messages, (unsigned)count, 0);
+    if (sent < 0) {
+        return is_transient(errno) ? 0 : -errno;
+    }
+    return sent;
+}
+
+static int socket_receive(void *context, int fd, struct net_datagram *datagrams, int count) {
+    (void)context;
+    struct mmsghdr messages[NET_BATCH_COUNT_MAX];
+    struct iovec vectors[NET_BATCH_COUNT_MAX];
+    count = count < NET_BATCH_COUNT_MAX ? count : NET_BATCH_COUNT_MAX;
+    for (int i = 0; i < count; i++) {
+        vectors[i] = (struct iovec){datagrams[i].data, datagrams[i].capacity};
+        messages[i].msg_hdr = (struct msghdr){
+            .msg_name = &datagrams[i].address.base,
+            .msg_namelen = sizeof datagrams[i].address,
+            .msg_iov = &vectors[i],
+            .msg_iovlen = 1,
+        };
+    }
+    int received = recvmmsg(fd, messages, (unsigned)count, MSG_DONTWAIT, NULL);
+    if (received < 0) {
+        return is_transient(errno) ? 0 : -errno;
+    }
+    for (int i = 0; i < received; i++) {
+        datagrams[i].length = messages[i].msg_len;
+    }
+    return received;
+}
+
+static void socket_wait(void *context, const int *sockets, int count, int64_t timeout_ns) {
+    (void)context;
+    struct pollfd polled[NET_BATCH_COUNT_MAX];
+    struct timespec timeout = {timeout_ns / NS_PER_S, timeout_ns % NS_PER_S};
+    count = count < NET_BATCH_COUNT_MAX ? count : NET_BATCH_COUNT_MAX;
+    for (int i = 0; i < count; i++) {
+        polled[i] = (struct pollfd){sockets[i], POLLIN, 0};
+    }
+    (void)ppoll(polled, (nfds_t)count, &timeout, NULL);
+}
+
+static int resolve_host(void *context, const char *host, union net_address *address,
+                        struct tern_error *error) {
+    (void)context;
+    struct addrinfo *found = NULL;
+    struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_DGRAM};
+    int failure = getaddrinfo(host, NULL, &hints, &found);
+    if (failure != 0) {
+        hints.ai_family = AF_INET6;
+        failure = getaddrinfo(host, NULL, &hints, &found);
+    }
+    if (failure != 0) {
+        return error_set(error, -ENOENT, "cannot resolve host '%s': %s", host,
+                         gai_strerror(failure));
+    }
+    memset(address, 0, sizeof *address);
+    memcpy(address, found->ai_addr, found->ai_addrlen);
+    freeaddrinfo(found);
+    return 0;
+}
+
+const struct net *net_system(void) {
+    static const struct net table = {
+        .open = socket_open,
+        .connect = socket_connect,
+        .close = socket_close,
+        .send = socket_send,
+        .receive = socket_receive,
+        .wait = socket_wait,
+        .resolve = resolve_host,
+    };
+    return &table;
+}
