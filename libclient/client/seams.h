@@ -1,0 +1,19 @@
+/* What daemons and the simulator need of a client beyond its public headers: the seams of io.h and
+ * a step at a given time. Not installed. */
+#ifndef TERN_CLIENT_SEAMS_H
+#define TERN_CLIENT_SEAMS_H
+
+#include <tern/client.h>
+
+#include "base/clock.h"
+#include "base/random.h"
+
+/* Replace the operating system's clock and random source; borrowed until tern_client_close. The
+ * clock serves heartbeats (epoch) and time-outs (monotonic). */
+void tern_context_set_clock(tern_context *context, const struct clock *clock);
+void tern_context_set_random(tern_context *context, const struct random *random);
+
+/* tern_client_do_work for an agent that already knows the time: `now_ns` is of the same clock. */
+int tern_client_do_work_at(tern_client *client, int64_t now_ns);
+
+#endif

@@ -1,0 +1,134 @@
+/* Counters: own ones, reading those of everybody, and a driver's directory for tools
+ * (shared-memory.md 2.5 to 2.7, 6, 7, 9.5).
+ */
+#ifndef TERN_COUNTERS_H
+#define TERN_COUNTERS_H
+
+#include <tern/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define TERN_COUNTER_KEY_MAX 112
+#define TERN_COUNTER_LABEL_MAX 380
+#define TERN_NULL_COUNTER_ID (-1)
+
+/* For adding a counter. */
+struct tern_counter_params {
+    int32_t type_id; /* >= 1000 for applications */
+    const void *key;
+    int32_t key_length; /* <= TERN_COUNTER_KEY_MAX */
+    const char *label;
+    int32_t label_length; /* <= TERN_COUNTER_LABEL_MAX */
+};
+
+/* An own counter. Value functions are safe on any thread; set and add do nothing and value returns
+ * 0 once closed, for the driver may give the slot to somebody else then. */
+TERN_API int32_t tern_counter_id(const tern_counter *counter);
+TERN_API int64_t tern_counter_registration_id(const tern_counter *counter);
+TERN_API bool tern_counter_is_closed(const tern_counter *counter);
+TERN_API int64_t tern_counter_value(const tern_counter *counter);        /* acquire */
+TERN_API void tern_counter_set(tern_counter *counter, int64_t value);    /* release */
+TERN_API int64_t tern_counter_add(tern_counter *counter, int64_t delta); /* the value before */
+/* The word itself, for atomic access in place. Valid memory until the handle is closed; do not
+ * write to it when is_closed. */
+TERN_API int64_t *tern_counter_address(tern_counter *counter);
+/* Free the handle; the driver frees the counter, unless it is static. NULL is allowed. */
+TERN_API void tern_counter_close(tern_counter *counter);
+
+/* One allocated counter as a visitor sees it. Pointers are valid during the call. */
+struct tern_counter_info {
+    int32_t id;
+    int32_t type_id;
+    int64_t value;
+    int64_t registration_id;
+    int64_t owner_id;
+    int64_t reference_id;
+    const uint8_t *key; /* TERN_COUNTER_KEY_MAX bytes */
+    const char *label;  /* not NUL-terminated */
+    int32_t label_length;
+};
+/* A non-zero result stops the walk. */
+typedef int (*tern_counter_visitor)(void *context, const struct tern_counter_info *info);
+
+/* Readers, any thread. An id that is out of range or not allocated gives 0, -1 or NULL as said. */
+
+/* Visit allocated counters in the order of their ids; returns the visitor's last result. */
+TERN_API int tern_counters_for_each(const tern_counters_reader *counters,
+                                    tern_counter_visitor visit, void *context);
+/* The id of the allocated counter, or TERN_NULL_COUNTER_ID. */
+TERN_API int32_t tern_counters_find(const tern_counters_reader *counters, int32_t type_id,
+                                    int64_t registration_id);
+TERN_API bool tern_counters_is_allocated(const tern_counters_reader *counters, int32_t id);
+TERN_API int64_t tern_counters_value(const tern_counters_reader *counters, int32_t id);
+TERN_API int32_t tern_counters_type_id(const tern_counters_reader *counters, int32_t id);
+TERN_API int64_t tern_counters_registration_id(const tern_counters_reader *counters, int32_t id);
+TERN_API int64_t tern_counters_owner_id(const tern_counters_reader *counters, int32_t id);
+TERN_API int64_t tern_counters_reference_id(const tern_counters_reader *counters, int32_t id);
+/* Copies at most size - 1 bytes and a NUL; returns the bytes copied. */
+TERN_API int32_t tern_counters_label(const tern_counters_reader *counters, int32_t id, char *label,
+                                     int32_t size);
+/* Copies the key area; false when not allocated. */
+TERN_API bool tern_counters_key(const tern_counters_reader *counters, int32_t id,
+                                uint8_t key[TERN_COUNTER_KEY_MAX]);
+/* NULL when out of range. Writable only through a client; read it with acquire order. */
+TERN_API int64_t *tern_counters_address(const tern_counters_reader *counters, int32_t id);
+TERN_API int32_t tern_counters_id_max(const tern_counters_reader *counters);
+
+/* A driver's directory, read only: for tools, and for looking before connecting. Any thread. */
+
+struct tern_cnc_constants {
+    int32_t version;
+    int32_t page_size;
+    int64_t client_liveness_timeout_ns;
+    int64_t start_timestamp_ms;
+    int64_t pid;
+};
+
+/* NULL, with -EAGAIN when there is no (complete) file, TERN_ERROR_VERSION or TERN_ERROR_PROTOCOL.
+ * NULL for the directory: the default one. */
+TERN_API tern_cnc *tern_cnc_open(const char *directory, struct tern_error *error);
+TERN_API void tern_cnc_close(tern_cnc *cnc);
+TERN_API void tern_cnc_get_constants(const tern_cnc *cnc, struct tern_cnc_constants *constants);
+/* Epoch ms of the driver's last heartbeat; -1 after a clean stop. */
+TERN_API int64_t tern_cnc_driver_heartbeat_ms(const tern_cnc *cnc);
+/* Valid until tern_cnc_close. */
+TERN_API const tern_counters_reader *tern_cnc_counters(const tern_cnc *cnc);
+
+/* Visit the distinct errors seen at or after since_ms (epoch); returns how many. */
+typedef void (*tern_error_log_visitor)(void *context, int32_t count, int64_t first_ms,
+                                       int64_t last_ms, const char *text, int32_t text_length);
+TERN_API int tern_cnc_read_errors(const tern_cnc *cnc, int64_t since_ms,
+                                  tern_error_log_visitor visit, void *context);
+
+struct tern_loss_entry {
+    int64_t observation_count;
+    int64_t bytes_lost;
+    int64_t first_ms;
+    int64_t last_ms;
+    int32_t session_id;
+    int32_t stream_id;
+    const char *channel; /* not NUL-terminated */
+    int32_t channel_length;
+    const char *source; /* not NUL-terminated */
+    int32_t source_length;
+};
+typedef void (*tern_loss_visitor)(void *context, const struct tern_loss_entry *entry);
+/* Reads loss-report.dat of the directory; how many entries, or a negative code. */
+TERN_API int tern_cnc_read_losses(const tern_cnc *cnc, tern_loss_visitor visit, void *context,
+                                  struct tern_error *error);
+
+/* The default directory (1.1) as a NUL-terminated text, truncated to `size` bytes. */
+TERN_API void tern_driver_default_directory(char *directory, int32_t size);
+/* A living driver is there now (1.5). */
+TERN_API bool tern_driver_is_active(const char *directory, int64_t driver_timeout_ms);
+/* Ask the driver to stop (3.1, 0x0E); it decides by the token. 0 when the command was written. */
+TERN_API int tern_driver_request_termination(const char *directory, const void *token,
+                                             int32_t token_length, struct tern_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

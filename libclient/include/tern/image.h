@@ -1,0 +1,82 @@
+/* One publisher's stream as a subscriber sees it (shared-memory.md 5.15, 9.4).
+ *
+ * An image handle is counted: tern_subscription_image_* and tern_image_retain give a reference,
+ * tern_image_release ends one. A handle stays valid, with its log mapped, until its last reference
+ * is released, whatever happens to subscription, client and driver; once closed, polls return 0 and
+ * position is the last one. Poll functions and set_position by one thread at a time, and not while
+ * the subscription is polled by another; the rest is safe on any thread that holds a reference.
+ */
+#ifndef TERN_IMAGE_H
+#define TERN_IMAGE_H
+
+#include <tern/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+TERN_API void tern_image_retain(tern_image *image);
+/* NULL is allowed. */
+TERN_API void tern_image_release(tern_image *image);
+
+/* As the functions of tern_subscription, for this image alone. A poll ends at the end of a term
+ * even when the limit is not reached. */
+TERN_API int tern_image_poll(tern_image *image, tern_fragment_handler handler,
+                             void *handler_context, int fragment_limit);
+TERN_API int tern_image_controlled_poll(tern_image *image, tern_controlled_fragment_handler handler,
+                                        void *handler_context, int fragment_limit);
+/* As above, but no fragment at or beyond `position_limit` is delivered. */
+TERN_API int tern_image_bounded_poll(tern_image *image, tern_fragment_handler handler,
+                                     void *handler_context, int64_t position_limit,
+                                     int fragment_limit);
+TERN_API int tern_image_bounded_controlled_poll(tern_image *image,
+                                                tern_controlled_fragment_handler handler,
+                                                void *handler_context, int64_t position_limit,
+                                                int fragment_limit);
+/* Look ahead from `position` (checked as by set_position) up to `position_limit` without consuming.
+ * Returns the position behind the last whole message that was accepted, or -EINVAL. */
+TERN_API int64_t tern_image_controlled_peek(tern_image *image, int64_t position,
+                                            tern_controlled_fragment_handler handler,
+                                            void *handler_context, int64_t position_limit);
+/* At most `length_limit` bytes (a padding frame comes whole); returns the bytes consumed. */
+TERN_API int32_t tern_image_block_poll(tern_image *image, tern_block_handler handler,
+                                       void *handler_context, int32_t length_limit);
+
+/* Position of this subscriber; the final one when closed. */
+TERN_API int64_t tern_image_position(const tern_image *image);
+/* Skip forward: not before the present position, not beyond the present term, a multiple of 32;
+ * else -EINVAL. TERN_ERROR_CLOSED when closed. */
+TERN_API int tern_image_set_position(tern_image *image, int64_t position);
+TERN_API int64_t tern_image_join_position(const tern_image *image);
+
+TERN_API bool tern_image_is_closed(const tern_image *image);
+/* The publisher ended the stream and all of it was consumed. */
+TERN_API bool tern_image_is_end_of_stream(const tern_image *image);
+/* INT64_MAX while not known. */
+TERN_API int64_t tern_image_end_of_stream_position(const tern_image *image);
+TERN_API bool tern_image_is_revoked(const tern_image *image);
+/* Transports that the driver receives this image from; 0 for IPC and when closed. */
+TERN_API int32_t tern_image_active_transport_count(const tern_image *image);
+
+TERN_API int32_t tern_image_session_id(const tern_image *image);
+TERN_API int32_t tern_image_stream_id(const tern_image *image);
+TERN_API int32_t tern_image_initial_term_id(const tern_image *image);
+TERN_API int32_t tern_image_term_length(const tern_image *image);
+TERN_API int32_t tern_image_position_bits(const tern_image *image);
+TERN_API int32_t tern_image_mtu_length(const tern_image *image);
+TERN_API int32_t tern_image_position_counter_id(const tern_image *image);
+/* "a.b.c.d:port", "[v6]:port" or "aeron:ipc"; lives as long as the handle. */
+TERN_API const char *tern_image_source_identity(const tern_image *image);
+/* Id of the image; for IPC and spies the registration id of the publication. */
+TERN_API int64_t tern_image_correlation_id(const tern_image *image);
+TERN_API int64_t tern_image_subscription_registration_id(const tern_image *image);
+
+/* Ask the driver to refuse this image and to tell its publisher why (3.1, 0x10); `reason` has at
+ * most 1023 bytes. Not answered: the image goes away when the driver did it. */
+TERN_API int tern_image_reject(tern_image *image, const char *reason, struct tern_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

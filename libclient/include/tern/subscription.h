@@ -1,0 +1,89 @@
+/* Receiving: a subscription is the set of images of one stream (shared-memory.md 5.15, 9.4).
+ *
+ * One thread at a time uses a subscription's functions: the poll functions, the image functions and
+ * is_connected all follow the same list of images, which the conductor replaces as images come and
+ * go. The channel, id and address functions are safe on any thread. What an image that went away
+ * had mapped is freed after the subscriber thread called one of these functions again (and the
+ * resource linger passed), so poll now and then, or close.
+ */
+#ifndef TERN_SUBSCRIPTION_H
+#define TERN_SUBSCRIPTION_H
+
+#include <tern/publication.h>
+#include <tern/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* For adding a subscription. Zero what is not needed. */
+struct tern_subscription_params {
+    const char *channel; /* may start with "aeron-spy:" */
+    int32_t stream_id;
+    /* NULL: the context's handlers with the context's pointers. */
+    tern_image_handler on_available_image;
+    tern_image_handler on_unavailable_image;
+    void *handler_context; /* for both of the above */
+};
+
+/* Deliver up to `fragment_limit` fragments of all images, beginning with another image each time.
+ * Returns how many, 0 when there was none or the subscription is closed. */
+TERN_API int tern_subscription_poll(tern_subscription *subscription, tern_fragment_handler handler,
+                                    void *handler_context, int fragment_limit);
+TERN_API int tern_subscription_controlled_poll(tern_subscription *subscription,
+                                               tern_controlled_fragment_handler handler,
+                                               void *handler_context, int fragment_limit);
+/* Deliver at most `length_limit` bytes per image as blocks of frames. Returns the bytes consumed.
+ */
+TERN_API int64_t tern_subscription_block_poll(tern_subscription *subscription,
+                                              tern_block_handler handler, void *handler_context,
+                                              int32_t length_limit);
+
+/* At least one image is open. */
+TERN_API bool tern_subscription_is_connected(tern_subscription *subscription);
+TERN_API int tern_subscription_image_count(tern_subscription *subscription);
+/* Both return the image with a reference for the caller, who ends it with tern_image_release, or
+ * NULL. */
+TERN_API tern_image *tern_subscription_image_by_session_id(tern_subscription *subscription,
+                                                           int32_t session_id);
+TERN_API tern_image *tern_subscription_image_at_index(tern_subscription *subscription, int index);
+
+TERN_API bool tern_subscription_is_closed(const tern_subscription *subscription);
+/* A value of enum tern_channel_status; ACTIVE for IPC and spies. */
+TERN_API int64_t tern_subscription_channel_status(const tern_subscription *subscription);
+TERN_API int32_t tern_subscription_channel_status_id(const tern_subscription *subscription);
+/* Lives as long as the handle. */
+TERN_API const char *tern_subscription_channel(const tern_subscription *subscription);
+TERN_API int32_t tern_subscription_stream_id(const tern_subscription *subscription);
+TERN_API int64_t tern_subscription_registration_id(const tern_subscription *subscription);
+
+/* As tern_publication_local_addresses. */
+TERN_API int tern_subscription_local_addresses(const tern_subscription *subscription,
+                                               char (*addresses)[TERN_ADDRESS_TEXT_MAX],
+                                               int count_max);
+/* The first local address once the channel is active: 1 and the text, 0 while there is none. */
+TERN_API int tern_subscription_resolved_endpoint(const tern_subscription *subscription,
+                                                 char address[TERN_ADDRESS_TEXT_MAX]);
+/* The channel with the port 0 of its endpoint replaced by the bound port (6.3), for others to send
+ * to. Returns its length, 0 while the port is not known, -ENAMETOOLONG when `size` is too small. A
+ * channel without port 0 is returned as it is. */
+TERN_API int tern_subscription_resolved_channel(const tern_subscription *subscription,
+                                                char *channel, int32_t size);
+
+/* Receive destinations of a channel with control-mode=manual (3.5). As for publications. */
+TERN_API tern_async *tern_subscription_async_add_destination(tern_subscription *subscription,
+                                                             const char *channel,
+                                                             struct tern_error *error);
+TERN_API tern_async *tern_subscription_async_remove_destination(tern_subscription *subscription,
+                                                                const char *channel,
+                                                                struct tern_error *error);
+
+/* Tell the driver, close its images and free the handle. Waits only for a handler of this
+ * subscription that is running on the conductor's thread. NULL is allowed. */
+TERN_API void tern_subscription_close(tern_subscription *subscription);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
