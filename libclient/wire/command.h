@@ -10,6 +10,8 @@
 
 #include <stdint.h>
 
+#include "wire/slice.h"
+
 enum command_type {
     COMMAND_ADD_PUBLICATION = 0x01,
     COMMAND_REMOVE_PUBLICATION = 0x02,
@@ -62,11 +64,6 @@ enum driver_error_code {
     DRIVER_ERROR_STORAGE_SPACE = 12,
     DRIVER_ERROR_IMAGE_REJECTED = 13,
     DRIVER_ERROR_PUBLICATION_REVOKED = 14,
-};
-
-struct text_slice {
-    const char *text;
-    int32_t length;
 };
 
 /* One decoded command: `type` says which fields count. */
