@@ -60,7 +60,9 @@ struct cnc {
     int32_t error_log_length;
 };
 
-/* align(128 + sections, page size), or -EINVAL when a length is out of range or above 2^31-1. */
+/* align(128 + sections, page size), or -EINVAL when a section length is not of its form (ring and
+ * broadcast: power of two plus trailer; values: multiple of 128; error log: multiple of 8), the
+ * page size is no power of two of 4 KiB to 1 GiB, or the sum is above 2^31-1. */
 int64_t cnc_file_length(const struct cnc_params *params);
 
 /* Driver: create `path`, write every field but the version. */
@@ -69,19 +71,22 @@ int cnc_create(struct cnc *cnc, const char *path, const struct cnc_params *param
 /* Driver: store the version (release) and sync; from now on clients may attach. */
 void cnc_publish(struct cnc *cnc);
 
-/* Map an existing file. -EAGAIN while it is missing, short or its version is 0 (a driver is
- * starting): try again; TERN_ERROR_VERSION for another major version; TERN_ERROR_PROTOCOL for
- * lengths that do not fit the file. */
+/* Map an existing file. -EAGAIN while it is missing, shorter than its sections or its version is 0
+ * (a driver is starting): try again; TERN_ERROR_VERSION for another major version;
+ * TERN_ERROR_PROTOCOL for section lengths that no driver writes. Nothing but the version is known
+ * to be initialised: a client also waits for a heartbeat other than 0 (2.2). */
 int cnc_open(struct cnc *cnc, const char *path, bool read_only, struct tern_error *error);
 void cnc_close(struct cnc *cnc);
 
 /* Consumer heartbeat of the to-driver ring: epoch ms, -1 after a clean shutdown, 0 before start. */
 int64_t cnc_driver_heartbeat_ms(const struct cnc *cnc);
 
-/* The "active driver" test of 1.5 for one look: 1 active, 0 not active, -EAGAIN version still 0. */
+/* The "active driver" test of 1.5 for one look: 1 active, 0 not active (also: no file, another
+ * major version, garbage), -EAGAIN while the version is still 0. */
 int cnc_is_driver_active(const char *directory, int64_t now_epoch_ms, int64_t driver_timeout_ms);
 
-/* "$AERON_DIR", else /dev/shm/aeron-<user> (1.1). Text is truncated to size. */
+/* "$AERON_DIR", else /dev/shm/aeron-<user> (1.1). Text is truncated to size. For mains and client
+ * contexts, before any agent runs: it reads the environment. */
 void cnc_default_directory(char *directory, int32_t size);
 
 #endif

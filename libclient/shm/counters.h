@@ -66,25 +66,35 @@ int64_t *counters_reader_address(const struct counters_reader *reader, int32_t i
 int32_t counters_reader_type_id(const struct counters_reader *reader, int32_t id);
 int64_t counters_reader_registration_id(const struct counters_reader *reader, int32_t id);
 int64_t counters_reader_owner_id(const struct counters_reader *reader, int32_t id);
+int64_t counters_reader_reference_id(const struct counters_reader *reader, int32_t id);
 /* Copies at most size - 1 bytes and a NUL; returns the length copied. */
 int32_t counters_reader_label(const struct counters_reader *reader, int32_t id, char *label,
                               int32_t size);
+/* The label's length, clamped to what a record holds (for visitors). */
+int32_t counter_metadata_label_length(const struct counter_metadata *metadata);
 
-/* Driver only; one agent. Allocates its free list once, for all ids. */
+/* What the manager knows of an id without asking the shared memory. */
+struct counter_slot {
+    int64_t reuse_deadline_ms;
+    bool is_allocated;
+};
+
+/* Driver only; one agent. Allocates its tables once, for all ids. */
 struct counters_manager {
     struct counter_metadata *metadata;
     struct counter_value *values;
     int32_t id_max;
     int32_t id_high_water; /* -1: none allocated yet */
     int64_t reuse_timeout_ms;
-    int32_t *free_ids; /* FIFO ring of id_max + 1 entries */
+    struct counter_slot *slots; /* id_max + 1 */
+    int32_t *free_ids;          /* FIFO ring of id_max + 1 entries */
     int32_t free_head;
     int32_t free_count;
 };
 
 struct counter_params {
     int32_t type_id;
-    const void *key; /* truncated to 112 bytes */
+    const void *key; /* truncated to 112 bytes; NULL with length 0 */
     int32_t key_length;
     const char *label; /* truncated to 380 bytes */
     int32_t label_length;
@@ -101,6 +111,7 @@ void counters_manager_close(struct counters_manager *manager);
 /* Returns the id, or -ENOSPC when every counter is in use or waiting for reuse. */
 int32_t counters_manager_allocate(struct counters_manager *manager,
                                   const struct counter_params *params, int64_t now_epoch_ms);
+/* The id must be allocated (a second free of the same id is a bug and asserts). */
 void counters_manager_free(struct counters_manager *manager, int32_t id, int64_t now_epoch_ms);
 void counters_manager_append_label(struct counters_manager *manager, int32_t id,
                                    const char *text);
