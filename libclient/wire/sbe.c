@@ -283,7 +283,8 @@ static int64_t body_length(const struct sbe_layout *layout, const uint8_t *messa
         }
     }
     for (int32_t i = 0; i < layout->data_count; i++) {
-        length += DATA_HEADER_LENGTH + get_slice(&layout->data[i], message).length;
+        length += DATA_HEADER_LENGTH; /* apart: the sum may be above what an int holds */
+        length += get_slice(&layout->data[i], message).length;
     }
     return length;
 }
