@@ -6,6 +6,8 @@
 #include "base/net.h"
 
 #include <errno.h>
+#include <ifaddrs.h>
+#include <net/if.h>
 #include <netdb.h>
 #include <poll.h>
 #include <stddef.h>
@@ -211,6 +213,87 @@ static int resolve_host(void *context, const char *host, union net_address *addr
     return 0;
 }
 
+static uint8_t prefix_length(const struct sockaddr *netmask) {
+    union net_address mask = {0};
+    const uint8_t *bytes = (const uint8_t *)&mask.v4.sin_addr;
+    size_t size = sizeof mask.v4.sin_addr;
+    if (netmask == NULL) {
+        return 0;
+    }
+    if (netmask->sa_family == AF_INET6) {
+        memcpy(&mask, netmask, sizeof mask.v6);
+        bytes = mask.v6.sin6_addr.s6_addr;
+        size = sizeof mask.v6.sin6_addr;
+    } else {
+        memcpy(&mask, netmask, sizeof mask.v4);
+    }
+    int bits = 0;
+    for (size_t i = 0; i < size; i++) {
+        bits += __builtin_popcount(bytes[i]);
+    }
+    return (uint8_t)bits;
+}
+
+static int list_interfaces(void *context, struct net_interface *interfaces, int capacity) {
+    (void)context;
+    struct ifaddrs *list = NULL;
+    if (getifaddrs(&list) != 0) {
+        return -errno;
+    }
+    int count = 0;
+    for (const struct ifaddrs *i = list; i != NULL && count < capacity; i = i->ifa_next) {
+        bool is_inet = i->ifa_addr != NULL &&
+                       (i->ifa_addr->sa_family == AF_INET || i->ifa_addr->sa_family == AF_INET6);
+        if (!is_inet || (i->ifa_flags & IFF_UP) == 0) {
+            continue;
+        }
+        struct net_interface *found = &interfaces[count++];
+        *found = (struct net_interface){
+            .index = if_nametoindex(i->ifa_name),
+            .prefix_length = prefix_length(i->ifa_netmask),
+            .is_loopback = (i->ifa_flags & IFF_LOOPBACK) != 0,
+            .is_multicast = (i->ifa_flags & IFF_MULTICAST) != 0,
+        };
+        size_t length = strnlen(i->ifa_name, sizeof found->name - 1);
+        memcpy(found->name, i->ifa_name, length);
+        memcpy(&found->address, i->ifa_addr,
+               i->ifa_addr->sa_family == AF_INET6 ? sizeof found->address.v6
+                                                  : sizeof found->address.v4);
+    }
+    freeifaddrs(list);
+    return count;
+}
+
+/* The system's default, then what it makes of a wish beyond every limit. The kernel reports twice
+ * the usable bytes; peers compare with the reported figure, so it is kept. */
+static int probe_buffer(int fd, int name, int32_t *default_bytes, int32_t *max_bytes) {
+    int wish = INT32_MAX / 2;
+    socklen_t length = sizeof *default_bytes;
+    if (getsockopt(fd, SOL_SOCKET, name, default_bytes, &length) != 0 ||
+        setsockopt(fd, SOL_SOCKET, name, &wish, sizeof wish) != 0) {
+        return -errno;
+    }
+    length = sizeof *max_bytes;
+    return getsockopt(fd, SOL_SOCKET, name, max_bytes, &length) == 0 ? 0 : -errno;
+}
+
+static int probe_buffer_limits(void *context, struct net_buffer_limits *limits,
+                               struct tern_error *error) {
+    (void)context;
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return error_set_errno(error, errno, "cannot open a UDP socket");
+    }
+    int result =
+        probe_buffer(fd, SO_RCVBUF, &limits->rcvbuf_default_bytes, &limits->rcvbuf_max_bytes);
+    if (result == 0) {
+        result =
+            probe_buffer(fd, SO_SNDBUF, &limits->sndbuf_default_bytes, &limits->sndbuf_max_bytes);
+    }
+    (void)close(fd);
+    return result == 0 ? 0 : error_set_errno(error, -result, "cannot probe UDP socket buffers");
+}
+
 const struct net *net_system(void) {
     static const struct net table = {
         .open = socket_open,
@@ -220,6 +303,8 @@ const struct net *net_system(void) {
         .receive = socket_receive,
         .wait = socket_wait,
         .resolve = resolve_host,
+        .interfaces = list_interfaces,
+        .buffer_limits = probe_buffer_limits,
     };
     return &table;
 }

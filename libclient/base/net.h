@@ -43,6 +43,24 @@ struct net_socket_params {
     uint8_t ttl; /* 0: leave the system's default */
 };
 
+/* One address of a network interface that is up. */
+struct net_interface {
+    char name[16];
+    uint32_t index;
+    union net_address address; /* port 0 */
+    uint8_t prefix_length;
+    bool is_loopback;
+    bool is_multicast;
+};
+
+/* What the system gives a socket that asks for nothing, and what it grants at most. */
+struct net_buffer_limits {
+    int32_t rcvbuf_default_bytes;
+    int32_t rcvbuf_max_bytes;
+    int32_t sndbuf_default_bytes;
+    int32_t sndbuf_max_bytes;
+};
+
 struct net {
     void *context;
 
@@ -71,6 +89,11 @@ struct net {
      * called from helper agents. 0 or a negative code. */
     int (*resolve)(void *context, const char *host, union net_address *address,
                    struct tern_error *error);
+
+    /* The addresses of all interfaces that are up, at most `capacity`; a count or -errno. */
+    int (*interfaces)(void *context, struct net_interface *interfaces, int capacity);
+    /* 0 or a negative code. */
+    int (*buffer_limits)(void *context, struct net_buffer_limits *limits, struct tern_error *error);
 };
 
 /* Kernel sockets (sendmmsg/recvmmsg). The returned table is static and immutable. */

@@ -1,0 +1,63 @@
+/* Destinations of a multi-destination publication (media-driver.md 5.6).
+ *
+ * The sender owns the list. Manual destinations are objects that the conductor makes and hands over
+ * by command; dynamic ones live in a fixed table and come and go with status messages.
+ */
+#ifndef DRIVERD_DESTINATION_H
+#define DRIVERD_DESTINATION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/net.h"
+#include "driverd/udp_channel.h"
+
+#define DESTINATIONS_MAX 1024
+#define DESTINATION_TIMEOUT_NS (5 * NS_PER_S)
+
+struct destination {
+    /* conductor */
+    int64_t registration_id;     /* of the command that added it; -1: dynamic */
+    struct udp_channel *channel; /* NULL: dynamic */
+    bool is_resolving;
+    /* sender */
+    union net_address address;
+    bool has_receiver_id;
+    int64_t receiver_id;
+    /* written by the sender, read by the conductor (release / acquire) */
+    int64_t last_sm_time_ns;
+    uint8_t is_released;
+};
+
+/* Sender only. */
+struct destination_tracker {
+    bool is_dynamic;
+    int32_t count;
+    int32_t rotation;                  /* start index of the next send */
+    struct destination **destinations; /* DESTINATIONS_MAX */
+    struct destination *dynamic_pool;  /* DESTINATIONS_MAX, when dynamic */
+    int32_t *free_indices;
+    int32_t free_count;
+};
+
+/* 0 or -ENOMEM. */
+int destination_tracker_init(struct destination_tracker *tracker, bool is_dynamic);
+void destination_tracker_close(struct destination_tracker *tracker);
+
+bool destination_tracker_add(struct destination_tracker *tracker, struct destination *destination,
+                             int64_t now_ns);
+bool destination_tracker_remove(struct destination_tracker *tracker,
+                                struct destination *destination);
+
+/* A status message came. Matches by receiver id and port; a manual destination learns its receiver
+ * id from its address; a dynamic tracker adds the unknown. Returns the entry or NULL. */
+struct destination *destination_tracker_on_sm(struct destination_tracker *tracker,
+                                              int64_t receiver_id, const union net_address *source,
+                                              int64_t now_ns);
+/* The entry that a frame of this receiver came from, or NULL. */
+struct destination *destination_tracker_find(const struct destination_tracker *tracker,
+                                             int64_t receiver_id, const union net_address *source);
+/* Drop dynamic entries that have been silent; returns how many. */
+int destination_tracker_expire(struct destination_tracker *tracker, int64_t now_ns);
+
+#endif

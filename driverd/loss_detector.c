@@ -1,0 +1,75 @@
+/* Loss detection of one image: remember the first gap, wait a while, report it again and again
+ * until it closes (media-driver.md 3.7). Pure: time and random numbers are parameters.
+ *
+ * Only the first gap is active at a time. A gap whose start or length changed counts as a new one:
+ * its delay starts anew, which is what lets reordered datagrams close a gap without any NAK.
+ */
+#include "driverd/loss_detector.h"
+
+#include <assert.h>
+#include <math.h>
+
+void nak_group_delay_init(struct nak_group_delay *delay, int64_t backoff_max_ns,
+                          int32_t group_size) {
+    assert(backoff_max_ns > 0);
+    assert(group_size >= 1);
+    double backoff = (double)backoff_max_ns;
+    double lambda = log((double)group_size) + 1.0;
+    delay->rand_max = lambda / backoff;
+    delay->base_x = lambda / (backoff * (exp(lambda) - 1.0));
+    delay->constant_t = backoff / lambda;
+    delay->factor_t = (exp(lambda) - 1.0) * (backoff / lambda);
+}
+
+int64_t nak_group_delay_ns(const struct nak_group_delay *delay, double unit) {
+    double x = unit * delay->rand_max + delay->base_x;
+    return (int64_t)floor(delay->constant_t * log(x * delay->factor_t));
+}
+
+void loss_detector_init(struct loss_detector *detector, const struct loss_detector_params *params) {
+    *detector = (struct loss_detector){.params = *params};
+    if (params->mode == NAK_GROUP) {
+        assert(params->random != NULL);
+        nak_group_delay_init(&detector->group_delay, params->group_backoff_max_ns,
+                             params->group_size);
+    }
+}
+
+static int64_t delay_ns(const struct loss_detector *detector, bool is_first) {
+    switch (detector->params.mode) {
+    case NAK_UNICAST:
+        return is_first ? detector->params.first_delay_ns : detector->params.retry_delay_ns;
+    case NAK_GROUP:
+        return nak_group_delay_ns(&detector->group_delay, random_unit(detector->params.random));
+    case NAK_NONE:
+        break;
+    }
+    return 0;
+}
+
+static bool is_same(const struct loss_gap *gap, int32_t term_id, const struct term_gap *found) {
+    return gap->term_id == term_id && gap->offset == found->offset && gap->length == found->length;
+}
+
+struct loss_result loss_detector_scan(struct loss_detector *detector, const struct loss_scan *scan,
+                                      int64_t now_ns) {
+    assert(scan->rebuild_offset <= scan->limit_offset);
+    struct loss_result result = {.contiguous_offset = scan->rebuild_offset};
+    struct term_gap found;
+    if (!term_gap_scan(scan->term, scan->rebuild_offset, scan->limit_offset,
+                       &result.contiguous_offset, &found)) {
+        detector->is_active = false;
+        return result;
+    }
+    if (!detector->is_active || !is_same(&detector->gap, scan->term_id, &found)) {
+        detector->is_active = true;
+        detector->gap = (struct loss_gap){scan->term_id, found.offset, found.length};
+        detector->expiry_ns = now_ns + delay_ns(detector, true);
+        result.is_new = true;
+    }
+    if (now_ns >= detector->expiry_ns) {
+        detector->expiry_ns = now_ns + delay_ns(detector, false);
+        result.is_due = true;
+    }
+    return result;
+}

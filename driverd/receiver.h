@@ -1,0 +1,76 @@
+/* The receiver agent: takes data in, puts it into images, and sends status messages, NAKs and
+ * elicitations (media-driver.md 3.2 to 3.8, 5.8). Commands come through a ring from the conductor.
+ */
+#ifndef DRIVERD_RECEIVER_H
+#define DRIVERD_RECEIVER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/net.h"
+#include "shm/ring_spsc.h"
+
+struct driver_context;
+struct endpoint_recv;
+struct image;
+
+#define RECEIVER_BATCH_MAX 16
+#define RECEIVER_PENDING_SETUPS_MAX 1024
+
+/* A SEND_SETUP that waits for its SETUP. */
+struct pending_setup {
+    struct endpoint_recv *endpoint;
+    int32_t session_id;
+    int32_t stream_id;
+    int64_t deadline_ns;
+};
+
+struct receiver {
+    struct driver_context *context;
+    uint8_t *command_memory;
+    struct ring_spsc commands; /* conductor writes, receiver reads */
+
+    struct endpoint_recv **endpoints;
+    int32_t endpoint_count;
+    int32_t endpoint_capacity;
+    struct image **images;
+    int32_t image_count;
+    int32_t image_capacity;
+    struct pending_setup *pending; /* FIFO by deadline: the time-out is constant */
+    int32_t pending_count;
+
+    int64_t last_cycle_ns;
+    struct net_datagram datagrams[RECEIVER_BATCH_MAX];
+    uint8_t *buffers;
+};
+
+int receiver_init(struct receiver *receiver, struct driver_context *context,
+                  struct tern_error *error);
+void receiver_close(struct receiver *receiver);
+int receiver_do_work(struct receiver *receiver, int64_t now_ns);
+
+/* Conductor: hand-overs. False: the ring is full, try again in the next cycle. What was handed over
+ * belongs to the receiver until it sets is_released after a remove. */
+bool receiver_add_endpoint(struct receiver *receiver, struct endpoint_recv *endpoint);
+bool receiver_remove_endpoint(struct receiver *receiver, struct endpoint_recv *endpoint);
+bool receiver_add_interest(struct receiver *receiver, struct endpoint_recv *endpoint,
+                           int32_t stream_id, bool all_sessions, int32_t session_id);
+bool receiver_remove_interest(struct receiver *receiver, struct endpoint_recv *endpoint,
+                              int32_t stream_id, bool all_sessions, int32_t session_id);
+/* The answer to DRIVER_MESSAGE_CREATE_IMAGE: an image, or no. */
+bool receiver_add_image(struct receiver *receiver, struct image *image);
+bool receiver_image_refused(struct receiver *receiver, struct endpoint_recv *endpoint,
+                            int32_t stream_id, int32_t session_id);
+/* The image leaves the dispatcher; no more frames or status messages. */
+bool receiver_remove_image(struct receiver *receiver, struct image *image);
+/* Let the session make a new image (3.2 "image reached LINGER and rejoin is true"). */
+bool receiver_clear_cool_down(struct receiver *receiver, struct endpoint_recv *endpoint,
+                              int32_t stream_id, int32_t session_id);
+/* `reason` is copied; at most FRAME_ERR_TEXT_MAX bytes. */
+bool receiver_reject_image(struct receiver *receiver, struct image *image, const char *reason,
+                           int32_t length);
+/* The explicit control address of the endpoint was resolved anew. */
+bool receiver_set_control(struct receiver *receiver, struct endpoint_recv *endpoint,
+                          const union net_address *address);
+
+#endif
