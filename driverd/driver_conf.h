@@ -1,0 +1,144 @@
+/* Everything that can be configured about a media driver (media-driver.md 7).
+ *
+ * Filled once from the option table in driver_conf.c: defaults, profile, file, environment; read
+ * only afterwards. A library user (tests, the simulator) may also start from
+ * driver_conf_defaults and change members.
+ */
+#ifndef DRIVERD_DRIVER_CONF_H
+#define DRIVERD_DRIVER_CONF_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+#define DRIVER_DIRECTORY_MAX 2048 /* leaves room for "/publications/<id>.logbuffer" in 4096 */
+#define DRIVER_IDLE_NAME_MAX 64
+#define DRIVER_IDLE_ARGS_MAX 64
+#define DRIVER_PORT_RANGE_MAX 32
+#define DRIVER_STRATEGY_MAX 96
+
+enum driver_profile { DRIVER_PROFILE_LOWCPU, DRIVER_PROFILE_LOWLATENCY };
+
+enum driver_threading {
+    DRIVER_THREADING_DEDICATED,
+    DRIVER_THREADING_SHARED_NETWORK,
+    DRIVER_THREADING_SHARED,
+    DRIVER_THREADING_INVOKER,
+};
+
+enum driver_termination { DRIVER_TERMINATION_DENY, DRIVER_TERMINATION_ALLOW };
+
+enum driver_group { DRIVER_GROUP_INFER, DRIVER_GROUP_TRUE, DRIVER_GROUP_FALSE };
+
+struct driver_idle_conf {
+    char name[DRIVER_IDLE_NAME_MAX];
+    char arguments[DRIVER_IDLE_ARGS_MAX];
+};
+
+struct driver_conf {
+    int profile;
+    int log_level;
+
+    char directory[DRIVER_DIRECTORY_MAX];
+    bool dir_warn_if_exists;
+    bool dir_delete_on_start;
+    bool dir_delete_on_shutdown;
+    int32_t conductor_buffer_length;
+    int32_t clients_buffer_length;
+    int32_t counters_buffer_length;
+    int32_t error_buffer_length;
+    int32_t loss_report_buffer_length;
+    int32_t file_page_size;
+    bool term_buffer_sparse;
+    bool perform_storage_checks;
+    int64_t low_storage_warning_bytes;
+    int32_t resource_free_limit;
+    bool print_configuration;
+
+    int32_t term_buffer_length;
+    int32_t ipc_term_buffer_length;
+    int32_t mtu_length;
+    int32_t ipc_mtu_length;
+    int32_t publication_window_length; /* 0: half a term */
+    int32_t ipc_publication_window_length;
+    int64_t linger_timeout_ns;
+    int64_t unblock_timeout_ns;
+    int64_t connection_timeout_ns;
+    int32_t reserved_session_id_low;
+    int32_t reserved_session_id_high;
+    bool spies_simulate_connection;
+    int32_t max_resend;
+    int64_t retransmit_unicast_delay_ns;
+    int64_t retransmit_unicast_linger_ns;
+    int32_t max_messages_per_send;
+
+    int32_t initial_window_length;
+    int64_t status_message_timeout_ns;
+    int64_t image_liveness_timeout_ns;
+    bool reliable_stream;
+    bool tether_subscriptions;
+    bool rejoin_stream;
+    int group_consideration; /* enum driver_group */
+    int64_t untethered_window_limit_timeout_ns;
+    int64_t untethered_linger_timeout_ns; /* -1: as the window limit timeout */
+    int64_t untethered_resting_timeout_ns;
+    int32_t stream_session_limit;
+    int32_t nak_group_size;
+    int64_t nak_group_backoff_max_ns;
+    int64_t nak_unicast_delay_ns;
+    int32_t nak_unicast_retry_ratio;
+    char receiver_group_tag[24]; /* empty: none */
+
+    int64_t flow_control_receiver_timeout_ns;
+    int32_t flow_control_group_min_size;
+    char unicast_flow_control[DRIVER_STRATEGY_MAX];
+    char multicast_flow_control[DRIVER_STRATEGY_MAX];
+
+    int32_t so_rcvbuf_bytes; /* 0: the system's default */
+    int32_t so_sndbuf_bytes;
+    int32_t os_rcvbuf_bytes; /* the system's defaults, probed at start; 0: not known */
+    int32_t os_sndbuf_bytes;
+    int32_t send_to_status_poll_ratio;
+    bool connect_unicast;
+    char sender_port_range[DRIVER_PORT_RANGE_MAX]; /* "low high", checked */
+    char receiver_port_range[DRIVER_PORT_RANGE_MAX];
+    int32_t receiver_io_vector_capacity;
+    int32_t sender_io_vector_capacity;
+
+    int64_t reresolution_check_interval_ns; /* 0: off */
+    int64_t name_resolver_threshold_ns;
+
+    int64_t client_liveness_timeout_ns;
+    int64_t timer_interval_ns;
+    int64_t counters_reuse_timeout_ns;
+    int64_t driver_timeout_ns;
+    int termination; /* enum driver_termination */
+
+    int threading; /* enum driver_threading */
+    struct driver_idle_conf conductor_idle;
+    struct driver_idle_conf sender_idle;
+    struct driver_idle_conf receiver_idle;
+    struct driver_idle_conf shared_idle;
+    struct driver_idle_conf shared_network_idle;
+    int32_t conductor_cpu;
+    int32_t sender_cpu;
+    int32_t receiver_cpu;
+    int64_t conductor_cycle_threshold_ns;
+    int64_t sender_cycle_threshold_ns;
+    int64_t receiver_cycle_threshold_ns;
+};
+
+extern const struct option_table driver_option_table;
+
+/* The table's defaults with the profile lowcpu; nothing of the environment. */
+void driver_conf_defaults(struct driver_conf *conf);
+
+/* "low high" as two ports, both 0 for "let the system choose". 0 or -EINVAL. */
+int driver_conf_port_range(const char *text, uint16_t *low, uint16_t *high,
+                           struct tern_error *error);
+
+/* "DEDICATED" and so on, as it appears in counter labels. */
+const char *driver_threading_name(int threading);
+
+#endif

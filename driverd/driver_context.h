@@ -1,0 +1,124 @@
+/* What all parts of one driver share: configuration, seams, cnc.dat and its sections, the queue
+ * into the conductor, and the conductor's clocks.
+ *
+ * The struct driver owns it; everything else borrows it. Members are grouped by who may touch them.
+ * Sender and receiver reach the error log and the clients only by posting to the conductor
+ * (driver_message.h).
+ */
+#ifndef DRIVERD_DRIVER_CONTEXT_H
+#define DRIVERD_DRIVER_CONTEXT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "base/io.h"
+#include "driverd/driver_conf.h"
+#include "shm/broadcast.h"
+#include "shm/cnc.h"
+#include "shm/counter_types.h"
+#include "shm/error_log.h"
+#include "shm/loss_report.h"
+#include "shm/ring_mpsc.h"
+#include "wire/command.h"
+
+struct log_file;
+
+/* Bytes of the rings between the agents (without trailer): commands carry pointers and ids. */
+#define DRIVER_QUEUE_LENGTH (256 * 1024)
+
+/* A client command is taken from the ring only while sender and receiver have this much room for
+ * what it may cause, so that a hand-over never fails half-way. */
+#define DRIVER_QUEUE_RESERVE 4096
+
+struct driver_context {
+    /* any agent; set at start, then read only */
+    const struct driver_conf *conf;
+    struct io io;
+    struct cnc cnc;
+    struct mapped_file loss_report_file;
+    int64_t *system_counters[SYSTEM_COUNTER_COUNT]; /* words: any agent, see context_count */
+    uint8_t *to_conductor_memory;
+
+    /* sender and receiver write, conductor reads; messages of driver_message.h */
+    struct ring_mpsc to_conductor;
+
+    /* conductor */
+    CACHE_ALIGNED struct ring_mpsc to_driver; /* any client process writes */
+    struct broadcast_transmitter to_clients;
+    struct counters_manager counters;
+    struct error_log error_log;
+    struct loss_report loss_report; /* written where loss is found: in the conductor's scan */
+    int64_t now_ns;                 /* start of the current duty cycle */
+    int64_t now_epoch_ms;           /* refreshed every millisecond */
+    int32_t next_session_id;
+    int32_t next_channel_suffix; /* names of untagged wildcard channels */
+    struct log_file *discarded;  /* to be unmapped and deleted, oldest first */
+    struct log_file *discarded_last;
+};
+
+/* Any agent. */
+static inline void context_count(const struct driver_context *context, enum system_counter counter,
+                                 int64_t delta) {
+    counter_increment(context->system_counters[counter], delta);
+}
+
+/* Sender or receiver: queue a message for the conductor. A full queue is counted (system counter 4)
+ * and the message dropped: peers and timers repeat what matters. */
+bool driver_context_post(struct driver_context *context, int32_t type, const void *message,
+                         int32_t length);
+/* Sender or receiver: a line for the distinct error log. */
+void driver_context_post_error(struct driver_context *context, const struct tern_error *error);
+
+/* Everything below is the conductor's. */
+
+/* Into the distinct error log; counts system counter 15. Codes in the driver's range are written
+ * as their positive code. A repeated error does not print; a new one goes to stderr as well when
+ * the log is full. */
+void driver_context_log_error(struct driver_context *context, const struct tern_error *error);
+
+int64_t driver_context_next_id(struct driver_context *context); /* correlation ids */
+
+/* Broadcast to all clients. */
+void driver_context_respond(struct driver_context *context, const struct response *response);
+void driver_context_respond_success(struct driver_context *context, int64_t correlation_id);
+void driver_context_respond_error(struct driver_context *context, int64_t correlation_id,
+                                  const struct tern_error *error);
+
+/* Allocate a counter; the id, or a negative code with text. The value is visible before the counter
+ * is. */
+int32_t driver_context_allocate_counter(struct driver_context *context,
+                                        const struct counter_params *params,
+                                        struct tern_error *error);
+void driver_context_free_counter(struct driver_context *context, int32_t *counter_id);
+
+/* A stream counter: key and label of shared-memory.md 6.2. `label_suffix` may be NULL. */
+struct stream_counter_params {
+    enum counter_type type;
+    const char *name; /* "pub-lmt" */
+    int64_t registration_id;
+    int64_t key_id; /* registration id in key and label; mostly equal to registration_id */
+    int64_t owner_id;
+    int64_t reference_id;
+    int32_t session_id;
+    int32_t stream_id;
+    const char *channel;
+    const char *label_suffix;
+    int64_t initial_value;
+};
+int32_t driver_context_stream_counter(struct driver_context *context,
+                                      const struct stream_counter_params *params,
+                                      struct tern_error *error);
+
+static inline int64_t *driver_context_counter(struct driver_context *context, int32_t counter_id) {
+    return counters_manager_address(&context->counters, counter_id);
+}
+
+/* The driver's error code of an error (shared-memory.md 3.3): codes in the range of
+ * TERN_ERROR_DRIVER_BASE give themselves, ENOSPC gives 12, a bad URI 1, the rest 11. */
+int32_t driver_error_code(const struct tern_error *error);
+
+/* error_set with a code of shared-memory.md 3.3. */
+#define DRIVER_ERROR(code) (TERN_ERROR_DRIVER_BASE - (code))
+
+#endif
