@@ -1,0 +1,629 @@
+/* The catalog. The file is a header, records back to back at multiples of 64 bytes, and zeroes up
+ * to its capacity. Fields inside a record change in place; records are never moved but by
+ * catalog_replace.
+ *
+ * Order of writes of catalog_add: the next id first, then the record in one write. A crash between
+ * the two burns an id, which is legal (gaps are), while the other order would leave a next id that
+ * is in use, and such a catalog is refused at open (4.3 rule 7).
+ *
+ * Everything read from the file is checked in catalog_open, once; later code decodes records from
+ * the image in memory and asserts that they decode.
+ */
+#include "archived/catalog.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shm/log_buffer.h"
+
+#define ENTRIES_CAPACITY_INITIAL 64
+#define DESCRIPTOR_OFFSET ARCHIVE_CATALOG_RECORD_RECORDING_ID_OFFSET
+
+/* The part of a record that mutations change: header and block, without the texts. */
+#define RECORD_FIXED_LENGTH ARCHIVE_CATALOG_RECORD_BLOCK_LENGTH
+
+static int64_t record_length(const uint8_t *record) {
+    return CATALOG_RECORD_HEADER_LENGTH +
+           (int64_t)get_i32(record + ARCHIVE_CATALOG_RECORD_LENGTH_OFFSET);
+}
+
+static int fail(struct tern_error *error, int result, const char *what,
+                const struct catalog *catalog) {
+    assert(result < 0);
+    return error_set_errno(error, -result, "%s %.120s", what, catalog->path);
+}
+
+static int sync_file(const struct catalog *catalog) {
+    if (catalog->sync_level == 0) {
+        return 0;
+    }
+    return catalog->store->sync(catalog->store->context, catalog->file, catalog->sync_level > 1);
+}
+
+static int write_range(const struct catalog *catalog, int64_t offset, int64_t length) {
+    assert(offset >= 0);
+    assert(offset + length <= catalog->data_capacity);
+    return catalog->store->pwrite(catalog->store->context, catalog->file, catalog->data + offset,
+                                  length, offset);
+}
+
+/* Make room in memory for `length` bytes, zeroed behind the used part. */
+static int reserve_data(struct catalog *catalog, int64_t length) {
+    if (length <= catalog->data_capacity) {
+        return 0;
+    }
+    int64_t capacity = max_i64(length, catalog->data_capacity + catalog->data_capacity / 2);
+    uint8_t *data = realloc(catalog->data, (size_t)capacity);
+    if (data == NULL) {
+        return -ENOMEM;
+    }
+    memset(data + catalog->data_capacity, 0, (size_t)(capacity - catalog->data_capacity));
+    catalog->data = data;
+    catalog->data_capacity = capacity;
+    return 0;
+}
+
+static int reserve_entries(struct catalog *catalog) {
+    if (catalog->count < catalog->entries_capacity) {
+        return 0;
+    }
+    int capacity =
+        catalog->entries_capacity == 0 ? ENTRIES_CAPACITY_INITIAL : 2 * catalog->entries_capacity;
+    struct catalog_entry *entries = realloc(catalog->entries, (size_t)capacity * sizeof *entries);
+    if (entries == NULL) {
+        return -ENOMEM;
+    }
+    catalog->entries = entries;
+    catalog->entries_capacity = capacity;
+    return 0;
+}
+
+/* ---- open -------------------------------------------------------------------------------------
+ */
+
+static void encode_header(struct catalog *catalog, int32_t version) {
+    const struct archive_catalog_header header = {
+        .version = version,
+        .length = CATALOG_HEADER_LENGTH,
+        .next_recording_id = catalog->next_recording_id,
+        .alignment = CATALOG_ALIGNMENT,
+    };
+    int32_t written = archive_catalog_header_encode(&header, catalog->data, CATALOG_HEADER_LENGTH);
+    assert(written == CATALOG_HEADER_LENGTH);
+    (void)written;
+}
+
+static int create_file(struct catalog *catalog, struct tern_error *error) {
+    int result = reserve_data(catalog, CATALOG_HEADER_LENGTH);
+    if (result != 0) {
+        return fail(error, result, "create", catalog);
+    }
+    catalog->length = CATALOG_HEADER_LENGTH;
+    encode_header(catalog, ARCHIVE_FILE_VERSION);
+    const struct store *store = catalog->store;
+    /* The header before the length: a crash leaves an empty file or one that can be opened. */
+    result = write_range(catalog, 0, CATALOG_HEADER_LENGTH);
+    if (result == 0) {
+        result = store->truncate(store->context, catalog->file, catalog->capacity);
+    }
+    if (result == 0) {
+        result = sync_file(catalog);
+    }
+    if (result == 0 && catalog->sync_level > 0) {
+        result = store->sync_directory(store->context, catalog->directory);
+    }
+    return result == 0 ? 0 : fail(error, result, "create", catalog);
+}
+
+static int check_header(struct catalog *catalog, struct tern_error *error) {
+    struct archive_catalog_header header;
+    if (archive_catalog_header_decode(&header, catalog->data, CATALOG_HEADER_LENGTH) != 0) {
+        return error_set(error, -EBADMSG, "%s: no catalog header", catalog->path);
+    }
+    if (header.version >> 16 != ARCHIVE_FILE_VERSION_MAJOR) {
+        return error_set(error, TERN_ERROR_VERSION,
+                         "%.120s has version %d.%d.%d, this archive reads 3.x.x", catalog->path,
+                         header.version >> 16, (header.version >> 8) & 0xFF, header.version & 0xFF);
+    }
+    if (header.length != CATALOG_HEADER_LENGTH || header.alignment != CATALOG_ALIGNMENT ||
+        header.next_recording_id < 0) {
+        return error_set(error, -EBADMSG,
+                         "%.120s: header length %d, alignment %d, next recording id %" PRId64,
+                         catalog->path, header.length, header.alignment, header.next_recording_id);
+    }
+    catalog->next_recording_id = header.next_recording_id;
+    return 0;
+}
+
+/* Whether the numbers of a record can be those of a recording. */
+static bool record_is_sound(const struct archive_catalog_record *record) {
+    bool has_positions =
+        record->start_position >= 0 && record->start_position % 32 == 0 &&
+        (record->stop_position == ARCHIVE_NULL ||
+         (record->stop_position >= record->start_position && record->stop_position % 32 == 0));
+    return has_positions && log_term_length_is_valid(record->term_buffer_length) &&
+           is_power_of_two(record->segment_file_length) &&
+           record->segment_file_length >= record->term_buffer_length &&
+           log_mtu_is_valid(record->mtu_length);
+}
+
+/* Nothing but zeroes from `offset` to the end of the image. */
+static bool is_zero_behind(const struct catalog *catalog, int64_t offset, int64_t file_length) {
+    for (int64_t i = offset; i < file_length; i++) {
+        if (catalog->data[i] != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Index the record at catalog->length. 1: done; 0: no further record; negative: damaged. */
+static int index_record(struct catalog *catalog, int64_t file_length, int64_t *last_id) {
+    int64_t offset = catalog->length;
+    if (offset + RECORD_FIXED_LENGTH > file_length || get_i32(catalog->data + offset) <= 0) {
+        return 0;
+    }
+    int64_t length = align_i64(record_length(catalog->data + offset), CATALOG_ALIGNMENT);
+    struct archive_catalog_record record;
+    bool is_readable =
+        offset + length <= file_length &&
+        archive_catalog_record_decode(&record, catalog->data + offset, (int32_t)length) == 0 &&
+        record.recording_id > *last_id;
+    if (!is_readable) {
+        return -EBADMSG;
+    }
+    if (record.state == ARCHIVE_RECORDING_STATE_VALID && !record_is_sound(&record)) {
+        catalog->quarantined_count++;
+    } else if (record.state == ARCHIVE_RECORDING_STATE_VALID) {
+        int result = reserve_entries(catalog);
+        if (result != 0) {
+            return result;
+        }
+        catalog->entries[catalog->count++] = (struct catalog_entry){record.recording_id, offset};
+    }
+    *last_id = record.recording_id;
+    catalog->length = offset + length;
+    return 1;
+}
+
+/* A record that cannot be read is the torn end of the last write when nothing stands behind it; it
+ * was never acknowledged, so it is removed. */
+static int cut_torn_record(struct catalog *catalog, int64_t file_length, struct tern_error *error) {
+    int64_t offset = catalog->length;
+    int64_t claimed = align_i64(record_length(catalog->data + offset), CATALOG_ALIGNMENT);
+    if (offset + claimed < file_length && !is_zero_behind(catalog, offset + claimed, file_length)) {
+        return error_set(error, -EBADMSG, "%.120s: damaged record at offset %" PRId64,
+                         catalog->path, offset);
+    }
+    catalog->cut_length = file_length - offset;
+    memset(catalog->data + offset, 0, (size_t)(file_length - offset));
+    int result = write_range(catalog, offset, file_length - offset);
+    return result == 0 ? 0 : fail(error, result, "repair", catalog);
+}
+
+static int index_records(struct catalog *catalog, int64_t file_length, struct tern_error *error) {
+    int64_t last_id = -1;
+    int result;
+    catalog->length = CATALOG_HEADER_LENGTH;
+    do {
+        result = index_record(catalog, file_length, &last_id);
+    } while (result == 1);
+    if (result == -EBADMSG) {
+        result = cut_torn_record(catalog, file_length, error);
+        if (result != 0) {
+            return result;
+        }
+    }
+    if (result != 0) {
+        return fail(error, result, "read", catalog);
+    }
+    if (catalog->next_recording_id == 0) {
+        catalog->next_recording_id = last_id + 1;
+    }
+    if (catalog->next_recording_id <= last_id) {
+        return error_set(error, -EBADMSG,
+                         "%.120s: next recording id %" PRId64 " is not above the last id %" PRId64,
+                         catalog->path, catalog->next_recording_id, last_id);
+    }
+    return 0;
+}
+
+static int read_file(struct catalog *catalog, int64_t file_length, struct tern_error *error) {
+    const struct store *store = catalog->store;
+    if (file_length < CATALOG_HEADER_LENGTH || file_length > CATALOG_CAPACITY_MAX) {
+        return error_set(error, -EBADMSG, "%.120s: length %" PRId64 " is not between 32 and 2^31-1",
+                         catalog->path, file_length);
+    }
+    int result = reserve_data(catalog, file_length);
+    if (result != 0) {
+        return fail(error, result, "read", catalog);
+    }
+    int64_t count = store->pread(store->context, catalog->file, catalog->data, file_length, 0);
+    if (count != file_length) {
+        return fail(error, count < 0 ? (int)count : -EIO, "read", catalog);
+    }
+    if (is_zero_behind(catalog, 0, file_length)) {
+        return create_file(catalog, error); /* a power failure took the header of a new file */
+    }
+    result = check_header(catalog, error);
+    if (result == 0) {
+        result = index_records(catalog, file_length, error);
+    }
+    if (result == 0 && file_length < catalog->capacity) {
+        result = store->truncate(store->context, catalog->file, catalog->capacity);
+        if (result != 0) {
+            return fail(error, result, "extend", catalog);
+        }
+    }
+    catalog->capacity = max_i64(catalog->capacity, file_length);
+    return result;
+}
+
+int catalog_open(struct catalog *catalog, const struct catalog_params *params,
+                 struct tern_error *error) {
+    *catalog = (struct catalog){
+        .store = params->store,
+        .checksum = params->checksum,
+        .sync_level = params->sync_level,
+        .file = -1,
+        .capacity = params->capacity,
+    };
+    int length = snprintf(catalog->path, sizeof catalog->path, "%s/%s", params->directory,
+                          CATALOG_FILE_NAME);
+    if (length >= CATALOG_PATH_MAX) {
+        return error_set(error, -ENAMETOOLONG, "directory name is too long");
+    }
+    (void)snprintf(catalog->directory, sizeof catalog->directory, "%s", params->directory);
+    const struct store *store = catalog->store;
+    int result =
+        store->open(store->context, catalog->path, STORE_WRITE | STORE_CREATE, &catalog->file);
+    if (result != 0) {
+        return fail(error, result, "open", catalog);
+    }
+    int64_t file_length = store->length(store->context, catalog->file);
+    if (file_length < 0) {
+        result = fail(error, (int)file_length, "open", catalog);
+    } else if (file_length == 0) {
+        result = create_file(catalog, error);
+    } else {
+        result = read_file(catalog, file_length, error);
+    }
+    if (result != 0) {
+        catalog_close(catalog);
+    }
+    return result;
+}
+
+void catalog_close(struct catalog *catalog) {
+    if (catalog->store != NULL && catalog->file >= 0) {
+        (void)catalog->store->sync(catalog->store->context, catalog->file, true);
+        (void)catalog->store->close(catalog->store->context, catalog->file);
+    }
+    free(catalog->data);
+    free(catalog->entries);
+    *catalog = (struct catalog){.file = -1};
+}
+
+/* ---- lookups ----------------------------------------------------------------------------------
+ */
+
+int catalog_lower_bound(const struct catalog *catalog, int64_t recording_id) {
+    int low = 0;
+    int high = catalog->count;
+    while (low < high) {
+        int middle = low + (high - low) / 2;
+        if (catalog->entries[middle].recording_id < recording_id) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+/* Index of the entry, or -1. */
+static int find(const struct catalog *catalog, int64_t recording_id) {
+    int index = catalog_lower_bound(catalog, recording_id);
+    bool is_found = index < catalog->count && catalog->entries[index].recording_id == recording_id;
+    return is_found ? index : -1;
+}
+
+bool catalog_contains(const struct catalog *catalog, int64_t recording_id) {
+    return find(catalog, recording_id) >= 0;
+}
+
+void catalog_get_at(const struct catalog *catalog, int index,
+                    struct archive_catalog_record *record) {
+    assert(index >= 0 && index < catalog->count);
+    const uint8_t *bytes = catalog->data + catalog->entries[index].offset;
+    int result = archive_catalog_record_decode(record, bytes, (int32_t)record_length(bytes));
+    assert(result == 0);
+    (void)result;
+}
+
+bool catalog_get(const struct catalog *catalog, int64_t recording_id,
+                 struct archive_catalog_record *record) {
+    int index = find(catalog, recording_id);
+    if (index < 0) {
+        return false;
+    }
+    catalog_get_at(catalog, index, record);
+    return true;
+}
+
+int32_t catalog_descriptor(const struct catalog *catalog, int index, int64_t control_session_id,
+                           int64_t correlation_id, uint8_t *buffer) {
+    assert(index >= 0 && index < catalog->count);
+    const uint8_t *record = catalog->data + catalog->entries[index].offset;
+    int32_t body_length = (int32_t)(record_length(record) - DESCRIPTOR_OFFSET);
+    int32_t length = ARCHIVE_RECORDING_DESCRIPTOR_RECORDING_ID_OFFSET + body_length;
+    if (buffer == NULL) {
+        return length;
+    }
+    put_u16(buffer, ARCHIVE_RECORDING_DESCRIPTOR_BLOCK_LENGTH);
+    put_u16(buffer + 2, ARCHIVE_TEMPLATE_RECORDING_DESCRIPTOR);
+    put_u16(buffer + 4, ARCHIVE_SCHEMA_ID);
+    put_u16(buffer + 6, ARCHIVE_SCHEMA_VERSION);
+    put_i64(buffer + ARCHIVE_RECORDING_DESCRIPTOR_CONTROL_SESSION_ID_OFFSET, control_session_id);
+    put_i64(buffer + ARCHIVE_RECORDING_DESCRIPTOR_CORRELATION_ID_OFFSET, correlation_id);
+    memcpy(buffer + ARCHIVE_RECORDING_DESCRIPTOR_RECORDING_ID_OFFSET, record + DESCRIPTOR_OFFSET,
+           (size_t)body_length);
+    return length;
+}
+
+/* ---- mutations --------------------------------------------------------------------------------
+ */
+
+static void refresh_checksum(const struct catalog *catalog, uint8_t *record) {
+    int32_t value = checksum_compute(catalog->checksum, record + CATALOG_RECORD_HEADER_LENGTH,
+                                     record_length(record) - CATALOG_RECORD_HEADER_LENGTH);
+    put_i32(record + ARCHIVE_CATALOG_RECORD_CHECKSUM_OFFSET, value);
+}
+
+/* Whole length of the record once written, 0 when it is too long for any catalog. */
+static int64_t aligned_length_of(const struct archive_catalog_record *record) {
+    int64_t length = RECORD_FIXED_LENGTH + 3 * (int64_t)sizeof(uint32_t) +
+                     record->stripped_channel.length + record->original_channel.length +
+                     record->source_identity.length;
+    return align_i64(length, CATALOG_ALIGNMENT);
+}
+
+/* Encode a record into `length` bytes, with everything that the catalog decides. */
+static void encode_record(const struct catalog *catalog,
+                          const struct archive_catalog_record *record, uint8_t *bytes,
+                          int64_t length) {
+    struct archive_catalog_record final = *record;
+    final.length = (int32_t)(length - CATALOG_RECORD_HEADER_LENGTH);
+    final.state = ARCHIVE_RECORDING_STATE_VALID;
+    final.checksum = 0;
+    memset(bytes, 0, (size_t)length);
+    int32_t written = archive_catalog_record_encode(&final, bytes, (int32_t)length);
+    assert(written > 0);
+    (void)written;
+    refresh_checksum(catalog, bytes);
+}
+
+/* The file's length for `length` used bytes, growing by half (4.3 rule 6). 0: not possible. */
+static int64_t capacity_for(const struct catalog *catalog, int64_t length) {
+    int64_t capacity = catalog->capacity;
+    if (length > CATALOG_CAPACITY_MAX) {
+        return 0;
+    }
+    while (capacity < length) {
+        capacity = min_i64(CATALOG_CAPACITY_MAX, capacity + capacity / 2);
+    }
+    return capacity;
+}
+
+static int grow_file(struct catalog *catalog, int64_t length) {
+    int64_t capacity = capacity_for(catalog, length);
+    if (capacity == 0) {
+        return -ENOSPC;
+    }
+    if (capacity == catalog->capacity) {
+        return 0;
+    }
+    const struct store *store = catalog->store;
+    int result = store->truncate(store->context, catalog->file, capacity);
+    if (result == 0) {
+        catalog->capacity = capacity;
+    }
+    return result;
+}
+
+int catalog_add(struct catalog *catalog, const struct archive_catalog_record *record,
+                int64_t *recording_id, struct tern_error *error) {
+    int64_t length = aligned_length_of(record);
+    int64_t offset = catalog->length;
+    int result = grow_file(catalog, offset + length);
+    if (result == 0) {
+        result = reserve_data(catalog, offset + length);
+    }
+    if (result == 0) {
+        result = reserve_entries(catalog);
+    }
+    if (result != 0) {
+        return fail(error, result, "add a recording to", catalog);
+    }
+    struct archive_catalog_record added = *record;
+    added.recording_id = catalog->next_recording_id++;
+    put_i64(catalog->data + ARCHIVE_CATALOG_HEADER_NEXT_RECORDING_ID_OFFSET,
+            catalog->next_recording_id);
+    result = write_range(catalog, 0, CATALOG_HEADER_LENGTH);
+    encode_record(catalog, &added, catalog->data + offset, length);
+    if (result == 0) {
+        result = write_range(catalog, offset, length);
+    }
+    if (result == 0) {
+        result = sync_file(catalog);
+    }
+    if (result != 0) {
+        /* Nothing of a record that was refused may stay; the next one takes its place. */
+        memset(catalog->data + offset, 0, (size_t)length);
+        (void)write_range(catalog, offset, length);
+        return fail(error, result, "add a recording to", catalog);
+    }
+    catalog->entries[catalog->count++] = (struct catalog_entry){added.recording_id, offset};
+    catalog->length = offset + length;
+    *recording_id = added.recording_id;
+    return 0;
+}
+
+static uint8_t *bytes_of(struct catalog *catalog, int64_t recording_id) {
+    int index = find(catalog, recording_id);
+    assert(index >= 0);
+    return catalog->data + catalog->entries[index].offset;
+}
+
+/* Write the changed fixed part of a record. */
+static int commit(struct catalog *catalog, uint8_t *record, struct tern_error *error) {
+    refresh_checksum(catalog, record);
+    int result = write_range(catalog, record - catalog->data, RECORD_FIXED_LENGTH);
+    if (result == 0) {
+        result = sync_file(catalog);
+    }
+    return result == 0 ? 0 : fail(error, result, "update", catalog);
+}
+
+int catalog_recording_stopped(struct catalog *catalog, int64_t recording_id, int64_t position,
+                              int64_t timestamp_ms, struct tern_error *error) {
+    uint8_t *record = bytes_of(catalog, recording_id);
+    put_i64(record + ARCHIVE_CATALOG_RECORD_STOP_TIMESTAMP_OFFSET, timestamp_ms);
+    put_i64(record + ARCHIVE_CATALOG_RECORD_STOP_POSITION_OFFSET, position);
+    return commit(catalog, record, error);
+}
+
+int catalog_set_stop_position(struct catalog *catalog, int64_t recording_id, int64_t position,
+                              struct tern_error *error) {
+    uint8_t *record = bytes_of(catalog, recording_id);
+    put_i64(record + ARCHIVE_CATALOG_RECORD_STOP_POSITION_OFFSET, position);
+    return commit(catalog, record, error);
+}
+
+int catalog_set_start_position(struct catalog *catalog, int64_t recording_id, int64_t position,
+                               struct tern_error *error) {
+    uint8_t *record = bytes_of(catalog, recording_id);
+    put_i64(record + ARCHIVE_CATALOG_RECORD_START_POSITION_OFFSET, position);
+    return commit(catalog, record, error);
+}
+
+int catalog_extend(struct catalog *catalog, const struct catalog_extension *extension,
+                   struct tern_error *error) {
+    uint8_t *record = bytes_of(catalog, extension->recording_id);
+    put_i64(record + ARCHIVE_CATALOG_RECORD_CONTROL_SESSION_ID_OFFSET,
+            extension->control_session_id);
+    put_i64(record + ARCHIVE_CATALOG_RECORD_CORRELATION_ID_OFFSET, extension->correlation_id);
+    put_i32(record + ARCHIVE_CATALOG_RECORD_SESSION_ID_OFFSET, extension->session_id);
+    put_i64(record + ARCHIVE_CATALOG_RECORD_STOP_TIMESTAMP_OFFSET, ARCHIVE_NULL);
+    put_i64(record + ARCHIVE_CATALOG_RECORD_STOP_POSITION_OFFSET, ARCHIVE_NULL);
+    return commit(catalog, record, error);
+}
+
+int catalog_remove(struct catalog *catalog, int64_t recording_id, int32_t state,
+                   struct tern_error *error) {
+    assert(state != ARCHIVE_RECORDING_STATE_VALID);
+    int index = find(catalog, recording_id);
+    assert(index >= 0);
+    int64_t offset = catalog->entries[index].offset;
+    put_i32(catalog->data + offset + ARCHIVE_CATALOG_RECORD_STATE_OFFSET, state);
+    memmove(&catalog->entries[index], &catalog->entries[index + 1],
+            (size_t)(catalog->count - index - 1) * sizeof catalog->entries[0]);
+    catalog->count--;
+    int result = write_range(catalog, offset, CATALOG_RECORD_HEADER_LENGTH);
+    if (result == 0) {
+        result = sync_file(catalog);
+    }
+    return result == 0 ? 0 : fail(error, result, "update", catalog);
+}
+
+/* ---- replace ----------------------------------------------------------------------------------
+ */
+
+/* Write `length` bytes of `data` as a new file of `capacity` bytes and put it in the place of the
+ * old one. */
+static int swap_file(struct catalog *catalog, const uint8_t *data, int64_t length,
+                     int64_t capacity) {
+    const struct store *store = catalog->store;
+    char path[CATALOG_PATH_MAX + 16];
+    (void)snprintf(path, sizeof path, "%s.updated", catalog->path);
+    int file;
+    int result =
+        store->open(store->context, path, STORE_WRITE | STORE_CREATE | STORE_TRUNCATE, &file);
+    if (result != 0) {
+        return result;
+    }
+    result = store->truncate(store->context, file, capacity);
+    if (result == 0) {
+        result = store->pwrite(store->context, file, data, length, 0);
+    }
+    if (result == 0) {
+        result = store->sync(store->context, file, true);
+    }
+    if (result == 0) {
+        result = store->rename(store->context, path, catalog->path);
+    }
+    if (result != 0) {
+        (void)store->close(store->context, file);
+        (void)store->unlink(store->context, path);
+        return result;
+    }
+    (void)store->close(store->context, catalog->file);
+    catalog->file = file;
+    catalog->capacity = capacity;
+    /* The exchange is done; without this sync a power failure may bring the old file back, whole. */
+    (void)store->sync_directory(store->context, catalog->directory);
+    return 0;
+}
+
+/* The image with the record at `offset` changed; later records move by `growth`. */
+static uint8_t *image_with(const struct catalog *catalog, int64_t offset, int64_t growth,
+                           const struct archive_catalog_record *record) {
+    int64_t old_length = record_length(catalog->data + offset);
+    uint8_t *data = calloc(1, (size_t)(catalog->length + growth));
+    if (data == NULL) {
+        return NULL;
+    }
+    memcpy(data, catalog->data, (size_t)offset);
+    memcpy(data + offset + old_length + growth, catalog->data + offset + old_length,
+           (size_t)(catalog->length - offset - old_length));
+    encode_record(catalog, record, data + offset, old_length + growth);
+    return data;
+}
+
+int catalog_replace(struct catalog *catalog, int64_t recording_id,
+                    const struct archive_catalog_record *record, struct tern_error *error) {
+    int index = find(catalog, recording_id);
+    assert(index >= 0);
+    int64_t offset = catalog->entries[index].offset;
+    struct archive_catalog_record old;
+    catalog_get_at(catalog, index, &old);
+    struct archive_catalog_record replaced = *record;
+    replaced.recording_id = recording_id;
+    replaced.control_session_id = old.control_session_id;
+    replaced.correlation_id = old.correlation_id;
+    int64_t growth = max_i64(0, aligned_length_of(record) - record_length(catalog->data + offset));
+    int64_t capacity = capacity_for(catalog, catalog->length + growth);
+    if (capacity == 0) {
+        return fail(error, -ENOSPC, "update", catalog);
+    }
+    uint8_t *data = image_with(catalog, offset, growth, &replaced);
+    if (data == NULL) {
+        return fail(error, -ENOMEM, "update", catalog);
+    }
+    int result = swap_file(catalog, data, catalog->length + growth, capacity);
+    if (result != 0) {
+        free(data);
+        return fail(error, result, "update", catalog);
+    }
+    free(catalog->data);
+    catalog->data = data;
+    catalog->length += growth;
+    catalog->data_capacity = catalog->length;
+    for (int i = index + 1; i < catalog->count; i++) {
+        catalog->entries[i].offset += growth;
+    }
+    return 0;
+}

@@ -1,0 +1,354 @@
+/* Segment files. A recording is a row of files of equal length that hold exact copies of the log's
+ * frames; the name of a file is the position of its first byte. Files are sparse and have their
+ * full length from the start, so the end of the data is where the frame headers end.
+ *
+ * Recovery (segment_find_end) believes nothing: every header must be the one that belongs at its
+ * position, so that garbage or leftovers end the recording instead of being replayed. The last
+ * frame may have been torn by a kill or a power failure in the middle of a write. Writes reach the
+ * file page by page, so a frame whose later pages hold nothing but zeroes is taken for torn, unless
+ * its checksum matches or the caller knows that it was written completely.
+ */
+#include "archived/segment.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shm/log_buffer.h"
+
+int64_t segment_base_of(const struct segment_geometry *geometry, int64_t position) {
+    assert(position >= 0);
+    int64_t term_base =
+        geometry->start_position - (geometry->start_position & (geometry->term_length - 1));
+    return term_base + ((position - term_base) & ~((int64_t)geometry->segment_length - 1));
+}
+
+void segment_path(const struct segment_place *place, int64_t recording_id, int64_t base,
+                  char path[SEGMENT_PATH_MAX]) {
+    int length = snprintf(path, SEGMENT_PATH_MAX, "%s/%" PRId64 "-%" PRId64 ".rec",
+                          place->directory, recording_id, base);
+    assert(length > 0 && length < SEGMENT_PATH_MAX);
+}
+
+/* Plain decimal digits, at most 19 of them, not beyond an int64. */
+static bool parse_digits(const char **cursor, int64_t *value) {
+    const char *p = *cursor;
+    int64_t result = 0;
+    while (*p >= '0' && *p <= '9') {
+        if (__builtin_mul_overflow(result, 10, &result) ||
+            __builtin_add_overflow(result, *p - '0', &result)) {
+            return false;
+        }
+        p++;
+    }
+    if (p == *cursor) {
+        return false;
+    }
+    *cursor = p;
+    *value = result;
+    return true;
+}
+
+bool segment_name_parse(const char *name, int64_t *recording_id, int64_t *base, bool *deleted) {
+    const char *cursor = name;
+    int64_t id;
+    int64_t position;
+    if (!parse_digits(&cursor, &id) || *cursor++ != '-' || !parse_digits(&cursor, &position)) {
+        return false;
+    }
+    bool is_deleted = strcmp(cursor, ".rec.del") == 0 || strcmp(cursor, ".del") == 0;
+    if (!is_deleted && strcmp(cursor, ".rec") != 0) {
+        return false;
+    }
+    *recording_id = id;
+    *base = position;
+    *deleted = is_deleted;
+    return true;
+}
+
+int segment_open_write(const struct segment_place *place, const struct segment_geometry *geometry,
+                       int64_t position, bool is_new, int *file) {
+    const struct store *store = place->store;
+    int64_t base = segment_base_of(geometry, position);
+    char path[SEGMENT_PATH_MAX];
+    segment_path(place, geometry->recording_id, base, path);
+    unsigned flags = STORE_WRITE | STORE_CREATE | (is_new ? STORE_EXCLUSIVE : 0u);
+    int opened;
+    int result = store->open(store->context, path, flags, &opened);
+    if (result != 0) {
+        return result;
+    }
+    if (!is_new) {
+        int64_t length = store->length(store->context, opened);
+        result = length < 0 ? (int)length : 0;
+        if (length > position - base) {
+            result = store->truncate(store->context, opened, position - base);
+        }
+    }
+    if (result == 0) {
+        result = store->truncate(store->context, opened, geometry->segment_length);
+    }
+    if (result == 0 && place->syncs_directory) {
+        result = store->sync_directory(store->context, place->directory);
+    }
+    if (result != 0) {
+        (void)store->close(store->context, opened);
+        return result;
+    }
+    *file = opened;
+    return 0;
+}
+
+struct highest_search {
+    int64_t recording_id;
+    int64_t highest_base;
+};
+
+static int visit_name(void *arg, const char *name) {
+    struct highest_search *search = arg;
+    int64_t recording_id;
+    int64_t base;
+    bool deleted;
+    if (segment_name_parse(name, &recording_id, &base, &deleted) && !deleted &&
+        recording_id == search->recording_id) {
+        search->highest_base = max_i64(search->highest_base, base);
+    }
+    return 0;
+}
+
+int segment_highest_base(const struct segment_place *place, int64_t recording_id,
+                         int64_t *highest_base) {
+    struct highest_search search = {recording_id, -1};
+    int result = place->store->list(place->store->context, place->directory, visit_name, &search);
+    if (result == 0) {
+        *highest_base = search.highest_base;
+    }
+    return result;
+}
+
+/* Is this the header of a frame that can stand at `position`, with room for all of it? */
+static bool header_fits(const struct segment_geometry *geometry, const struct frame_header *header,
+                        int64_t position) {
+    int32_t term_offset = log_term_offset_of(position, geometry->term_length);
+    int32_t position_bits = trailing_zero_bits(geometry->term_length);
+    bool is_known_type =
+        header->type == FRAME_TYPE_PAD ||
+        (header->type == FRAME_TYPE_DATA && header->frame_length <= LOG_MTU_LENGTH_MAX);
+    return is_known_type && header->frame_length >= LOG_FRAME_HEADER_LENGTH &&
+           header->frame_length <= geometry->term_length - term_offset &&
+           header->term_offset == term_offset &&
+           header->term_id == log_term_id_of(position, position_bits, geometry->initial_term_id) &&
+           header->stream_id == geometry->stream_id;
+}
+
+static int open_read(const struct segment_place *place, int64_t recording_id, int64_t base,
+                     int *file) {
+    char path[SEGMENT_PATH_MAX];
+    segment_path(place, recording_id, base, path);
+    return place->store->open(place->store->context, path, STORE_READ, file);
+}
+
+int segment_has_frame_at(const struct segment_place *place, const struct segment_geometry *geometry,
+                         int64_t position) {
+    const struct store *store = place->store;
+    int64_t base = segment_base_of(geometry, position);
+    int file;
+    int result = open_read(place, geometry->recording_id, base, &file);
+    if (result != 0) {
+        return result;
+    }
+    struct frame_header header;
+    int64_t count =
+        store->pread(store->context, file, &header, (int64_t)sizeof header, position - base);
+    (void)store->close(store->context, file);
+    if (count < 0) {
+        return (int)count;
+    }
+    return count == (int64_t)sizeof header && header_fits(geometry, &header, position) ? 1 : 0;
+}
+
+/* The last frame of one file. */
+struct last_frame {
+    int64_t offset; /* in the file; -1: there is none */
+    int32_t length; /* aligned */
+    uint16_t type;
+};
+
+/* Walk the frames of the file with this base from `offset`; *end receives the offset behind the
+ * last one. Reads in chunks of the scan's buffer. */
+static int walk_file(const struct segment_scan *scan, int file, int64_t base, int64_t offset,
+                     struct last_frame *last) {
+    const struct store *store = scan->place->store;
+    *last = (struct last_frame){.offset = -1};
+    for (;;) {
+        int64_t wanted = min_i64(scan->buffer_length, scan->geometry->segment_length - offset);
+        int64_t count =
+            wanted <= 0 ? 0 : store->pread(store->context, file, scan->buffer, wanted, offset);
+        if (count < 0) {
+            return (int)count;
+        }
+        int64_t at = 0;
+        while (at + LOG_FRAME_HEADER_LENGTH <= count) {
+            struct frame_header header;
+            memcpy(&header, scan->buffer + at, sizeof header);
+            if (!header_fits(scan->geometry, &header, base + offset + at)) {
+                return 0;
+            }
+            int32_t length = log_aligned_frame_length(header.frame_length);
+            *last = (struct last_frame){offset + at, length, header.type};
+            at += length;
+        }
+        if (at == 0) {
+            return 0; /* the end of the file */
+        }
+        offset += at;
+    }
+}
+
+static bool has_word_set(const uint8_t *data, int64_t length) {
+    for (int64_t i = 0; i + 8 <= length; i += 8) {
+        if (get_i64(data + i) != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* 1: the last frame is whole as far as can be told; 0: torn; -errno. Padding has no body. */
+static int is_frame_whole(const struct segment_scan *scan, int file, int64_t base,
+                          const struct last_frame *last) {
+    const struct store *store = scan->place->store;
+    int64_t end = last->offset + last->length;
+    bool is_in_one_page = last->offset / SEGMENT_PAGE_LENGTH == (end - 1) / SEGMENT_PAGE_LENGTH;
+    if (is_in_one_page || last->type == FRAME_TYPE_PAD || base + end <= scan->durable_position) {
+        return 1;
+    }
+    assert(last->length <= scan->buffer_length);
+    int64_t count = store->pread(store->context, file, scan->buffer, last->length, last->offset);
+    if (count < 0) {
+        return (int)count;
+    }
+    if (count < last->length) {
+        return 0;
+    }
+    struct frame_header header;
+    memcpy(&header, scan->buffer, sizeof header);
+    if (checksum_is_enabled(scan->checksum) &&
+        header.session_id == checksum_compute(scan->checksum,
+                                              scan->buffer + LOG_FRAME_HEADER_LENGTH,
+                                              last->length - LOG_FRAME_HEADER_LENGTH)) {
+        return 1;
+    }
+    int64_t page = (last->offset / SEGMENT_PAGE_LENGTH + 1) * SEGMENT_PAGE_LENGTH;
+    for (; page < end; page += SEGMENT_PAGE_LENGTH) {
+        int64_t length = min_i64(SEGMENT_PAGE_LENGTH, end - page);
+        if (!has_word_set(scan->buffer + (page - last->offset), length)) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* Cut the file at `offset` and give it its full length again, as the reference's tool does. */
+static int cut_file(const struct segment_scan *scan, int64_t base, int64_t offset) {
+    const struct segment_place *place = scan->place;
+    const struct store *store = place->store;
+    char path[SEGMENT_PATH_MAX];
+    segment_path(place, scan->geometry->recording_id, base, path);
+    int file;
+    int result = store->open(store->context, path, STORE_WRITE, &file);
+    if (result != 0) {
+        return result;
+    }
+    result = store->truncate(store->context, file, offset);
+    if (result == 0) {
+        result = store->truncate(store->context, file, scan->geometry->segment_length);
+    }
+    if (result == 0) {
+        result = store->sync(store->context, file, true);
+    }
+    (void)store->close(store->context, file);
+    return result;
+}
+
+/* The end of the data in one file, as an offset in it. 0 or -errno; -ENOENT when there is no file.
+ */
+static int find_end_in_file(const struct segment_scan *scan, int64_t base, int64_t first,
+                            int64_t *end_offset, int64_t *torn_length) {
+    const struct store *store = scan->place->store;
+    int file;
+    int result = open_read(scan->place, scan->geometry->recording_id, base, &file);
+    if (result != 0) {
+        return result;
+    }
+    struct last_frame last;
+    result = walk_file(scan, file, base, first, &last);
+    int is_whole = 1;
+    if (result == 0 && last.offset >= 0) {
+        is_whole = is_frame_whole(scan, file, base, &last);
+        result = is_whole < 0 ? is_whole : 0;
+    }
+    (void)store->close(store->context, file);
+    if (result != 0) {
+        return result;
+    }
+    *end_offset = last.offset < 0 ? first : last.offset + last.length;
+    *torn_length = 0;
+    if (is_whole == 0) {
+        *end_offset = last.offset;
+        *torn_length = last.length;
+        result = cut_file(scan, base, last.offset);
+    }
+    return result;
+}
+
+/* Empty files behind the end would stop a later extension of the recording at their base. */
+static int remove_files_above(const struct segment_scan *scan, int64_t highest, int64_t position,
+                              struct tern_error *error) {
+    const struct store *store = scan->place->store;
+    int64_t last_base = segment_base_of(scan->geometry, position);
+    for (int64_t base = highest; base > last_base; base -= scan->geometry->segment_length) {
+        char path[SEGMENT_PATH_MAX];
+        segment_path(scan->place, scan->geometry->recording_id, base, path);
+        int result = store->unlink(store->context, path);
+        if (result != 0 && result != -ENOENT) {
+            return error_set_errno(error, -result, "remove the empty segment %.160s", path);
+        }
+    }
+    return 0;
+}
+
+int segment_find_end(const struct segment_scan *scan, struct segment_end *end,
+                     struct tern_error *error) {
+    const struct segment_geometry *geometry = scan->geometry;
+    assert(scan->buffer_length >= LOG_FRAME_HEADER_LENGTH);
+    int64_t highest;
+    int result = segment_highest_base(scan->place, geometry->recording_id, &highest);
+    if (result != 0) {
+        return error_set_errno(error, -result, "list %s", scan->place->directory);
+    }
+    *end = (struct segment_end){.position = geometry->start_position};
+    int64_t first_base = segment_base_of(geometry, geometry->start_position);
+    for (int64_t base = highest; base >= first_base; base -= geometry->segment_length) {
+        int64_t first = base == first_base ? geometry->start_position - base : 0;
+        int64_t offset;
+        int64_t torn_length;
+        result = find_end_in_file(scan, base, first, &offset, &torn_length);
+        if (result == -ENOENT) {
+            continue; /* a gap in the row: nothing behind it can be reached by a replay */
+        }
+        if (result != 0) {
+            return error_set_errno(error, -result, "read segment %" PRId64 "-%" PRId64 ".rec",
+                                   geometry->recording_id, base);
+        }
+        *end = (struct segment_end){base + offset, torn_length};
+        if (offset > first || torn_length != 0) {
+            break;
+        }
+        /* The file is empty: it was made ahead of its first frame. The file before it must then
+         * be full; when it is not, the recording ends in there. */
+    }
+    return remove_files_above(scan, highest, end->position, error);
+}

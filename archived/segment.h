@@ -1,0 +1,78 @@
+/* Segment files: names, geometry, writing, and where a recording that was not closed really ends
+ * (archive.md 4.6, 4.8). All access goes through the store seam. */
+#ifndef TERN_ARCHIVED_SEGMENT_H
+#define TERN_ARCHIVED_SEGMENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "archived/checksum.h"
+#include "base/error.h"
+#include "base/store.h"
+
+#define SEGMENT_PATH_MAX 4096
+#define SEGMENT_PAGE_LENGTH 4096
+
+/* What decides where a position lies in the files of a recording. */
+struct segment_geometry {
+    int64_t recording_id;
+    int64_t start_position;
+    int32_t initial_term_id;
+    int32_t stream_id;
+    int32_t term_length;
+    int32_t segment_length;
+};
+
+/* Where the files are; borrowed by everything that touches segments. */
+struct segment_place {
+    const struct store *store;
+    const char *directory;
+    int sync_level;       /* 0 none, 1 data, 2 with metadata (4.9) */
+    bool syncs_directory; /* after a file was made */
+};
+
+/* Base position of the file that holds `position`. */
+int64_t segment_base_of(const struct segment_geometry *geometry, int64_t position);
+
+/* "<directory>/<recording id>-<base>.rec" */
+void segment_path(const struct segment_place *place, int64_t recording_id, int64_t base,
+                  char path[SEGMENT_PATH_MAX]);
+
+/* Parse "<id>-<base>.rec" and, with `deleted` set to true, "<id>-<base>.rec.del" /
+ * "<id>-<base>.del". False for every other name. */
+bool segment_name_parse(const char *name, int64_t *recording_id, int64_t *base, bool *deleted);
+
+/* Open for writing and give it its full length (sparse). With `is_new` an existing file is -EEXIST.
+ * Otherwise what stands at and behind `offset` is cleared: bytes of a write that failed, or of an
+ * uncommitted tail, must never be taken for frames by a later recovery. */
+int segment_open_write(const struct segment_place *place, const struct segment_geometry *geometry,
+                       int64_t position, bool is_new, int *file);
+
+/* Highest base among the files of a recording; -1: there is none. -errno of the listing. */
+int segment_highest_base(const struct segment_place *place, int64_t recording_id,
+                         int64_t *highest_base);
+
+/* Does a frame of this recording begin at `position`? 1 yes, 0 no, or -errno (-ENOENT: no file). */
+int segment_has_frame_at(const struct segment_place *place, const struct segment_geometry *geometry,
+                         int64_t position);
+
+struct segment_scan {
+    const struct segment_place *place;
+    const struct segment_geometry *geometry;
+    const struct checksum *checksum; /* frames carry it when enabled */
+    uint8_t *buffer;
+    int64_t buffer_length;    /* at least the longest possible frame: the term length suffices */
+    int64_t durable_position; /* everything below was completely written; -1: not known */
+};
+
+struct segment_end {
+    int64_t position;
+    int64_t torn_length; /* bytes of a last frame that was dropped; 0: none */
+};
+
+/* Find the end of the last whole frame, from the highest segment file backwards over empty ones.
+ * A torn last frame is cut off the file. 0, or a negative code with a text. */
+int segment_find_end(const struct segment_scan *scan, struct segment_end *end,
+                     struct tern_error *error);
+
+#endif
