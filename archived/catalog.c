@@ -573,7 +573,8 @@ static int swap_file(struct catalog *catalog, const uint8_t *data, int64_t lengt
     (void)store->close(store->context, catalog->file);
     catalog->file = file;
     catalog->capacity = capacity;
-    /* The exchange is done; without this sync a power failure may bring the old file back, whole. */
+    /* The exchange is done; without this sync a power failure may bring the old file back, whole.
+     */
     (void)store->sync_directory(store->context, catalog->directory);
     return 0;
 }
