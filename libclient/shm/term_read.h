@@ -10,6 +10,18 @@ static inline int32_t frame_length_acquire(const uint8_t *term, int32_t offset) 
     return load_acquire_i32((const int32_t *)(const void *)(term + offset));
 }
 
+/* Bytes that the committed frame at `offset` occupies in the term; 0 when none is committed there,
+ * or when its length is none that a writer makes (below a header, or over the end of the term).
+ * Every reader of a term that others can write goes through here. */
+static inline int32_t term_frame_length_acquire(const uint8_t *term, int32_t term_length,
+                                                int32_t offset) {
+    int32_t length = frame_length_acquire(term, offset);
+    if (length < LOG_FRAME_HEADER_LENGTH || length > term_length - offset) {
+        return 0;
+    }
+    return log_aligned_frame_length(length);
+}
+
 struct term_scan {
     int32_t available; /* bytes to send: whole frames, 32 for a trailing pad */
     int32_t padding;   /* bytes of the pad after its header, to skip but not to send */
