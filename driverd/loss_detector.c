@@ -56,8 +56,9 @@ struct loss_result loss_detector_scan(struct loss_detector *detector, const stru
     assert(scan->rebuild_offset <= scan->limit_offset);
     struct loss_result result = {.contiguous_offset = scan->rebuild_offset};
     struct term_gap found;
-    if (!term_gap_scan(scan->term, scan->rebuild_offset, scan->limit_offset,
-                       &result.contiguous_offset, &found)) {
+    result.contiguous_offset = term_gap_scan(scan->term, scan->term_length, scan->rebuild_offset,
+                                             scan->limit_offset, &found);
+    if (found.length == 0) {
         detector->is_active = false;
         return result;
     }

@@ -50,6 +50,7 @@ void loss_detector_init(struct loss_detector *detector, const struct loss_detect
 
 struct loss_scan {
     const uint8_t *term;
+    int32_t term_length; /* frame lengths in the term are not believed beyond it */
     int32_t term_id;
     int32_t rebuild_offset;
     int32_t limit_offset;

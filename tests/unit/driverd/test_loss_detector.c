@@ -52,7 +52,7 @@ Test(loss_detector, group_delays_are_those_of_the_specification) {
 
 static struct loss_result scan(struct loss_detector *detector, const uint8_t *term, int32_t from,
                                int32_t limit, int64_t now_ns) {
-    struct loss_scan request = {term, 5, from, limit};
+    struct loss_scan request = {term, TERM_LENGTH, 5, from, limit};
     return loss_detector_scan(detector, &request, now_ns);
 }
 
