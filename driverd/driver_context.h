@@ -37,6 +37,7 @@ struct driver_context {
     struct io io;
     struct cnc cnc;
     struct mapped_file loss_report_file;
+    struct net_buffer_limits buffer_limits; /* of UDP sockets; filled by sender_init */
     int64_t *system_counters[SYSTEM_COUNTER_COUNT]; /* words: any agent, see context_count */
     uint8_t *to_conductor_memory;
 

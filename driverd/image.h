@@ -1,0 +1,165 @@
+/* An image: the copy of a remote publication's stream (media-driver.md 3).
+ *
+ * The receiver inserts packets and sends feedback; the conductor rebuilds, detects loss, schedules
+ * status messages and runs the life cycle. What one tells the other goes through the counters and
+ * two hand-over records with a sequence pair each (3.7).
+ *
+ *     ACTIVE --revoked, lost, ended--> DRAINING --drained--> LINGER --liveness time-out--> DONE
+ */
+#ifndef DRIVERD_IMAGE_H
+#define DRIVERD_IMAGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "base/net.h"
+#include "driverd/driver_message.h"
+#include "driverd/log_file.h"
+#include "driverd/loss_detector.h"
+#include "driverd/subscribable.h"
+
+struct driver_context;
+struct endpoint_recv;
+struct endpoint_recv_table;
+struct loss_report_entry;
+struct receiver;
+struct subscription;
+
+#define IMAGE_CONNECTION_TIMEOUT_NS (5 * NS_PER_S)
+#define IMAGE_EOS_SM_MULTIPLE 5 /* status message time-outs that EOS is announced for */
+
+enum image_state {
+    IMAGE_STATE_ACTIVE,
+    IMAGE_STATE_DRAINING,
+    IMAGE_STATE_LINGER,
+    IMAGE_STATE_DONE,
+};
+
+/* The status message to send next; a gap to report. Conductor writes, receiver reads: valid when
+ * both change numbers are equal. */
+struct image_sm_order {
+    int64_t begin_change;
+    int64_t position;
+    int64_t window_bytes;
+    int64_t end_change;
+};
+
+struct image_loss_order {
+    int64_t begin_change;
+    int64_t term_id;
+    int64_t term_offset;
+    int64_t length;
+    int64_t end_change;
+};
+
+/* Where the frames come from and the feedback goes to. */
+struct image_connection {
+    bool is_known;
+    union net_address control;
+    int64_t last_activity_ns;
+    int64_t last_frame_ns;
+    bool is_eos;
+    int64_t eos_position;
+};
+
+struct image {
+    /* conductor */
+    struct driver_context *context;
+    struct receiver *receiver;
+    struct endpoint_recv *endpoint; /* one reference, given back on LINGER */
+    int64_t id;                     /* correlation id of the image */
+    enum image_state state;
+    int64_t state_time_ns;
+    bool is_removed; /* the remove command is on its way to the receiver */
+    bool is_rejoin;
+    bool is_reliable;
+    struct log_file *file;
+    int32_t hwm_counter_id;
+    int32_t position_counter_id;
+    int32_t naks_counter_id;
+    int32_t window_bytes;
+    int64_t clean_position;
+    int64_t next_sm_position;
+    int32_t last_sm_window_bytes;
+    int64_t sm_change;
+    int64_t loss_change;
+    struct loss_detector loss_detector;
+    struct loss_report_entry *loss_entry;
+    bool has_loss_entry; /* made, or found that there is no room */
+    struct loss_gap reported_gap;
+    struct subscribable subscribers;
+    struct tether_params tether;
+    char *channel; /* of the endpoint */
+    char source_text[NET_ADDRESS_TEXT_MAX];
+
+    /* set before the hand-over, read by both */
+    struct log_buffer *log;
+    int32_t session_id;
+    int32_t stream_id;
+    int64_t *hwm;          /* receiver writes, conductor reads */
+    int64_t *position;     /* rcv-pos; conductor writes */
+    int64_t *naks_counter; /* receiver */
+
+    /* conductor writes, receiver reads (release / acquire) */
+    CACHE_ALIGNED struct image_sm_order sm_order;
+    struct image_loss_order loss_order;
+    uint8_t is_sending_eos;
+    uint8_t is_sm_enabled;
+
+    /* receiver writes, conductor reads (release / acquire) */
+    CACHE_ALIGNED int64_t last_packet_ns;
+    uint8_t is_eos;
+    uint8_t is_released;
+
+    /* receiver */
+    CACHE_ALIGNED struct endpoint_recv *receive_endpoint;
+    struct image_connection connection;
+    int64_t last_sm_position;
+    int64_t last_sm_change;
+    int64_t last_loss_change;
+    int64_t sm_deadline_ns;
+    int32_t window_max_bytes;
+    bool gap_is_filled;    /* unreliable: fill instead of asking */
+    int32_t reject_length; /* -1: not rejected */
+    char reject_reason[FRAME_ERR_TEXT_MAX + 1];
+};
+
+struct image_spec {
+    struct receiver *receiver;
+    struct endpoint_recv *endpoint;
+    const struct message_create_image *setup;
+    const struct subscription *subscription; /* the oldest that wants it: options of the log */
+};
+
+/* Checks of 3.3 step 2, log and counters; takes a reference of the endpoint. Afterwards the caller
+ * attaches the subscriptions (subscribable_add at image_join_position) and calls
+ * receiver_add_image. */
+int image_create(struct image **image, struct driver_context *context,
+                 const struct image_spec *spec, struct tern_error *error);
+/* Only when is_done, or when the receiver does not run any more. */
+void image_destroy(struct image *image, struct endpoint_recv_table *endpoints);
+
+/* Each duty cycle (3.7); returns work done. */
+int image_track_rebuild(struct image *image, int64_t now_ns);
+/* Tethers and life cycle (3.9). Ends subscribers, the receiver's part and the endpoint reference
+ * as the states go by. */
+void image_on_timer(struct image *image, struct endpoint_recv_table *endpoints, int64_t now_ns);
+bool image_is_done(const struct image *image);
+
+/* May a new subscription join, and where (3.9)? */
+bool image_accepts_subscribers(const struct image *image);
+int64_t image_join_position(const struct image *image);
+/* A newer image of the same session was made: no more status messages of this one (3.3 step 10). */
+void image_disable_status_messages(struct image *image);
+
+/* Receiver: a datagram that passed the door (3.6); returns bytes taken. */
+int image_on_data(struct image *image, const struct frame_header *frame, uint32_t length,
+                  const union net_address *source, int64_t now_ns);
+void image_on_setup(struct image *image, const union net_address *source, int64_t now_ns);
+void image_on_rttm(struct image *image, const struct frame_rttm *rttm,
+                   const union net_address *source, int64_t now_ns);
+/* Receiver: status messages, NAKs, gap fills, ERR frames that are due (3.7, 3.8). */
+int image_send_feedback(struct image *image, int64_t now_ns);
+
+#endif

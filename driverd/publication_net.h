@@ -1,0 +1,112 @@
+/* A network publication (media-driver.md 2): the shared part of publication.h, which is the
+ * conductor's, and the transmission state, which is the sender's.
+ *
+ * The conductor makes it and hands it to the sender; at the end it takes it back (is_released) and
+ * frees it. The fields that both sides see are words with one writer each.
+ */
+#ifndef DRIVERD_PUBLICATION_NET_H
+#define DRIVERD_PUBLICATION_NET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "driverd/endpoint_send.h"
+#include "driverd/flow_control.h"
+#include "driverd/publication.h"
+#include "driverd/receiver_liveness.h"
+#include "driverd/retransmit.h"
+#include "wire/frame.h"
+
+struct sender;
+
+#define PUBLICATION_SETUP_INTERVAL_NS (100 * NS_PER_MS)
+#define PUBLICATION_HEARTBEAT_INTERVAL_NS (100 * NS_PER_MS)
+
+struct publication_net {
+    struct publication base; /* conductor; first member */
+    struct endpoint_send *endpoint;
+    struct sender *sender;
+    int32_t sender_position_counter_id;
+    int32_t sender_limit_counter_id;
+    int32_t back_pressure_counter_id;
+    int32_t naks_counter_id;
+    int32_t receivers_counter_id; /* -1: no flow control with receivers */
+    bool is_removed;              /* the remove command is on its way to the sender */
+
+    /* conductor writes, sender reads (release / acquire) */
+    CACHE_ALIGNED uint8_t is_eos;
+    uint8_t is_revoked;
+    uint8_t has_spies; /* working spies, and the publication simulates a connection by them */
+    int64_t spy_max_position; /* of the working spies */
+
+    /* sender writes, conductor reads (release / acquire) */
+    CACHE_ALIGNED uint8_t has_receivers;
+    uint8_t has_required_receivers;
+    uint8_t has_unicast_eos; /* the only receiver said that it has everything */
+    uint8_t is_released;
+    int64_t *sender_position; /* snd-pos */
+    int64_t *sender_limit;    /* snd-lmt */
+
+    /* sender */
+    CACHE_ALIGNED struct flow_control flow;
+    struct retransmit retransmit;
+    struct receiver_liveness liveness;
+    bool has_initial_connection; /* a status message came at least once */
+    bool is_setup_elicited;
+    bool counts_back_pressure; /* armed by a successful send */
+    int64_t last_setup_ns;
+    int64_t last_send_ns; /* data or heartbeat */
+    int64_t *back_pressure_counter;
+    int64_t *naks_counter;
+    int64_t *receivers_counter; /* NULL: none */
+    struct frame_setup setup;   /* ready but for the position */
+    struct frame_header heartbeat;
+};
+
+struct publication_net_spec {
+    struct publication_spec base;
+    struct endpoint_send *endpoint; /* the reference that endpoint_send_acquire took is handed on */
+    struct sender *sender;
+    const char *flow_control; /* value of the URI key `fc`, or NULL */
+};
+
+/* Make log and counters, and hand it to the sender. On failure the endpoint reference stays with
+ * the caller. */
+int publication_net_create(struct publication_net **publication, struct driver_context *context,
+                           const struct publication_net_spec *spec, struct tern_error *error);
+/* Only when is_done, or when the sender does not run any more. Releases the endpoint. */
+void publication_net_destroy(struct publication_net *publication,
+                             struct endpoint_send_table *endpoints);
+
+/* Each duty cycle: sample positions, move the limit, clean (2.7). Returns work done. */
+int publication_net_update_limit(struct publication_net *publication);
+/* Life cycle (2.11, 2.12), tethers, unblocking, connected status. */
+void publication_net_on_timer(struct publication_net *publication, int64_t now_ns);
+/* The last handle went. */
+void publication_net_on_unreferenced(struct publication_net *publication, int64_t now_ns);
+/* DONE and let go by the sender: destroy it. */
+bool publication_net_is_done(const struct publication_net *publication);
+
+/* Spies (6.8): may one join, and where; then subscribable_add or _remove on base.subscribers, and
+ * tell the publication. */
+bool publication_net_accepts_spies(const struct publication_net *publication);
+int64_t publication_net_join_position(const struct publication_net *publication);
+void publication_net_on_spies_changed(struct publication_net *publication);
+
+/* Sender: one cycle (2.5); returns bytes sent. *short_send is set when a batch was not taken whole.
+ */
+int publication_net_send(struct publication_net *publication, int64_t now_ns, bool *short_send);
+/* Sender: validated control frames of this stream (2.9, 2.10). */
+void publication_net_on_nak(struct publication_net *publication, const struct frame_nak *nak,
+                            int64_t now_ns);
+/* False: its position is out of range; counted. */
+bool publication_net_accepts_sm(const struct publication_net *publication,
+                                const struct frame_sm *sm);
+void publication_net_on_sm(struct publication_net *publication, const struct frame_sm *sm,
+                           int64_t now_ns);
+/* True: the receiver was alive; the error is to be reported. */
+bool publication_net_on_error(struct publication_net *publication, const struct frame_err *err);
+void publication_net_on_rttm(struct publication_net *publication, const struct frame_rttm *rttm);
+
+#endif
