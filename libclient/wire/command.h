@@ -2,8 +2,10 @@
  * message of shared-memory.md 3.1 and 3.2. Decoding validates all lengths, once, at the door.
  *
  * Strings in decoded messages are borrowed slices of the payload, not NUL-terminated. Encoders
- * return the payload length, or -EMSGSIZE when it does not fit `capacity`. Decoders return 0 or
- * -EBADMSG.
+ * return the payload length, or -EMSGSIZE when it does not fit `capacity`. Decoders return 0,
+ * -EBADMSG for a payload that is shorter than its fields and texts need, or -EOPNOTSUPP for an
+ * unknown type. Whatever they return, the ids that precede the damage are set (the others are 0),
+ * so that a bad command can be answered. Longer payloads than needed are accepted.
  */
 #ifndef TERN_WIRE_COMMAND_H
 #define TERN_WIRE_COMMAND_H

@@ -26,14 +26,15 @@
 #define FRAME_RTTM_FLAG_REPLY 0x80
 #define FRAME_ERR_FLAG_GROUP_TAG 0x08
 
-struct frame_common {
+/* The structs are packed: datagrams received in one batch may start at any address. */
+struct PACKED frame_common {
     int32_t frame_length;
     uint8_t version;
     uint8_t flags;
     uint16_t type;
 };
 
-struct frame_nak {
+struct PACKED frame_nak {
     struct frame_common common;
     int32_t session_id;
     int32_t stream_id;
@@ -53,7 +54,7 @@ struct PACKED frame_sm {
     int64_t group_tag; /* only when frame_length is 44 */
 };
 
-struct frame_err {
+struct PACKED frame_err {
     struct frame_common common;
     int32_t session_id;
     int32_t stream_id;
@@ -63,7 +64,7 @@ struct frame_err {
     int32_t error_length;
 };
 
-struct frame_setup {
+struct PACKED frame_setup {
     struct frame_common common;
     int32_t term_offset;
     int32_t session_id;
@@ -75,7 +76,7 @@ struct frame_setup {
     int32_t ttl;
 };
 
-struct frame_rttm {
+struct PACKED frame_rttm {
     struct frame_common common;
     int32_t session_id;
     int32_t stream_id;
@@ -84,6 +85,15 @@ struct frame_rttm {
     int64_t receiver_id;
 };
 
+struct PACKED frame_rsp_setup {
+    struct frame_common common;
+    int32_t session_id;
+    int32_t stream_id;
+    int32_t response_session_id;
+};
+
+_Static_assert(sizeof(struct frame_common) == FRAME_COMMON_LENGTH, "common");
+_Static_assert(sizeof(struct frame_rsp_setup) == FRAME_RSP_SETUP_LENGTH, "RSP_SETUP");
 _Static_assert(sizeof(struct frame_nak) == FRAME_NAK_LENGTH, "NAK");
 _Static_assert(sizeof(struct frame_sm) == FRAME_SM_GROUP_TAG_LENGTH, "SM");
 _Static_assert(sizeof(struct frame_err) == FRAME_ERR_LENGTH, "ERR");
@@ -99,13 +109,19 @@ enum frame_verdict {
 };
 
 /* Everything of 1.15 that needs no knowledge of the stream: lengths, version, the walk over the
- * frames of a DATA datagram, SETUP's geometry, SM's window, ERR's text length. Runs once, at the
- * door; afterwards the frame is trusted. Checks against a stream's term length (offset + datagram
- * within the term) are made where the stream is known, by frame_data_fits. */
+ * frames of a DATA or PAD datagram (whole frames of one stream and term, consecutive, a pad only as
+ * the last), SETUP's geometry, SM's window. Runs once, at the door; afterwards the frame is
+ * trusted. A datagram of the receiver role that does not start at a multiple of 8 is invalid: only
+ * a peer that mixes odd lengths into one batch can cause it. ERR texts are clamped by
+ * frame_err_text_length. RES is not validated here (resolver). */
 enum frame_verdict frame_validate(enum frame_socket_role role, const uint8_t *datagram,
                                   uint32_t length);
+/* The check of 1.15 that needs the stream: a valid DATA or PAD datagram (or heartbeat) lies within
+ * the term, a pad with its whole length. */
 bool frame_data_fits(const struct frame_header *header, uint32_t datagram_length,
                      int32_t term_length);
+/* Bytes of text that a valid ERR frame really has: error_length, clamped to what was received. */
+int32_t frame_err_text_length(const struct frame_err *frame, uint32_t datagram_length);
 static inline bool frame_is_heartbeat(const struct frame_header *header, uint32_t length) {
     return length == LOG_FRAME_HEADER_LENGTH && header->frame_length == 0;
 }
