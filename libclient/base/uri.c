@@ -163,11 +163,12 @@ int parse_size(const char *text, int64_t *bytes) {
     return 0;
 }
 
+static const struct {
+    const char *suffix;
+    int64_t unit_ns;
+} units[] = {{"s", NS_PER_S}, {"ms", NS_PER_MS}, {"us", NS_PER_US}, {"ns", 1}, {"", 1}};
+
 int parse_duration_ns(const char *text, int64_t *duration_ns) {
-    static const struct {
-        const char *suffix;
-        int64_t unit_ns;
-    } units[] = {{"", 1}, {"ns", 1}, {"us", NS_PER_US}, {"ms", NS_PER_MS}, {"s", NS_PER_S}};
     int64_t value;
     const char *suffix;
     int result = parse_magnitude(text, &value, &suffix);
@@ -182,6 +183,15 @@ int parse_duration_ns(const char *text, int64_t *duration_ns) {
         }
     }
     return -EINVAL;
+}
+
+int duration_format(int64_t duration_ns, char *text, size_t size) {
+    size_t i = 0;
+    while (duration_ns % units[i].unit_ns != 0) {
+        i++; /* ends at 1 ns */
+    }
+    return snprintf(text, size, "%lld%s", (long long)(duration_ns / units[i].unit_ns),
+                    units[i].suffix);
 }
 
 static int refuse_value(struct tern_error *error, const char *key, const char *value,

@@ -9,6 +9,7 @@
 #define TERN_BASE_URI_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -50,6 +51,8 @@ int uri_get_duration_ns(const struct uri *uri, const char *key, int64_t *value,
 int parse_size(const char *text, int64_t *bytes);
 int parse_duration_ns(const char *text, int64_t *duration_ns);
 int parse_i64(const char *text, int64_t *value);
+/* "100ms", "5s", "1us", "9ns": the largest unit that divides it. Returns the length as snprintf. */
+int duration_format(int64_t duration_ns, char *text, size_t size);
 
 /* Write a channel text from parts: start with "aeron:udp" or "aeron:ipc" (or any channel), then
  * add or replace keys; a NULL value removes the key. Both return 0 or -ENAMETOOLONG. */

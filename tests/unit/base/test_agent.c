@@ -67,9 +67,8 @@ static int count_down(void *context, int64_t now_ns) {
 Test(agent_runner, runs_until_stopped) {
     int64_t remaining = 1000;
     struct agent_runner *runner;
-    struct agent_runner_params params = {.agent = {"count", &remaining, count_down, NULL},
-                                         .clock = clock_system(),
-                                         .cpu = -1};
+    struct agent_runner_params params = {
+        .agent = {"count", &remaining, count_down, NULL}, .clock = clock_system(), .cpu = -1};
     cr_assert_eq(idle_strategy_parse(&params.idle, "yield", NULL, NULL), 0);
     cr_assert_eq(agent_runner_start(&runner, &params, NULL), 0);
     while (load_acquire_i64(&remaining) > 0) {

@@ -11,13 +11,20 @@ Test(net, addresses_parse_and_print) {
         const char *text;
         const char *printed; /* NULL: refused */
     } cases[] = {
-        {"127.0.0.1:54321", "127.0.0.1:54321"}, {"10.0.0.2", "10.0.0.2:0"},
-        {"[::1]:5", "[::1]:5"},                 {"[fe80::1]", "[fe80::1]:0"},
-        {"localhost:1", NULL},                  {"1.2.3.4:", NULL},
-        {"1.2.3.4:65536", NULL},                {"1.2.3:1", NULL},
-        {"[::1", NULL},                         {"[::1%nosuchif]:1", NULL},
-        {"", NULL},                             {":1", NULL},
-        {"1.2.3.4:-1", NULL},                   {"1.2.3.4:+1", NULL},
+        {"127.0.0.1:54321", "127.0.0.1:54321"},
+        {"10.0.0.2", "10.0.0.2:0"},
+        {"[::1]:5", "[::1]:5"},
+        {"[fe80::1]", "[fe80::1]:0"},
+        {"localhost:1", NULL},
+        {"1.2.3.4:", NULL},
+        {"1.2.3.4:65536", NULL},
+        {"1.2.3:1", NULL},
+        {"[::1", NULL},
+        {"[::1%nosuchif]:1", NULL},
+        {"", NULL},
+        {":1", NULL},
+        {"1.2.3.4:-1", NULL},
+        {"1.2.3.4:+1", NULL},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         union net_address address;

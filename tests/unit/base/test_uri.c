@@ -12,8 +12,8 @@ static int parse(struct uri *uri, const char *text) {
 
 Test(uri, keeps_every_parameter_in_order) {
     struct uri uri;
-    cr_assert_eq(parse(&uri, "aeron-spy:aeron:udp?endpoint=localhost:20121|term-length=64k|alias=a=b"),
-                 0);
+    cr_assert_eq(
+        parse(&uri, "aeron-spy:aeron:udp?endpoint=localhost:20121|term-length=64k|alias=a=b"), 0);
     cr_assert(uri.is_spy);
     cr_assert_eq(uri.media, URI_MEDIA_UDP);
     cr_assert_eq(uri.param_count, 3);
@@ -28,9 +28,18 @@ Test(uri, keeps_every_parameter_in_order) {
 }
 
 Test(uri, refuses_bad_syntax_with_a_text) {
-    static const char *const bad[] = {"",          "aeron",       "aeron:",         "aeron:tcp",
-                                      "aeron:ipcx", "aeron:udp?x", "aeron:udp?=v",   "aeron:udp?a=",
-                                      "aeron:udp?a=|b=c", "udp:x", "aeron:udp?a=b||c=d", "AERON:ipc"};
+    static const char *const bad[] = {"",
+                                      "aeron",
+                                      "aeron:",
+                                      "aeron:tcp",
+                                      "aeron:ipcx",
+                                      "aeron:udp?x",
+                                      "aeron:udp?=v",
+                                      "aeron:udp?a=",
+                                      "aeron:udp?a=|b=c",
+                                      "udp:x",
+                                      "aeron:udp?a=b||c=d",
+                                      "AERON:ipc"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct uri uri;
         struct tern_error error = {0};
@@ -62,7 +71,8 @@ Test(uri, getters_tell_present_absent_and_wrong_apart) {
     int64_t wide = 7;
     bool flag = true;
     struct tern_error error = {0};
-    cr_assert_eq(parse(&uri, "aeron:udp?a=-5|b=2147483648|c=false|d=yes|e=64k|f=1k5|g=10ms|h= 1"), 0);
+    cr_assert_eq(parse(&uri, "aeron:udp?a=-5|b=2147483648|c=false|d=yes|e=64k|f=1k5|g=10ms|h= 1"),
+                 0);
     cr_assert_eq(uri_get_i32(&uri, "x", &small, &error), 0);
     cr_assert_eq(small, 7);
     cr_assert_eq(uri_get_i32(&uri, "a", &small, &error), 1);
@@ -112,6 +122,23 @@ Test(uri, sizes_and_durations_follow_the_grammar) {
         cr_assert_eq(result == 0 ? value : -1, cases[i].size, "size '%s'", cases[i].text);
         result = parse_duration_ns(cases[i].text, &value);
         cr_assert_eq(result == 0 ? value : -1, cases[i].duration, "duration '%s'", cases[i].text);
+    }
+}
+
+Test(uri, durations_print_in_the_largest_exact_unit) {
+    static const struct {
+        int64_t duration_ns;
+        const char *text;
+    } cases[] = {{100 * NS_PER_MS, "100ms"},
+                 {5 * NS_PER_S, "5s"},
+                 {1500 * NS_PER_US, "1500us"},
+                 {7, "7ns"},
+                 {0, "0s"}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[32];
+        cr_assert_eq(duration_format(cases[i].duration_ns, text, sizeof text),
+                     (int)strlen(cases[i].text));
+        cr_assert_str_eq(text, cases[i].text);
     }
 }
 
