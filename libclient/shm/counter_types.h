@@ -5,6 +5,7 @@
 
 #include <stdint.h>
 
+#include "base/compiler.h"
 #include "shm/counters.h"
 
 enum counter_type {
@@ -118,6 +119,8 @@ enum system_counter {
     SYSTEM_COUNTER_COUNT,
 };
 
+/* Keys are zeroed behind their used length, which is returned. */
+
 /* Key of stream counters (6.2): used length returned; channel truncated to fit 112 bytes. */
 int32_t counter_stream_key(uint8_t key[COUNTER_KEY_LENGTH_MAX], int64_t registration_id,
                            int32_t session_id, int32_t stream_id, const char *channel);
@@ -125,10 +128,28 @@ int32_t counter_stream_key(uint8_t key[COUNTER_KEY_LENGTH_MAX], int64_t registra
 int32_t counter_stream_label(char label[COUNTER_LABEL_LENGTH_MAX + 1], const char *name,
                              int64_t registration_id, int32_t session_id, int32_t stream_id,
                              const char *channel);
+/* Any label, cut to 380 bytes; returns its length. */
+int32_t counter_label_format(char label[COUNTER_LABEL_LENGTH_MAX + 1], const char *format, ...)
+    PRINTF_LIKE(2, 3);
 /* Key of types 6, 7, 18 (6.3): i32 length, channel. */
 int32_t counter_channel_key(uint8_t key[COUNTER_KEY_LENGTH_MAX], const char *channel);
 /* Key of type 14: status counter id, address text. */
 int32_t counter_sockaddr_key(uint8_t key[COUNTER_KEY_LENGTH_MAX], int32_t status_counter_id,
                              const char *address);
+
+/* Reading keys, which any process may have damaged: texts are slices of the key, not
+ * NUL-terminated, and never longer than it. */
+struct counter_stream {
+    int64_t registration_id;
+    int32_t session_id;
+    int32_t stream_id;
+    const char *channel;
+    int32_t channel_length;
+};
+void counter_stream_key_parse(const uint8_t key[COUNTER_KEY_LENGTH_MAX],
+                              struct counter_stream *stream);
+/* Returns the length of the address text. */
+int32_t counter_sockaddr_key_parse(const uint8_t key[COUNTER_KEY_LENGTH_MAX],
+                                   int32_t *status_counter_id, const char **address);
 
 #endif
