@@ -13,6 +13,8 @@
 
 #include "base/bits.h"
 #include "base/error.h"
+#include "base/uri.h"
+#include "client/seams.h"
 #include "shm/counter_types.h"
 #include "wire/cluster_codec.h"
 
@@ -88,6 +90,8 @@ static int make_client(struct tern_service_host *host, struct tern_error *error)
                    host->conf->service_id);
     tern_context_set_driver_timeout_ms(context, host->conf->driver_timeout_ns / NS_PER_MS);
     tern_context_set_use_invoker(context, true);
+    tern_context_set_clock(context, host->params.io.clock);
+    tern_context_set_random(context, host->params.io.random);
     int result = tern_context_set_directory(context, host->conf->aeron_dir, error);
     if (result == 0) {
         result = tern_context_set_client_name(context, name, error);
@@ -624,7 +628,7 @@ int service_host_do_work(struct tern_service_host *host, int64_t now_ns) {
     int work = 0;
     measure_cycle(host, now_ns);
     if (host->client != NULL) {
-        work += tern_client_do_work(host->client);
+        work += tern_client_do_work_at(host->client, now_ns);
         if (is_ground_lost(host)) {
             return work;
         }
