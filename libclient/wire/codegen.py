@@ -7,15 +7,16 @@ A schema is text, one thing per line, '#' starts a comment:
     enum Name: FIRST 0, SECOND 1            all i32; a second line with the same name adds values
     schema ID version N [TAG] [framed]      for the messages that follow; TAG goes into the names of
                                             its constants; framed: 16-byte header with a length
-    message ID Name block N [since V] [inline]
-    record Name block N                     on disk, without a message header
+    message ID Name block N [since V] [inline] [padded]
+    record Name block N [padded]            on disk, without a message header
         field TYPE [at OFFSET] [since V] [absent VALUE]
         group name block N                  its fields and data are indented once more
         data ascii|bytes [since V]
 
-Fields lie one behind the other unless 'at' says otherwise, and must end where 'block' says, gaps
-aside ('at' or the end of the block). TYPE is i32, i64, u8, u32, version or capacity (i32 with null
-0), or an enum. A field that the sender did not have reads as 'absent', by default the type's null.
+Fields lie one behind the other unless 'at' says otherwise. They end where the block ends, unless it
+is 'padded' with reserved bytes: a forgotten field does not pass. TYPE is i32, i64, u8, u32, version
+or capacity (i32 with null 0), or an enum. A field that the sender lacks reads as 'absent', by
+default the type's null.
 'inline' adds header-only functions for a hot path that does not want a struct.
 
 Names stay as the specification writes them and are turned into snake_case for C.
@@ -69,7 +70,7 @@ class Body:
         self.name, self.c_name, self.block, self.parent = name, snake(name), block, parent
         self.fields, self.groups, self.data = [], [], []
         self.template = self.schema = None
-        self.is_inline = False
+        self.is_inline = self.is_padded = False
 
     def full_name(self):
         return (self.parent.full_name() + "_" if self.parent else "") + self.c_name
@@ -103,7 +104,6 @@ class Schema:
 
 def options_of(words, allowed):
     options = {}
-    words = list(words)
     while words:
         key = words.pop(0)
         if key not in allowed or not words or key in options:
@@ -122,7 +122,7 @@ class Parser:
             for number, line in enumerate(lines, 1):
                 try:
                     self.parse_line(line.split("#")[0].rstrip())
-                except (SchemaError, ValueError, IndexError, AttributeError) as problem:
+                except (SchemaError, ValueError, LookupError, AttributeError) as problem:
                     sys.exit("%s:%d: %s" % (path, number, problem))
         self.check()
 
@@ -155,15 +155,15 @@ class Parser:
         self.schemas.append(Schema(int(words[0]), int(words[2]), tag, is_framed))
 
     def parse_message(self, words):
-        is_inline = words[-1] == "inline"
-        options = options_of(words[2:-1] if is_inline else words[2:], ("block", "since"))
-        body = Body(words[1], int(options["block"]))
-        body.template, body.schema, body.is_inline = int(words[0]), self.schemas[-1], is_inline
-        self.bodies.append(body)
+        self.parse_record([word for word in words[1:] if word != "inline"], ("block", "since"))
+        body = self.bodies[-1]
+        body.template, body.schema = int(words[0]), self.schemas[-1]
+        body.is_inline = "inline" in words
 
-    def parse_record(self, words):
-        options = options_of(words[1:], ("block",))
+    def parse_record(self, words, allowed=("block",)):
+        options = options_of([word for word in words[1:] if word != "padded"], allowed)
         self.bodies.append(Body(words[0], int(options["block"])))
+        self.bodies[-1].is_padded = "padded" in words
 
     def parse_member(self, words, depth):
         message = self.bodies[-1]
@@ -184,9 +184,13 @@ class Parser:
             if twice:
                 sys.exit("declared twice: %s" % ", ".join(map(str, sorted(twice))))
         for body in self.bodies:
+            for part in [body] + body.groups:
+                end = part.fields[-1].end() if part.fields else 0
+                if end != part.block and not part.is_padded:
+                    sys.exit("%s: fields end at %d, the block at %d" % (part.name, end, part.block))
             for group in body.groups:
-                if not group.fields or min(field.since for field in group.fields) > 0:
-                    sys.exit("%s: a group element without a first field" % body.name)
+                if not group.fields or group.fields[0].since > 0:
+                    sys.exit("%s: elements without a field of the first version" % group.name)
 
 
 class Writer:
@@ -361,8 +365,9 @@ class SourceWriter(Writer):
         if body.data:
             self.add("static const struct sbe_data %s_data[] = {" % name)
             for data in body.data:
+                is_text = "true" if data.is_text else "false"
                 self.add('    {"%s", offsetof(%s, %s), %d, %s},' % (
-                    data.name, struct, data.c_name, data.since, "true" if data.is_text else "false"))
+                    data.name, struct, data.c_name, data.since, is_text))
             self.add("};")
         self.write_table(body, name, struct)
         if body.parent is not None:
@@ -391,7 +396,8 @@ class SourceWriter(Writer):
         self.add("};")
 
     def write_table(self, body, name, struct):
-        self.add("_Static_assert(sizeof(%s) <= SBE_STRUCT_LENGTH_MAX, \"scratch in sbe.c\");" % struct)
+        self.add('_Static_assert(sizeof(%s) <= SBE_STRUCT_LENGTH_MAX, "scratch in sbe.c");'
+                 % struct)
         self.add("static const struct sbe_layout %s_layout = {" % name)
         self.add('    .name = "%s",' % body.name)
         for member, items in (("field", body.fields), ("group", body.groups), ("data", body.data)):
@@ -430,7 +436,8 @@ class SourceWriter(Writer):
         self.add("int %s_message_format(const void *buffer, int32_t length, char *text,"
                  % self.prefix)
         self.add("    int32_t capacity) {")
-        self.add("    return sbe_format(&%s_messages, buffer, length, text, capacity);" % self.prefix)
+        self.add("    return sbe_format(&%s_messages, buffer, length, text, capacity);"
+                 % self.prefix)
         self.add("}")
 
 
