@@ -39,7 +39,7 @@ void die(enum exit_code exit_code, const char *format, ...) {
     vfprintf(stderr, format, arguments);
     fputc('\n', stderr);
     va_end(arguments);
-    exit(exit_code);
+    exit((int)exit_code);
 }
 
 static void print_help(const struct option_table *table, FILE *out) {
@@ -182,7 +182,7 @@ int daemon_main(const struct daemon_program *program, int argc, char **argv) {
     log_end(&daemon);
     program->close(program->context);
     notifier_close(&daemon.notifier);
-    return daemon.exit_code;
+    return (int)daemon.exit_code;
 }
 
 void daemon_ready(struct daemon *daemon, const char *format, ...) {

@@ -15,17 +15,6 @@
 #include "base/clock.h"
 #include "base/uri.h"
 
-struct suffix {
-    const char *text;
-    int64_t factor;
-};
-
-/* Biggest first: formatting takes the first that divides the value. */
-static const struct suffix size_suffixes[] = {
-    {"g", INT64_C(1) << 30}, {"m", INT64_C(1) << 20}, {"k", INT64_C(1) << 10}};
-static const struct suffix duration_suffixes[] = {
-    {"s", NS_PER_S}, {"ms", NS_PER_MS}, {"us", NS_PER_US}, {"ns", 1}};
-
 bool option_is_number(const struct option_row *row) {
     return row->type == OPTION_I32 || row->type == OPTION_I64 || row->type == OPTION_SIZE ||
            row->type == OPTION_DURATION;
@@ -35,25 +24,24 @@ static bool is_text(const struct option_row *row) {
     return row->type == OPTION_STRING || row->type == OPTION_PATH || row->type == OPTION_LIST;
 }
 
-static void format_scaled(int64_t value, const struct suffix *suffixes, size_t count, char *text,
-                          size_t size) {
-    for (size_t i = 0; i < count; i++) {
-        if (value > 0 && value % suffixes[i].factor == 0) {
-            (void)snprintf(text, size, "%" PRId64 "%s", value / suffixes[i].factor,
-                           suffixes[i].text);
-            return;
-        }
+static void format_size(int64_t bytes, char *text, size_t size) {
+    static const char letters[] = "gmk";
+    int shift = 30;
+    const char *letter = letters;
+    while (shift > 0 && bytes % (INT64_C(1) << shift) != 0) {
+        shift -= 10;
+        letter++;
     }
-    (void)snprintf(text, size, "%" PRId64, value);
+    (void)snprintf(text, size, "%" PRId64 "%.1s", bytes >> shift, letter);
 }
 
 static void format_number(const struct option_row *row, int64_t value, char *text, size_t size) {
-    if (value == INT64_MAX) {
-        (void)snprintf(text, size, "%" PRId64, value); /* no unit would make it readable */
+    if (value <= 0 || value == INT64_MAX) {
+        (void)snprintf(text, size, "%" PRId64, value); /* no unit would make it more readable */
     } else if (row->type == OPTION_SIZE) {
-        format_scaled(value, size_suffixes, ARRAY_COUNT(size_suffixes), text, size);
+        format_size(value, text, size);
     } else if (row->type == OPTION_DURATION) {
-        format_scaled(value, duration_suffixes, ARRAY_COUNT(duration_suffixes), text, size);
+        (void)duration_format(value, text, size);
     } else {
         (void)snprintf(text, size, "%" PRId64, value);
     }
