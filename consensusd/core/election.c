@@ -85,7 +85,9 @@ static void enter_leader_log_replication(struct raft *raft) {
     struct raft_election *election = &raft->election;
     raft->role = CLUSTER_ROLE_LEADER;
     raft->leader_id = raft_own_id(raft);
-    raft->leadership_term_id = raft->ballot.candidate_term_id;
+    /* Not the candidate term: refusing somebody else during the ballot may have raised that. */
+    assert(raft->ballot.voted_for_id == raft_own_id(raft));
+    raft->leadership_term_id = raft->ballot.voted_term_id;
     raft->reported_position = 0;
     election->is_leader_startup = false;
     election->announced_term_id = raft->log_term_id;
@@ -111,6 +113,11 @@ static void enter_follower_log_replication(struct raft *raft) {
     raft->role = CLUSTER_ROLE_FOLLOWER;
     election->deadline_ns = raft_now_ns(raft) + raft->conf.leader_heartbeat_timeout_ns;
     election->progress_position = raft->append_position;
+    if (election->replication.base_position != RAFT_NULL && raft->log_recording_id != RAFT_NULL) {
+        /* A part of this term must not pass for one of the term before. */
+        raft_record_term(raft, election->replication.term_id, election->replication.base_position,
+                         RAFT_NULL);
+    }
     if (raft->append_position < election->replication.end_position) {
         start(raft, RAFT_OPERATION_REPLICATE, raft->append_position,
               election->replication.end_position);
@@ -355,7 +362,7 @@ static int request_votes(struct raft *raft) {
         action->request_vote = (struct cluster_request_vote){
             .log_leadership_term_id = raft->log_term_id,
             .log_position = raft->append_position,
-            .candidate_term_id = raft->ballot.candidate_term_id,
+            .candidate_term_id = raft->ballot.voted_term_id,
             .candidate_member_id = raft_own_id(raft),
             .protocol_version = PROTOCOL_VERSION,
         };

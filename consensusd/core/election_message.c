@@ -95,7 +95,7 @@ void election_on_request_vote(struct raft *raft, int32_t member,
 void election_on_vote(struct raft *raft, int32_t member, const struct cluster_vote *message) {
     if (raft->election.state != ELECTION_CANDIDATE_BALLOT ||
         message->candidate_member_id != raft_own_id(raft) ||
-        message->candidate_term_id != raft->ballot.candidate_term_id ||
+        message->candidate_term_id != raft->ballot.voted_term_id ||
         raft->members[member].vote != RAFT_VOTE_NONE) {
         return; /* late, not for us, or counted already */
     }

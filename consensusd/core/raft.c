@@ -47,10 +47,14 @@ void raft_persist_ballot(struct raft *raft) {
     raft_push(raft, RAFT_ACTION_PERSIST_BALLOT, raft->conf.own_index)->ballot = raft->ballot;
 }
 
+/* What the leader calls committed is so in the own log when that is known to be equal to his: once
+ * his term is in the own recording log. */
 void raft_note_committed(struct raft *raft) {
-    int64_t held = raft->input.recorded_position;
-    int64_t committed =
-        max_i64(raft->commit_position, min_i64(raft->notified_commit_position, held));
+    int64_t committed = raft->commit_position;
+    if (raft->log_term_id == raft->leadership_term_id) {
+        int64_t held = raft->input.recorded_position;
+        committed = max_i64(committed, min_i64(raft->notified_commit_position, held));
+    }
     raft->known_committed = max_i64(raft->known_committed, committed);
 }
 

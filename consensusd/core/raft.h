@@ -65,7 +65,7 @@ struct raft_member {
     int64_t leadership_term_id; /* of the last report; RAFT_NULL: unknown */
     int64_t log_position;       /* RAFT_NULL: unknown */
     int64_t heard_ns;           /* of the last report */
-    enum raft_vote vote;        /* in the ballot of candidate_term_id */
+    enum raft_vote vote;        /* in the own ballot */
 };
 
 enum raft_operation_kind {

@@ -61,8 +61,7 @@ static void resize(struct memory_file *file, int64_t length) {
     }
 }
 
-static int write_file(void *context, int file, const void *buffer, int64_t length,
-                      int64_t offset) {
+static int write_file(void *context, int file, const void *buffer, int64_t length, int64_t offset) {
     struct memory_store *memory = context;
     if (fail(memory) < 0) {
         return -EIO;

@@ -15,8 +15,8 @@ static void complain(struct world *world, const char *format, ...) {
     if (world->problem[0] == '\0') {
         va_list arguments;
         va_start(arguments, format);
-        int length = snprintf(world->problem, sizeof world->problem, "at %lld ms: ",
-                              (long long)(world->now_ns / NS_PER_MS));
+        int length = snprintf(world->problem, sizeof world->problem,
+                              "at %lld ms: ", (long long)(world->now_ns / NS_PER_MS));
         vsnprintf(world->problem + length, sizeof world->problem - (size_t)length, format,
                   arguments);
         va_end(arguments);
@@ -72,8 +72,7 @@ static void post(struct world *world, const struct world_packet *packet) {
     for (int i = 0; i < copies && world->packet_count < WORLD_PACKETS_MAX; i++) {
         struct world_packet *sent = &world->packets[world->packet_count++];
         *sent = *packet;
-        sent->due_ns =
-            world->now_ns + (int64_t)(world_chance(world) * (double)world->delay_max_ns);
+        sent->due_ns = world->now_ns + (int64_t)(world_chance(world) * (double)world->delay_max_ns);
     }
 }
 
@@ -323,9 +322,14 @@ static void carry_out(struct world *world, int32_t index) {
             node->session_id = 0;
             node->is_recording = false;
             break;
-        case RAFT_ACTION_SEND_CATCHUP:
         case RAFT_ACTION_ELECTION_CLOSED:
+        case RAFT_ACTION_SEND_CATCHUP:
+            break;
         case RAFT_ACTION_REPORT:
+            if (getenv("TERN_RAFT_TRACE") != NULL) {
+                fprintf(stderr, "%lld node %d: %s\n", (long long)(world->now_ns / NS_PER_MS), index,
+                        action->text);
+            }
             break;
         }
     }
@@ -578,4 +582,20 @@ bool world_is_settled(const struct world *world) {
         }
     }
     return true;
+}
+
+void world_describe(const struct world *world) {
+    for (int32_t i = 0; i < world->count; i++) {
+        const struct world_node *node = &world->nodes[i];
+        const struct raft *raft = &node->raft;
+        fprintf(stderr,
+                "node %d: %s term %lld log term %lld candidate %lld voted %lld for %d promised "
+                "%lld append %lld commit %lld known %lld log %lld\n",
+                i, election_state_name(raft->election.state), (long long)raft->leadership_term_id,
+                (long long)raft->log_term_id, (long long)raft->ballot.candidate_term_id,
+                (long long)raft->ballot.voted_term_id, raft->ballot.voted_for_id,
+                (long long)raft->ballot.promised_term_id, (long long)raft->append_position,
+                (long long)raft->commit_position, (long long)raft->known_committed,
+                (long long)(node->length * WORLD_UNIT));
+    }
 }

@@ -61,7 +61,7 @@ struct world {
     int64_t delay_max_ns;
     int32_t next_session;
     int64_t next_value;
-    double load; /* units appended per step of a leader */
+    double load;                      /* units appended per step of a leader */
     int32_t leaders[WORLD_TERMS_MAX]; /* of each term; -1: nobody yet */
     int64_t committed[WORLD_UNITS_MAX];
     int64_t committed_length;
@@ -82,5 +82,7 @@ int32_t world_leader(const struct world *world);
 double world_chance(struct world *world);
 /* A leader, nobody in an election, everybody up and with the same committed log. */
 bool world_is_settled(const struct world *world);
+/* For people, on stderr. */
+void world_describe(const struct world *world);
 
 #endif
