@@ -90,7 +90,9 @@ int log_buffer_create(struct log_buffer *log, const struct log_buffer_params *pa
     }
     struct log_metadata *metadata =
         (struct log_metadata *)(void *)(log->file.address + length - LOG_METADATA_LENGTH);
-    init_tails(metadata, params);
+    if (params->type != LOG_TYPE_IMAGE) {
+        init_tails(metadata, params); /* an image has no producer and is read by positions */
+    }
     init_default_header(metadata, params);
     store_release_i64(&metadata->end_of_stream_position, LOG_EOS_UNKNOWN);
     metadata->correlation_id = params->correlation_id;
