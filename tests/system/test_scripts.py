@@ -108,13 +108,25 @@ class ConformanceTest(Scratch):
         self.assertEqual((code, out), (1, "the suite did not come to its end\n"))
 
 
-class NodeTest(Scratch):
-    def start(self, **env):
+class StandIns(Scratch):
+    def write_stand_ins(self):
         for name in ("driverd", "archived", "consensusd", "servicehost"):
             write(self.path("build", name, name), STAND_IN, 0o755)
         for name in ("echo", "list"):
             write(self.path("build", "tests", "plugins", name + ".so"), "")
         write(self.path("conf", "driverd.conf"), "")
+
+    def log(self):
+        try:
+            with open(self.path("log"), encoding="utf-8") as file:
+                return file.read().splitlines()
+        except FileNotFoundError:
+            return []
+
+
+class NodeTest(StandIns):
+    def start(self, **env):
+        self.write_stand_ins()
         process = subprocess.Popen(
             [ROOT + "/scripts/node", "--conf", self.path("conf"), "--base", self.path("base"),
              "--services", "echo,list"], start_new_session=True, stderr=subprocess.PIPE, text=True,
@@ -130,13 +142,6 @@ class NodeTest(Scratch):
         except ProcessLookupError:
             pass
         process.wait()
-
-    def log(self):
-        try:
-            with open(self.path("log"), encoding="utf-8") as file:
-                return file.read().splitlines()
-        except FileNotFoundError:
-            return []
 
     def wait_started(self):
         deadline = time.monotonic() + 20
@@ -184,6 +189,38 @@ class NodeTest(Scratch):
         self.assertEqual(process.wait(15), 0)
         self.assertIn("archived did not stop within 3 s", process.stderr.read())
         self.assert_group_is_gone(process)
+
+
+class ClusterTest(StandIns):
+    """scripts/cluster without `up`, which would build."""
+
+    def cluster(self, *arguments):
+        env = dict(os.environ, TERN_BUILD=self.path("build"), TEST_LOG=self.path("log"),
+                   TERN_CLUSTER_DIR=self.path("state"), USER="scripts-%d" % os.getpid(),
+                   TERN_CLUSTER_SERVICE="echo,list")
+        done = subprocess.run([ROOT + "/scripts/cluster", *arguments], env=env, text=True,
+                              capture_output=True, check=False, stdin=subprocess.DEVNULL)
+        return done.returncode, done.stdout + done.stderr
+
+    def test_nodes_are_started_killed_stopped_and_reported(self):
+        self.write_stand_ins()
+        write(self.path("build", "libclient", "ctl", "ternctl"),
+              '#!/bin/sh\necho "leader 1 of $AERON_CLUSTER_MEMBER_ID"|sed "s/ of.*//"\n', 0o755)
+        self.addCleanup(self.cluster, "down", "--wipe")
+        self.assertEqual(self.cluster("status"), (
+            1, "node 0: down\nnode 1: down\nnode 2: down\n"))
+        for node in ("0", "1"):
+            self.assertEqual(self.cluster("start", node), (0, ""))
+        self.assertEqual(self.cluster("start", "3")[0], 1)
+        code, out = self.cluster("status")
+        self.assertRegex(out, r"^node 0: up \(process group \d+\)\nnode 1: leader .*\nnode 2: down")
+        self.assertEqual(code, 0)
+        self.assertEqual(self.cluster("kill", "1"), (0, ""))
+        self.assertIn("node 1: down", self.cluster("status")[1])
+        self.assertEqual(self.cluster("stop", "0"), (0, ""))
+        self.assertIn("stop driverd", self.log())
+        self.assertIn("node 0: down", self.cluster("status")[1])
+        self.assertEqual(self.cluster("logs", "0")[0], 0)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,85 @@
+# Sourced by scripts/cluster and scripts/demo: the local cluster of conf/local-cluster.
+
+cluster_conf=$root/conf/local-cluster
+cluster_state=${TERN_CLUSTER_DIR:-$build/local-cluster}
+cluster_nodes="0 1 2"
+cluster_service=${TERN_CLUSTER_SERVICE:-auction}
+cluster_shm=/dev/shm/tern-${USER:-$(id -un)}
+
+# node_env N: prints the environment of a node, one assignment per line.
+node_env() {
+    grep -hv -e '^#' -e '^$' "$cluster_conf/cluster.env" "$cluster_conf/node$1.env"
+    printf '%s\n' "AERON_DIR=$cluster_shm-$1" "AERON_ARCHIVE_DIR=$cluster_state/node$1/archive" \
+        "AERON_CLUSTER_DIR=$cluster_state/node$1/cluster" "TERN_BUILD=$build"
+}
+
+# in_node N COMMAND ...: runs a command in the environment of a node.
+in_node() {
+    local -a assignments
+    mapfile -t assignments < <(node_env "$1")
+    env "${assignments[@]}" "${@:2}"
+}
+
+# node_pid N: process (and group) of the node; empty when it is down.
+node_pid() {
+    local pid
+    pid=$(cat "$cluster_state/node$1/pid" 2>/dev/null) || return 0
+    # The number may belong to somebody else by now.
+    if [ -n "$pid" ] && grep -qs 'scripts/node' "/proc/$pid/cmdline"; then
+        echo "$pid"
+    fi
+}
+
+node_start() {
+    local directory=$cluster_state/node$1
+    [ -z "$(node_pid "$1")" ] || return 0
+    mkdir -p "$directory"
+    rm -f "$directory/pid"
+    # A node leads its own process group, so that it can be killed as a whole. Nothing of this
+    # shell's descriptors goes along.
+    in_node "$1" setsid bash -c 'echo $$ >"$1/pid" && exec "$2/scripts/node" --base "$1" --conf "$3" \
+        --services "$4"' node "$directory" "$root" "$cluster_conf" "$cluster_service" \
+        </dev/null >>"$directory/node.log" 2>&1 &
+    disown
+    wait_until 10 test -s "$directory/pid"
+}
+
+node_kill() {
+    local pid
+    pid=$(node_pid "$1")
+    [ -z "$pid" ] || kill -KILL -- "-$pid"
+}
+
+# wait_until SECONDS COMMAND ...: polls the command; false when the time is over.
+wait_until() {
+    local deadline=$(($(date +%s%N) + $1 * 1000000000))
+    shift
+    until "$@"; do
+        [ "$(date +%s%N)" -lt "$deadline" ] || return 1
+        sleep 0.05
+    done
+}
+
+node_is_down() { [ -z "$(node_pid "$1")" ]; }
+
+node_stop() {
+    local pid
+    pid=$(node_pid "$1")
+    [ -n "$pid" ] || return 0
+    kill -TERM "$pid"
+    wait_until 20 node_is_down "$1" || node_kill "$1"
+}
+
+# cluster_leader: the member id of the leader that some running node knows; false when none does.
+cluster_leader() {
+    local node leader
+    for node in $cluster_nodes; do
+        [ -n "$(node_pid "$node")" ] || continue
+        leader=$(in_node "$node" "$(program ternctl)" cluster leader 2>/dev/null |
+            grep -oE '[0-9]+' | tail -n 1) || continue
+        [ -n "$leader" ] && [ -n "$(node_pid "$leader")" ] && echo "$leader" && return 0
+    done
+    return 1
+}
+
+has_leader() { cluster_leader >/dev/null; }
