@@ -71,7 +71,7 @@ static inline int32_t image_frame_length(const struct tern_image *image, const u
                                          int32_t offset) {
     int32_t length = frame_length_acquire(term, offset);
     uint32_t room = (uint32_t)(image->term_length - offset - LOG_FRAME_HEADER_LENGTH);
-    return (uint32_t)(length - LOG_FRAME_HEADER_LENGTH) <= room ? length : 0;
+    return (uint32_t)length - LOG_FRAME_HEADER_LENGTH <= room ? length : 0;
 }
 
 /* 5.15, poll, within one term and below limit_offset. */
