@@ -49,7 +49,9 @@ static int64_t read_file(void *context, int file, void *buffer, int64_t length, 
     struct memory_file *found = &((struct memory_store *)context)->files[file];
     int64_t available = found->length - offset;
     length = available < 0 ? 0 : length < available ? length : available;
-    memcpy(buffer, found->bytes + offset, (size_t)length);
+    if (length > 0) { /* an empty file has no bytes to point at */
+        memcpy(buffer, found->bytes + offset, (size_t)length);
+    }
     return length;
 }
 
