@@ -79,7 +79,7 @@ int log_buffer_create(struct log_buffer *log, const struct log_buffer_params *pa
     assert(log_term_length_is_valid(params->term_length));
     assert(log_page_size_is_valid(params->page_size));
     assert(log_mtu_is_valid(params->mtu_length));
-    assert(params->term_offset >= 0 && params->term_offset < params->term_length);
+    assert(params->term_offset >= 0 && params->term_offset <= params->term_length);
     assert(params->term_offset % LOG_FRAME_ALIGNMENT == 0);
     assert(log_term_count(params->active_term_id, params->initial_term_id) >= 0);
     *log = (struct log_buffer){0};
