@@ -81,7 +81,7 @@ struct driver_conf {
     bool rejoin_stream;
     int group_consideration; /* enum driver_group */
     int64_t untethered_window_limit_timeout_ns;
-    int64_t untethered_linger_timeout_ns; /* -1: as the window limit timeout */
+    char untethered_linger_timeout[32]; /* a duration; -1: as the window limit timeout */
     int64_t untethered_resting_timeout_ns;
     int32_t stream_session_limit;
     int32_t nak_group_size;
@@ -97,8 +97,6 @@ struct driver_conf {
 
     int32_t so_rcvbuf_bytes; /* 0: the system's default */
     int32_t so_sndbuf_bytes;
-    int32_t os_rcvbuf_bytes; /* the system's defaults, probed at start; 0: not known */
-    int32_t os_sndbuf_bytes;
     int32_t send_to_status_poll_ratio;
     bool connect_unicast;
     char sender_port_range[DRIVER_PORT_RANGE_MAX]; /* "low high", checked */
@@ -137,6 +135,10 @@ void driver_conf_defaults(struct driver_conf *conf);
 /* "low high" as two ports, both 0 for "let the system choose". 0 or -EINVAL. */
 int driver_conf_port_range(const char *text, uint16_t *low, uint16_t *high,
                            struct tern_error *error);
+
+int64_t driver_conf_untethered_linger_ns(const struct driver_conf *conf);
+/* False when none is configured. */
+bool driver_conf_receiver_group_tag(const struct driver_conf *conf, int64_t *tag);
 
 /* "DEDICATED" and so on, as it appears in counter labels. */
 const char *driver_threading_name(int threading);

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/compiler.h"
 #include "base/io.h"
@@ -37,7 +38,7 @@ struct driver_context {
     struct io io;
     struct cnc cnc;
     struct mapped_file loss_report_file;
-    struct net_buffer_limits buffer_limits; /* of UDP sockets; filled by sender_init */
+    struct net_buffer_limits buffer_limits;         /* of UDP sockets; 0: not known */
     int64_t *system_counters[SYSTEM_COUNTER_COUNT]; /* words: any agent, see context_count */
     uint8_t *to_conductor_memory;
 
@@ -50,13 +51,25 @@ struct driver_context {
     struct counters_manager counters;
     struct error_log error_log;
     struct loss_report loss_report; /* written where loss is found: in the conductor's scan */
-    int64_t now_ns;                 /* start of the current duty cycle */
-    int64_t now_epoch_ms;           /* refreshed every millisecond */
+    bool is_error_log_full;
+    int64_t now_ns;       /* start of the current duty cycle */
+    int64_t now_epoch_ms; /* refreshed every millisecond */
     int32_t next_session_id;
     int32_t next_channel_suffix; /* names of untagged wildcard channels */
     struct log_file *discarded;  /* to be unmapped and deleted, oldest first */
     struct log_file *discarded_last;
 };
+
+/* Make cnc.dat and loss-report.dat in the (empty) directory, and the views. `conf` and what `io`
+ * points to are borrowed. */
+int driver_context_open(struct driver_context *context, const struct driver_conf *conf,
+                        const struct io *io, struct tern_error *error);
+/* From now on clients may attach. */
+void driver_context_publish(struct driver_context *context);
+/* Tell clients that the driver ends: they close everything. */
+void driver_context_signal_end(struct driver_context *context);
+/* Deletes discarded log files, unmaps. Idempotent; fine on a zeroed context. */
+void driver_context_close(struct driver_context *context);
 
 /* Any agent. */
 static inline void context_count(const struct driver_context *context, enum system_counter counter,
@@ -74,11 +87,14 @@ void driver_context_post_error(struct driver_context *context, const struct tern
 /* Everything below is the conductor's. */
 
 /* Into the distinct error log; counts system counter 15. Codes in the driver's range are written
- * as their positive code. A repeated error does not print; a new one goes to stderr as well when
- * the log is full. */
+ * as their positive code. The first error that the log has no room for goes to stderr. */
 void driver_context_log_error(struct driver_context *context, const struct tern_error *error);
 
 int64_t driver_context_next_id(struct driver_context *context); /* correlation ids */
+
+static inline struct text_slice text_slice_of(const char *text) {
+    return (struct text_slice){text, (int32_t)strlen(text)};
+}
 
 /* Broadcast to all clients. */
 void driver_context_respond(struct driver_context *context, const struct response *response);

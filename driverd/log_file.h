@@ -17,6 +17,7 @@ struct driver_context;
 struct log_file {
     struct log_buffer log;
     struct log_file *next; /* in the list of discarded files */
+    int64_t retry_time_ns;
     char path[LOG_FILE_PATH_MAX];
 };
 
@@ -34,5 +35,7 @@ void log_file_discard(struct log_file *file, struct driver_context *context);
 
 /* Each duty cycle: delete up to the configured number of discarded files; returns how many. */
 int log_file_delete_discarded(struct driver_context *context, int limit);
+/* At the end of the driver. */
+void log_file_delete_all(struct driver_context *context);
 
 #endif

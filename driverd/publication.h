@@ -133,7 +133,7 @@ bool publication_is_connected(const struct publication *publication);
 /* 2.14, at timers: true when something was unblocked at `consumer_position` (counted). */
 bool publication_check_blocked(struct publication *publication, int64_t consumer_position,
                                int64_t now_ns);
-/* The same without waiting: for DRAINING. */
+/* The same without waiting, exclusive ones as well: for DRAINING, when nobody writes any more. */
 bool publication_unblock(struct publication *publication, int64_t consumer_position);
 
 /* Mark the log as revoked, at once visible to subscribers; the rest happens at the next timer. */

@@ -33,8 +33,7 @@ struct subscription_params {
 };
 
 int subscription_params_parse(struct subscription_params *params, const struct uri *uri,
-                              enum subscription_kind kind, const struct driver_conf *conf,
-                              struct tern_error *error);
+                              const struct driver_conf *conf, struct tern_error *error);
 
 struct subscription {
     enum subscription_kind kind;

@@ -1,0 +1,328 @@
+/* The conductor's loop: clocks, timers, commands of clients, limits.
+ *
+ * Each cycle takes a bounded number of commands, all from one pass over the ring. A command stays
+ * in the ring while the queues to sender and receiver are short of room, or while an earlier one
+ * waits for a name; hence commands are effected and answered in ring order. What is due by time is
+ * looked at once per timer interval.
+ */
+#include "driverd/conductor.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "driverd/client_session.h"
+#include "driverd/linking.h"
+#include "driverd/log_file.h"
+#include "driverd/network.h"
+#include "driverd/publication_ipc.h"
+#include "driverd/subscription.h"
+
+/* Commands per cycle: enough to drain a burst quickly, few enough that limits still move. */
+#define COMMANDS_PER_CYCLE_MAX 8
+#define EPOCH_REFRESH_NS NS_PER_MS
+
+struct command_row {
+    int32_t type;
+    bool has_answer;
+    command_handler handler;
+};
+
+static const struct command_row rows[] = {
+    {COMMAND_ADD_PUBLICATION, true, conductor_add_publication},
+    {COMMAND_REMOVE_PUBLICATION, true, conductor_remove_publication},
+    {COMMAND_ADD_EXCLUSIVE_PUBLICATION, true, conductor_add_publication},
+    {COMMAND_ADD_SUBSCRIPTION, true, conductor_add_subscription},
+    {COMMAND_REMOVE_SUBSCRIPTION, true, conductor_remove_subscription},
+    {COMMAND_CLIENT_KEEPALIVE, false, conductor_keepalive},
+    {COMMAND_ADD_DESTINATION, true, conductor_add_destination},
+    {COMMAND_REMOVE_DESTINATION, true, conductor_remove_destination},
+    {COMMAND_ADD_COUNTER, true, conductor_add_counter},
+    {COMMAND_REMOVE_COUNTER, true, conductor_remove_counter},
+    {COMMAND_CLIENT_CLOSE, false, conductor_client_close},
+    {COMMAND_ADD_RECEIVE_DESTINATION, true, conductor_receive_destination},
+    {COMMAND_REMOVE_RECEIVE_DESTINATION, true, conductor_receive_destination},
+    {COMMAND_TERMINATE_DRIVER, false, conductor_terminate},
+    {COMMAND_ADD_STATIC_COUNTER, true, conductor_add_static_counter},
+    {COMMAND_REJECT_IMAGE, true, conductor_reject_image},
+    {COMMAND_REMOVE_DESTINATION_BY_ID, true, conductor_remove_destination_by_id},
+    {COMMAND_NEXT_SESSION_ID, true, conductor_next_session_id},
+};
+
+static const struct command_row *find_row(int32_t type) {
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        if (rows[i].type == type) {
+            return &rows[i];
+        }
+    }
+    return NULL;
+}
+
+/* Tell the client, and the log unless the client is merely to try again. */
+static void refuse(struct conductor *conductor, int64_t correlation_id, bool has_answer,
+                   const struct tern_error *error) {
+    if (driver_error_code(error) != DRIVER_ERROR_TEMPORARILY_UNAVAILABLE) {
+        driver_context_log_error(conductor->context, error);
+    }
+    if (has_answer) {
+        driver_context_respond_error(conductor->context, correlation_id, error);
+    }
+}
+
+/* Not a command, or one that is too short: answer when there is at least an id to answer to. */
+static void refuse_undecoded(struct conductor *conductor, int32_t type, const uint8_t *payload,
+                             int32_t length, bool is_known) {
+    struct tern_error error;
+    bool has_id = length >= 16;
+    int64_t correlation_id = has_id ? get_i64(payload + 8) : -1;
+    if (is_known) {
+        error_set(&error, DRIVER_ERROR(DRIVER_ERROR_MALFORMED_COMMAND),
+                  "malformed command: type=0x%x length=%d", (unsigned)type, length);
+    } else {
+        error_set(&error, DRIVER_ERROR(DRIVER_ERROR_UNKNOWN_COMMAND), "unknown command: type=0x%x",
+                  (unsigned)type);
+    }
+    refuse(conductor, correlation_id, has_id && type != COMMAND_TERMINATE_DRIVER, &error);
+}
+
+static void keep_pending(struct conductor *conductor, int32_t type, const uint8_t *payload,
+                         int32_t length) {
+    struct pending_command *pending = &conductor->pending;
+    if (pending->payload != payload) { /* else it was run again and waits again */
+        memcpy(pending->payload, payload, (size_t)length);
+    }
+    pending->type = type;
+    pending->length = length;
+}
+
+static void run_command(struct conductor *conductor, int32_t type, const uint8_t *payload,
+                        int32_t length) {
+    const struct command_row *row = find_row(type);
+    struct command command;
+    if (row == NULL || command_decode(&command, type, payload, length) < 0) {
+        refuse_undecoded(conductor, type, payload, length, row != NULL);
+        return;
+    }
+    struct tern_error error = {0};
+    int result = row->handler(conductor, &command, &error);
+    if (result == COMMAND_PENDING) {
+        keep_pending(conductor, type, payload, length);
+    } else if (result < 0) {
+        refuse(conductor, command.correlation_id, row->has_answer, &error);
+    }
+}
+
+static enum ring_action on_command(void *context, int32_t type, const uint8_t *payload,
+                                   int32_t length) {
+    struct conductor *conductor = context;
+    if (conductor->pending.is_pending || !network_has_room(conductor)) {
+        return RING_ABORT;
+    }
+    run_command(conductor, type, payload, length);
+    /* Publish the head after each: what a crash leaves behind has then been answered. */
+    return RING_COMMIT;
+}
+
+/* The handler found another reason to fail before it asked for its channel. */
+static void drop_unused_channel(struct pending_command *pending) {
+    if (pending->is_resolved) {
+        pending->is_resolved = false;
+        udp_channel_destroy(pending->channel);
+    }
+}
+
+static int take_commands(struct conductor *conductor) {
+    struct pending_command *pending = &conductor->pending;
+    int work = 0;
+    if (pending->is_pending && pending->is_resolved) {
+        pending->is_pending = false;
+        run_command(conductor, pending->type, pending->payload, pending->length);
+        drop_unused_channel(pending);
+        work++;
+    }
+    if (!pending->is_pending) {
+        work += ring_mpsc_controlled_read(&conductor->context->to_driver, on_command, conductor,
+                                          COMMANDS_PER_CYCLE_MAX);
+    }
+    return work;
+}
+
+int conductor_channel(struct conductor *conductor, const struct command *command,
+                      enum udp_channel_role role, struct udp_channel **channel,
+                      struct tern_error *error) {
+    struct pending_command *pending = &conductor->pending;
+    if (pending->is_resolved) {
+        assert(pending->correlation_id == command->correlation_id);
+        pending->is_resolved = false;
+        if (pending->error.code != 0) {
+            *error = pending->error;
+            udp_channel_destroy(pending->channel);
+            return error->code;
+        }
+        *channel = pending->channel;
+        return 0;
+    }
+    struct udp_channel *made;
+    int result = udp_channel_create(&made, command->channel.text, command->channel.length, role,
+                                    &conductor->context->next_channel_suffix, error);
+    if (result < 0) {
+        return result;
+    }
+    if (!udp_channel_needs_resolver(made)) {
+        result = udp_channel_resolve(made, conductor->context->io.net, error);
+    } else {
+        result = network_submit_channel(conductor, made, command->correlation_id, error);
+    }
+    if (result < 0) {
+        udp_channel_destroy(made);
+        return result;
+    }
+    if (result == COMMAND_PENDING) {
+        *pending = (struct pending_command){.is_pending = true,
+                                            .channel = made,
+                                            .correlation_id = command->correlation_id,
+                                            .payload = pending->payload};
+        return COMMAND_PENDING;
+    }
+    *channel = made;
+    return 0;
+}
+
+int conductor_client(struct conductor *conductor, int64_t client_id,
+                     struct client_session **session, struct tern_error *error) {
+    *session = hash_map_get(&conductor->clients, client_id);
+    if (*session != NULL) {
+        return 0;
+    }
+    int result = client_session_create(session, conductor->context, client_id, error);
+    if (result < 0) {
+        return result;
+    }
+    if (hash_map_put(&conductor->clients, client_id, *session) < 0) {
+        client_session_destroy(*session);
+        return error_set(error, -ENOMEM, "no memory for client_id=%lld", (long long)client_id);
+    }
+    return 0;
+}
+
+/* A producer that died inside a claim would block all clients. */
+static void check_ring(struct conductor *conductor, int64_t now_ns) {
+    struct ring_mpsc *ring = &conductor->context->to_driver;
+    int64_t position = ring_mpsc_consumer_position(ring);
+    bool is_idle = ring_mpsc_producer_position(ring) <= position;
+    if (position != conductor->ring_position || is_idle) {
+        conductor->ring_position = position;
+        conductor->ring_time_ns = now_ns;
+    } else if (now_ns - conductor->ring_time_ns >
+                   conductor->context->conf->client_liveness_timeout_ns &&
+               ring_mpsc_unblock(ring)) {
+        context_count(conductor->context, SYSTEM_COUNTER_UNBLOCKED_COMMANDS, 1);
+    }
+}
+
+static void check_publications_ipc(struct conductor *conductor, int64_t now_ns) {
+    struct pointer_list *list = &conductor->publications_ipc;
+    for (int32_t i = list->count - 1; i >= 0; i--) {
+        struct publication_ipc *publication = list->items[i];
+        publication_ipc_on_timer(publication, now_ns);
+        if (publication_ipc_end_cool_down(publication, now_ns)) {
+            linking_attach_publication_ipc(conductor, publication);
+        }
+        if (publication_ipc_is_done(publication)) {
+            pointer_list_remove_at(list, i);
+            conductor_destroy_publication(conductor, &publication->base);
+        }
+    }
+}
+
+static int on_timers(struct conductor *conductor, int64_t now_ns) {
+    struct driver_context *context = conductor->context;
+    if (now_ns < conductor->timer_deadline_ns) {
+        return 0;
+    }
+    conductor->timer_deadline_ns = now_ns + context->conf->timer_interval_ns;
+    context->now_epoch_ms = clock_epoch_ms(context->io.clock);
+    ring_mpsc_set_consumer_heartbeat(&context->to_driver, context->now_epoch_ms);
+    conductor_check_clients(conductor);
+    check_publications_ipc(conductor, now_ns);
+    network_on_timer(conductor, now_ns);
+    check_ring(conductor, now_ns);
+    return 1;
+}
+
+static int update_limits(struct conductor *conductor) {
+    struct pointer_list *list = &conductor->publications_ipc;
+    int work = 0;
+    for (int32_t i = 0; i < list->count; i++) {
+        work += publication_ipc_update_limit(list->items[i]);
+    }
+    return work;
+}
+
+int conductor_do_work(struct conductor *conductor, int64_t now_ns) {
+    struct driver_context *context = conductor->context;
+    context->now_ns = now_ns;
+    duty_cycle_measure(&conductor->cycle, now_ns);
+    if (now_ns >= conductor->epoch_deadline_ns) {
+        context->now_epoch_ms = clock_epoch_ms(context->io.clock);
+        conductor->epoch_deadline_ns = now_ns + EPOCH_REFRESH_NS;
+    }
+    int work = on_timers(conductor, now_ns);
+    work += take_commands(conductor);
+    work += network_do_work(conductor, now_ns);
+    work += update_limits(conductor);
+    work += log_file_delete_discarded(context, context->conf->resource_free_limit);
+    return work;
+}
+
+int conductor_init(struct conductor *conductor, struct driver_context *context,
+                   struct tern_error *error) {
+    *conductor = (struct conductor){
+        .context = context,
+        .timer_deadline_ns = context->now_ns + context->conf->timer_interval_ns,
+        .ring_time_ns = context->now_ns,
+    };
+    duty_cycle_init(&conductor->cycle, context, SYSTEM_COUNTER_CONDUCTOR_MAX_CYCLE_TIME,
+                    context->conf->conductor_cycle_threshold_ns);
+    conductor->pending.payload = malloc((size_t)context->to_driver.message_length_max);
+    if (conductor->pending.payload == NULL) {
+        return error_set(error, -ENOMEM, "no memory for the conductor");
+    }
+    return 0;
+}
+
+static void close_subscriptions(struct conductor *conductor) {
+    while (conductor->subscriptions.count > 0) {
+        conductor_end_subscription(
+            conductor, conductor->subscriptions.items[conductor->subscriptions.count - 1]);
+    }
+    pointer_list_close(&conductor->subscriptions);
+    hash_map_close(&conductor->subscriptions_by_id);
+}
+
+static void close_clients(struct conductor *conductor) {
+    for (size_t i = 0; i < conductor->clients.capacity; i++) {
+        struct client_session *session = conductor->clients.entries[i].value;
+        if (session != NULL) {
+            hash_map_close(&session->publications);
+            client_session_destroy(session);
+        }
+    }
+    hash_map_close(&conductor->clients);
+}
+
+void conductor_close(struct conductor *conductor) {
+    if (conductor->context == NULL) {
+        return;
+    }
+    close_clients(conductor);
+    close_subscriptions(conductor);
+    struct pointer_list *list = &conductor->publications_ipc;
+    for (int32_t i = 0; i < list->count; i++) {
+        publication_ipc_destroy(list->items[i]);
+    }
+    pointer_list_close(list);
+    network_close(conductor);
+    hash_map_close(&conductor->publications_by_id);
+    free(conductor->pending.payload);
+    *conductor = (struct conductor){0};
+}

@@ -1,0 +1,135 @@
+/* The conductor agent: takes commands of clients, owns everything that is not on the data path, and
+ * tells sender and receiver what to do (media-driver.md 6.4 to 6.8).
+ *
+ * conductor.c is the loop and the table of commands. What a command does stands with its noun:
+ * publication_commands.c, subscription_commands.c, client_commands.c; who is attached to which
+ * stream is decided in linking.c.
+ */
+#ifndef DRIVERD_CONDUCTOR_H
+#define DRIVERD_CONDUCTOR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/hash_map.h"
+#include "driverd/driver_context.h"
+#include "driverd/duty_cycle.h"
+#include "driverd/endpoint_recv.h"
+#include "driverd/endpoint_send.h"
+#include "driverd/pointer_list.h"
+#include "driverd/udp_channel.h"
+#include "wire/command.h"
+
+struct client_session;
+struct publication;
+struct receiver;
+struct resolver;
+struct sender;
+
+/* Answer of a command handler that waits for a name: it is run again with the resolved channel. */
+#define COMMAND_PENDING 1
+
+/* A command that waits for the resolver. Only one at a time: commands are effected in the order of
+ * the ring. */
+struct pending_command {
+    bool is_pending;
+    bool is_resolved;            /* the result is here: run the handler again */
+    struct udp_channel *channel; /* lent to the resolver, then ours again */
+    struct tern_error error;     /* code 0: resolved */
+    int64_t correlation_id;
+    int32_t type;
+    int32_t length;
+    uint8_t *payload; /* a copy: the ring has gone on */
+};
+
+struct conductor {
+    struct driver_context *context;
+    struct sender *sender;
+    struct receiver *receiver;
+    struct resolver *resolver;
+
+    struct endpoint_send_table endpoints_send;
+    struct endpoint_recv_table endpoints_recv;
+    struct pointer_list publications_ipc;
+    struct pointer_list publications_net;
+    struct pointer_list images;
+    struct pointer_list subscriptions;
+    struct hash_map clients;             /* client id -> struct client_session */
+    struct hash_map subscriptions_by_id; /* registration id -> struct subscription */
+    struct hash_map publications_by_id;  /* original registration id -> struct publication */
+
+    struct pending_command pending;
+    int64_t timer_deadline_ns;
+    int64_t reresolution_deadline_ns;
+    int64_t epoch_deadline_ns;
+    int64_t ring_position; /* of the command ring's consumer, and when it moved last */
+    int64_t ring_time_ns;
+    struct duty_cycle cycle;
+    uint8_t is_termination_requested; /* release / acquire */
+};
+
+int conductor_init(struct conductor *conductor, struct driver_context *context,
+                   struct tern_error *error);
+/* Sender, receiver and resolver do not run any more. Deletes everything. */
+void conductor_close(struct conductor *conductor);
+int conductor_do_work(struct conductor *conductor, int64_t now_ns);
+
+/* For command handlers: 0, COMMAND_PENDING, or a negative code with text; what succeeded has been
+ * answered by the handler, errors are answered and logged by the conductor. */
+typedef int (*command_handler)(struct conductor *conductor, const struct command *command,
+                               struct tern_error *error);
+
+/* The session of the command's client, made when it is new. */
+int conductor_client(struct conductor *conductor, int64_t client_id,
+                     struct client_session **session, struct tern_error *error);
+/* The channel of the command, resolved; the caller owns it. COMMAND_PENDING when a name has to be
+ * looked up first. */
+int conductor_channel(struct conductor *conductor, const struct command *command,
+                      enum udp_channel_role role, struct udp_channel **channel,
+                      struct tern_error *error);
+
+/* publication_commands.c */
+int conductor_add_publication(struct conductor *conductor, const struct command *command,
+                              struct tern_error *error);
+int conductor_remove_publication(struct conductor *conductor, const struct command *command,
+                                 struct tern_error *error);
+int conductor_add_destination(struct conductor *conductor, const struct command *command,
+                              struct tern_error *error);
+int conductor_remove_destination(struct conductor *conductor, const struct command *command,
+                                 struct tern_error *error);
+int conductor_remove_destination_by_id(struct conductor *conductor, const struct command *command,
+                                       struct tern_error *error);
+int conductor_next_session_id(struct conductor *conductor, const struct command *command,
+                              struct tern_error *error);
+/* A handle goes: by command or with its client. */
+void conductor_release_publication(struct conductor *conductor, struct publication *publication);
+void conductor_destroy_publication(struct conductor *conductor, struct publication *publication);
+
+/* subscription_commands.c */
+struct subscription;
+int conductor_add_subscription(struct conductor *conductor, const struct command *command,
+                               struct tern_error *error);
+int conductor_remove_subscription(struct conductor *conductor, const struct command *command,
+                                  struct tern_error *error);
+int conductor_receive_destination(struct conductor *conductor, const struct command *command,
+                                  struct tern_error *error);
+int conductor_reject_image(struct conductor *conductor, const struct command *command,
+                           struct tern_error *error);
+void conductor_end_subscription(struct conductor *conductor, struct subscription *subscription);
+
+/* client_commands.c */
+int conductor_keepalive(struct conductor *conductor, const struct command *command,
+                        struct tern_error *error);
+int conductor_client_close(struct conductor *conductor, const struct command *command,
+                           struct tern_error *error);
+int conductor_add_counter(struct conductor *conductor, const struct command *command,
+                          struct tern_error *error);
+int conductor_remove_counter(struct conductor *conductor, const struct command *command,
+                             struct tern_error *error);
+int conductor_add_static_counter(struct conductor *conductor, const struct command *command,
+                                 struct tern_error *error);
+int conductor_terminate(struct conductor *conductor, const struct command *command,
+                        struct tern_error *error);
+void conductor_check_clients(struct conductor *conductor);
+
+#endif

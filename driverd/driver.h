@@ -1,0 +1,47 @@
+/* A whole media driver: directory, conductor, sender, receiver, resolver.
+ *
+ * Nothing in here is static: several drivers live in one process in tests and in the simulator.
+ *
+ *     struct driver driver;
+ *     driver_open(&driver, &conf, &io, &error);
+ *     while (!driver_is_terminated(&driver)) driver_do_work(&driver, now_ns);   // INVOKER
+ *     driver_close(&driver);
+ *
+ * With threads: driver_start instead of stepping, and the caller runs driver_main_agent.
+ */
+#ifndef DRIVERD_DRIVER_H
+#define DRIVERD_DRIVER_H
+
+#include "base/agent.h"
+#include "driverd/conductor.h"
+#include "driverd/driver_conf.h"
+#include "driverd/driver_context.h"
+
+struct driver {
+    const struct driver_conf *conf;
+    bool owns_directory;
+    struct driver_context context;
+    struct conductor conductor;
+};
+
+/* Prepare the directory, make cnc.dat, publish it: clients may attach when it returns. `conf` is
+ * borrowed until close. */
+int driver_open(struct driver *driver, const struct driver_conf *conf, const struct io *io,
+                struct tern_error *error);
+/* One duty cycle of all agents, for INVOKER and SHARED. Returns work done. */
+int driver_do_work(struct driver *driver, int64_t now_ns);
+
+/* Start the threads that the threading mode wants besides the caller's. */
+int driver_start(struct driver *driver, struct tern_error *error);
+/* What the caller's own thread runs, with which idle strategy and on which processor. */
+int driver_main_agent(struct driver *driver, struct agent_runner_params *params,
+                      struct tern_error *error);
+
+/* A client with permission asked for the end. Any thread. */
+bool driver_is_terminated(const struct driver *driver);
+
+/* Stop threads, tell clients, delete all logs and (by configuration) the directory. Idempotent on a
+ * zeroed struct. */
+void driver_close(struct driver *driver);
+
+#endif

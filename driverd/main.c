@@ -1,0 +1,73 @@
+/* driverd: the media driver as a daemon. Configuration, logging and signals are daemon.h's; this
+ * file says what to open, what the main thread runs, and when the driver ends by itself. */
+#include "driverd/driver.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "daemon/daemon.h"
+
+struct program {
+    struct driver_conf conf;
+    struct driver driver;
+    struct daemon *daemon;
+    struct agent agent;
+};
+
+static int do_work(void *context, int64_t now_ns) {
+    struct program *program = context;
+    int work = program->agent.do_work(program->agent.context, now_ns);
+    if (driver_is_terminated(&program->driver)) {
+        daemon_stop(program->daemon, EXIT_CODE_OK, "a client asked for it (TERMINATE_DRIVER)");
+    }
+    return work;
+}
+
+static void wait(void *context, int64_t timeout_ns) {
+    struct program *program = context;
+    program->agent.wait(program->agent.context, timeout_ns);
+}
+
+static int open_program(void *context, struct daemon *daemon, struct tern_error *error) {
+    struct program *program = context;
+    program->daemon = daemon;
+    daemon->logger.level_max = logger_level_of(program->conf.log_level);
+    if (program->conf.print_configuration) {
+        options_print(daemon->options, stdout);
+        (void)fflush(stdout);
+    }
+    int result = driver_open(&program->driver, &program->conf, &daemon->io, error);
+    if (result == -EBUSY) {
+        daemon->exit_code = EXIT_CODE_TEMPORARY; /* the other driver may go */
+    }
+    result = result < 0 ? result : driver_main_agent(&program->driver, &daemon->runner, error);
+    result = result < 0 ? result : driver_start(&program->driver, error);
+    if (result < 0) {
+        return result;
+    }
+    program->agent = daemon->runner.agent;
+    daemon->runner.agent = (struct agent){.name = program->agent.name,
+                                          .context = program,
+                                          .do_work = do_work,
+                                          .wait = program->agent.wait == NULL ? NULL : wait};
+    daemon_ready(daemon, "%s, threading %s", program->conf.directory,
+                 driver_threading_name(program->conf.threading));
+    return 0;
+}
+
+static void close_program(void *context) {
+    struct program *program = context;
+    driver_close(&program->driver);
+}
+
+int main(int argc, char **argv) {
+    struct program program = {0};
+    const struct daemon_program frame = {
+        .table = &driver_option_table,
+        .conf = &program.conf,
+        .context = &program,
+        .open = open_program,
+        .close = close_program,
+    };
+    return daemon_main(&frame, argc, argv);
+}

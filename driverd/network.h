@@ -1,0 +1,55 @@
+/* The conductor's dealings with sender, receiver, resolver and their nouns: everything that a
+ * command or a timer does about UDP. Conductor only. */
+#ifndef DRIVERD_NETWORK_H
+#define DRIVERD_NETWORK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "wire/command.h"
+
+struct conductor;
+struct publication_net;
+struct subscription;
+struct subscription_params;
+struct udp_channel;
+
+int network_init(struct conductor *conductor, struct tern_error *error);
+/* The other agents do not run any more. */
+void network_close(struct conductor *conductor);
+
+/* Is there room in all queues for what one command may cause? */
+bool network_has_room(const struct conductor *conductor);
+/* Each duty cycle: messages of the agents, resolved names, images, limits, endpoints to free. */
+int network_do_work(struct conductor *conductor, int64_t now_ns);
+/* Life cycles of network publications and images. */
+void network_on_timer(struct conductor *conductor, int64_t now_ns);
+
+/* Have the channel's names looked up: COMMAND_PENDING, or an error. The channel is lent. */
+int network_submit_channel(struct conductor *conductor, struct udp_channel *channel,
+                           int64_t correlation_id, struct tern_error *error);
+
+int network_add_publication(struct conductor *conductor, const struct command *command,
+                            struct tern_error *error);
+int32_t network_publication_status_id(const struct publication_net *publication);
+int network_add_destination(struct conductor *conductor, struct publication_net *publication,
+                            const struct command *command, struct tern_error *error);
+/* Type REMOVE_DESTINATION or REMOVE_DESTINATION_BY_ID. */
+int network_remove_destination(struct conductor *conductor, struct publication_net *publication,
+                               const struct command *command, struct tern_error *error);
+
+/* Network subscriptions and spies. */
+int network_add_subscription(struct conductor *conductor, const struct command *command,
+                             const struct subscription_params *params, bool is_spy,
+                             struct tern_error *error);
+/* The subscription goes: its interest and its endpoint reference. */
+void network_release_subscription(struct conductor *conductor, struct subscription *subscription);
+/* Does the spy's channel mean the publication's? */
+bool network_spy_matches(const struct subscription *subscription,
+                         const struct publication_net *publication);
+
+/* False: no such image. */
+bool network_reject_image(struct conductor *conductor, int64_t image_id, struct text_slice reason);
+
+#endif

@@ -1,0 +1,33 @@
+/* What adding IPC and network publications has in common, between publication_commands.c and
+ * network.c. Conductor only. */
+#ifndef DRIVERD_PUBLICATION_COMMANDS_H
+#define DRIVERD_PUBLICATION_COMMANDS_H
+
+#include "driverd/publication.h"
+#include "wire/command.h"
+
+struct conductor;
+struct pointer_list;
+
+/* Response channels are not built yet: 0, or an error that names the key. */
+int publication_commands_refuse_responses(const struct uri *uri, struct tern_error *error);
+
+/* The next session id that no publication of the stream uses (media-driver.md 2.2). */
+int32_t publication_commands_next_session_id(struct conductor *conductor, int32_t stream_id);
+/* session-id=tag:<n>: copy session id, MTU and term length of the publication with the tag. */
+int publication_commands_apply_session_tag(const struct conductor *conductor,
+                                           struct publication_params *params,
+                                           struct tern_error *error);
+/* The session id of a new publication: the URI's unless it is in use, else the next one. */
+int publication_commands_choose_session(struct conductor *conductor, const struct command *command,
+                                        const struct publication_params *params, bool is_clashing,
+                                        int32_t *session_id, struct tern_error *error);
+
+/* Into the conductor's list and map; 0 or -ENOMEM with neither changed. */
+int publication_commands_register(struct conductor *conductor, struct pointer_list *list,
+                                  struct publication *publication);
+/* Give the client its handle and answer ready. */
+int publication_commands_link(struct conductor *conductor, const struct command *command,
+                              struct publication *publication, struct tern_error *error);
+
+#endif
