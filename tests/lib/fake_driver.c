@@ -15,7 +15,7 @@
 
 #define RING_CAPACITY 65536
 #define BROADCAST_CAPACITY 65536
-#define COUNTERS_VALUES_LENGTH (128 * COUNTER_VALUE_LENGTH)
+#define COUNTER_COUNT_DEFAULT 128
 
 static int64_t fake_now(void *context) {
     return ((struct fake_time *)context)->now_ns;
@@ -47,6 +47,10 @@ static void must(int result, const struct tern_error *error) {
 }
 
 void fake_driver_open(struct fake_driver *driver, const char *name) {
+    fake_driver_open_sized(driver, name, COUNTER_COUNT_DEFAULT);
+}
+
+void fake_driver_open_sized(struct fake_driver *driver, const char *name, int32_t counter_count) {
     memset(driver, 0, sizeof *driver);
     (void)snprintf(driver->directory, sizeof driver->directory, "/dev/shm/client-test-%d-%s",
                    (int)getpid(), name);
@@ -57,7 +61,7 @@ void fake_driver_open(struct fake_driver *driver, const char *name) {
     const struct cnc_params params = {
         .to_driver_length = RING_CAPACITY + RING_TRAILER_LENGTH,
         .to_clients_length = BROADCAST_CAPACITY + BROADCAST_TRAILER_LENGTH,
-        .counters_values_length = COUNTERS_VALUES_LENGTH,
+        .counters_values_length = counter_count * COUNTER_VALUE_LENGTH,
         .error_log_length = 65536,
         .client_liveness_timeout_ns = FAKE_LIVENESS_NS,
         .start_timestamp_ms = 1700000000000,

@@ -47,6 +47,8 @@ struct fake_driver {
 
 /* Abort the test on failure. `name` makes the directory unique within the process. */
 void fake_driver_open(struct fake_driver *driver, const char *name);
+/* With room for so many counters (default 128) at once or within the second before their reuse. */
+void fake_driver_open_sized(struct fake_driver *driver, const char *name, int32_t counter_count);
 /* Removes the directory. */
 void fake_driver_close(struct fake_driver *driver);
 /* Move both clocks and refresh the driver's heartbeat. */
