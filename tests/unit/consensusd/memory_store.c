@@ -69,7 +69,9 @@ static int write_file(void *context, int file, const void *buffer, int64_t lengt
         return -EIO;
     }
     resize(&memory->files[file], offset + length);
-    memcpy(memory->files[file].bytes + offset, buffer, (size_t)length);
+    if (length > 0) {
+        memcpy(memory->files[file].bytes + offset, buffer, (size_t)length);
+    }
     return 0;
 }
 
