@@ -45,13 +45,18 @@ static int close_file(void *context, int file) {
     return 0;
 }
 
+/* memcpy that may be given the missing bytes of an empty file. */
+static void copy(void *target, const void *source, int64_t length) {
+    if (length > 0) {
+        memcpy(target, source, (size_t)length);
+    }
+}
+
 static int64_t read_file(void *context, int file, void *buffer, int64_t length, int64_t offset) {
     struct memory_file *found = &((struct memory_store *)context)->files[file];
     int64_t available = found->length - offset;
     length = available < 0 ? 0 : length < available ? length : available;
-    if (length > 0) { /* an empty file has no bytes to point at */
-        memcpy(buffer, found->bytes + offset, (size_t)length);
-    }
+    copy(buffer, found->bytes + offset, length);
     return length;
 }
 
@@ -69,9 +74,7 @@ static int write_file(void *context, int file, const void *buffer, int64_t lengt
         return -EIO;
     }
     resize(&memory->files[file], offset + length);
-    if (length > 0) {
-        memcpy(memory->files[file].bytes + offset, buffer, (size_t)length);
-    }
+    copy(memory->files[file].bytes + offset, buffer, length);
     return 0;
 }
 
@@ -84,7 +87,7 @@ static int sync_file(void *context, int file, bool metadata) {
     }
     memory->sync_count++;
     found->synced = realloc(found->synced, (size_t)found->length + 1);
-    memcpy(found->synced, found->bytes, (size_t)found->length);
+    copy(found->synced, found->bytes, found->length);
     found->synced_length = found->length;
     return 0;
 }
@@ -139,7 +142,7 @@ void memory_store_crash(struct memory_store *memory) {
             free(file->bytes);
             file->bytes = malloc((size_t)file->synced_length + 1);
             if (file->synced_length > 0) {
-                memcpy(file->bytes, file->synced, (size_t)file->synced_length);
+                copy(file->bytes, file->synced, file->synced_length);
             }
             file->length = file->synced_length;
         }
