@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/clock.h"
 #include "base/net.h"
 #include "driverd/udp_channel.h"
 
@@ -17,9 +18,12 @@
 
 struct destination {
     /* conductor */
-    int64_t registration_id;     /* of the command that added it; -1: dynamic */
     struct udp_channel *channel; /* NULL: dynamic */
+    struct destination *next;    /* in a list of those that the sender has to let go */
+    int64_t asked_ns;            /* last re-resolution */
     bool is_resolving;
+    /* set before the hand-over */
+    int64_t registration_id; /* of the command that added it; -1: dynamic */
     /* sender */
     union net_address address;
     bool has_receiver_id;
@@ -35,8 +39,8 @@ struct destination_tracker {
     int32_t count;
     int32_t rotation;                  /* start index of the next send */
     struct destination **destinations; /* DESTINATIONS_MAX */
-    struct destination *dynamic_pool;  /* DESTINATIONS_MAX, when dynamic */
-    int32_t *free_indices;
+    struct destination *pool;          /* DESTINATIONS_MAX, when dynamic */
+    struct destination **free_pool;
     int32_t free_count;
 };
 
@@ -44,6 +48,7 @@ struct destination_tracker {
 int destination_tracker_init(struct destination_tracker *tracker, bool is_dynamic);
 void destination_tracker_close(struct destination_tracker *tracker);
 
+/* False: the table is full. */
 bool destination_tracker_add(struct destination_tracker *tracker, struct destination *destination,
                              int64_t now_ns);
 bool destination_tracker_remove(struct destination_tracker *tracker,

@@ -71,7 +71,6 @@ struct image {
     int64_t id;                     /* correlation id of the image */
     enum image_state state;
     int64_t state_time_ns;
-    bool is_removed; /* the remove command is on its way to the receiver */
     bool is_rejoin;
     bool is_reliable;
     struct log_file *file;
@@ -79,6 +78,8 @@ struct image {
     int32_t position_counter_id;
     int32_t naks_counter_id;
     int32_t window_bytes;
+    int64_t position; /* rcv-pos; counters are writable by clients, so this is the truth */
+    int64_t *position_counter;
     int64_t clean_position;
     int64_t next_sm_position;
     int32_t last_sm_window_bytes;
@@ -86,20 +87,17 @@ struct image {
     int64_t loss_change;
     struct loss_detector loss_detector;
     struct loss_report_entry *loss_entry;
-    bool has_loss_entry; /* made, or found that there is no room */
+    bool is_loss_entry_made; /* or it was found that there is no room */
     struct loss_gap reported_gap;
     struct subscribable subscribers;
     struct tether_params tether;
     char *channel; /* of the endpoint */
-    char source_text[NET_ADDRESS_TEXT_MAX];
+    union net_address source;
 
     /* set before the hand-over, read by both */
     struct log_buffer *log;
     int32_t session_id;
     int32_t stream_id;
-    int64_t *hwm;          /* receiver writes, conductor reads */
-    int64_t *position;     /* rcv-pos; conductor writes */
-    int64_t *naks_counter; /* receiver */
 
     /* conductor writes, receiver reads (release / acquire) */
     CACHE_ALIGNED struct image_sm_order sm_order;
@@ -109,18 +107,21 @@ struct image {
 
     /* receiver writes, conductor reads (release / acquire) */
     CACHE_ALIGNED int64_t last_packet_ns;
+    int64_t hwm; /* the highest position received */
     uint8_t is_eos;
     uint8_t is_released;
 
     /* receiver */
     CACHE_ALIGNED struct endpoint_recv *receive_endpoint;
     struct image_connection connection;
+    int64_t *hwm_counter;
+    int64_t *naks_counter;
     int64_t last_sm_position;
     int64_t last_sm_change;
     int64_t last_loss_change;
     int64_t sm_deadline_ns;
     int32_t window_max_bytes;
-    bool gap_is_filled;    /* unreliable: fill instead of asking */
+    bool is_gap_filled;    /* unreliable: fill instead of asking */
     int32_t reject_length; /* -1: not rejected */
     char reject_reason[FRAME_ERR_TEXT_MAX + 1];
 };
@@ -152,14 +153,5 @@ bool image_accepts_subscribers(const struct image *image);
 int64_t image_join_position(const struct image *image);
 /* A newer image of the same session was made: no more status messages of this one (3.3 step 10). */
 void image_disable_status_messages(struct image *image);
-
-/* Receiver: a datagram that passed the door (3.6); returns bytes taken. */
-int image_on_data(struct image *image, const struct frame_header *frame, uint32_t length,
-                  const union net_address *source, int64_t now_ns);
-void image_on_setup(struct image *image, const union net_address *source, int64_t now_ns);
-void image_on_rttm(struct image *image, const struct frame_rttm *rttm,
-                   const union net_address *source, int64_t now_ns);
-/* Receiver: status messages, NAKs, gap fills, ERR frames that are due (3.7, 3.8). */
-int image_send_feedback(struct image *image, int64_t now_ns);
 
 #endif

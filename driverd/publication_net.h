@@ -27,12 +27,11 @@ struct publication_net {
     struct publication base; /* conductor; first member */
     struct endpoint_send *endpoint;
     struct sender *sender;
-    int32_t sender_position_counter_id;
-    int32_t sender_limit_counter_id;
+    int32_t position_counter_id; /* snd-pos */
+    int32_t limit_counter_id;    /* snd-lmt */
     int32_t back_pressure_counter_id;
     int32_t naks_counter_id;
     int32_t receivers_counter_id; /* -1: no flow control with receivers */
-    bool is_removed;              /* the remove command is on its way to the sender */
 
     /* conductor writes, sender reads (release / acquire) */
     CACHE_ALIGNED uint8_t is_eos;
@@ -45,23 +44,23 @@ struct publication_net {
     uint8_t has_required_receivers;
     uint8_t has_unicast_eos; /* the only receiver said that it has everything */
     uint8_t is_released;
-    int64_t *sender_position; /* snd-pos */
-    int64_t *sender_limit;    /* snd-lmt */
+    int64_t position; /* of the sender; counters are writable by clients, so this is the truth */
 
     /* sender */
     CACHE_ALIGNED struct flow_control flow;
     struct retransmit retransmit;
     struct receiver_liveness liveness;
+    int64_t limit;
     bool has_initial_connection; /* a status message came at least once */
     bool is_setup_elicited;
     bool counts_back_pressure; /* armed by a successful send */
-    int64_t last_setup_ns;
-    int64_t last_send_ns; /* data or heartbeat */
+    int64_t next_setup_ns;
+    int64_t next_heartbeat_ns;
+    int64_t *position_counter;
+    int64_t *limit_counter;
     int64_t *back_pressure_counter;
     int64_t *naks_counter;
     int64_t *receivers_counter; /* NULL: none */
-    struct frame_setup setup;   /* ready but for the position */
-    struct frame_header heartbeat;
 };
 
 struct publication_net_spec {
@@ -93,20 +92,5 @@ bool publication_net_is_done(const struct publication_net *publication);
 bool publication_net_accepts_spies(const struct publication_net *publication);
 int64_t publication_net_join_position(const struct publication_net *publication);
 void publication_net_on_spies_changed(struct publication_net *publication);
-
-/* Sender: one cycle (2.5); returns bytes sent. *short_send is set when a batch was not taken whole.
- */
-int publication_net_send(struct publication_net *publication, int64_t now_ns, bool *short_send);
-/* Sender: validated control frames of this stream (2.9, 2.10). */
-void publication_net_on_nak(struct publication_net *publication, const struct frame_nak *nak,
-                            int64_t now_ns);
-/* False: its position is out of range; counted. */
-bool publication_net_accepts_sm(const struct publication_net *publication,
-                                const struct frame_sm *sm);
-void publication_net_on_sm(struct publication_net *publication, const struct frame_sm *sm,
-                           int64_t now_ns);
-/* True: the receiver was alive; the error is to be reported. */
-bool publication_net_on_error(struct publication_net *publication, const struct frame_err *err);
-void publication_net_on_rttm(struct publication_net *publication, const struct frame_rttm *rttm);
 
 #endif

@@ -8,6 +8,8 @@
 #include <stdint.h>
 
 #include "base/net.h"
+#include "driverd/duty_cycle.h"
+#include "driverd/pointer_list.h"
 #include "shm/ring_spsc.h"
 
 struct driver_context;
@@ -15,7 +17,12 @@ struct endpoint_recv;
 struct image;
 
 #define RECEIVER_BATCH_MAX 16
+#define RECEIVER_BUFFER_LENGTH 65536
+#define RECEIVER_DATAGRAMS_MAX 64 /* of one socket per cycle */
+#define RECEIVER_COMMANDS_MAX 16  /* per cycle */
 #define RECEIVER_PENDING_SETUPS_MAX 1024
+#define RECEIVER_PENDING_SETUP_TIMEOUT_NS NS_PER_S
+#define RECEIVER_ELICITATION_INTERVAL_NS NS_PER_S
 
 /* A SEND_SETUP that waits for its SETUP. */
 struct pending_setup {
@@ -29,25 +36,23 @@ struct receiver {
     struct driver_context *context;
     uint8_t *command_memory;
     struct ring_spsc commands; /* conductor writes, receiver reads */
-
-    struct endpoint_recv **endpoints;
-    int32_t endpoint_count;
-    int32_t endpoint_capacity;
-    struct image **images;
-    int32_t image_count;
-    int32_t image_capacity;
-    struct pending_setup *pending; /* FIFO by deadline: the time-out is constant */
+    struct pointer_list endpoints;
+    struct pointer_list images;
+    struct pending_setup *pending; /* oldest first: the time-out is constant */
     int32_t pending_count;
-
-    int64_t last_cycle_ns;
+    struct duty_cycle cycle;
     struct net_datagram datagrams[RECEIVER_BATCH_MAX];
     uint8_t *buffers;
+    int32_t batch; /* datagrams per receive call, configured */
 };
 
 int receiver_init(struct receiver *receiver, struct driver_context *context,
                   struct tern_error *error);
 void receiver_close(struct receiver *receiver);
 int receiver_do_work(struct receiver *receiver, int64_t now_ns);
+
+/* Room in the command ring, in bytes. Conductor. */
+int64_t receiver_free_bytes(const struct receiver *receiver);
 
 /* Conductor: hand-overs. False: the ring is full, try again in the next cycle. What was handed over
  * belongs to the receiver until it sets is_released after a remove. */
@@ -61,11 +66,9 @@ bool receiver_remove_interest(struct receiver *receiver, struct endpoint_recv *e
 bool receiver_add_image(struct receiver *receiver, struct image *image);
 bool receiver_image_refused(struct receiver *receiver, struct endpoint_recv *endpoint,
                             int32_t stream_id, int32_t session_id);
-/* The image leaves the dispatcher; no more frames or status messages. */
+/* No more frames or status messages. The session may form a new image unless it ended without end
+ * of stream and rejoin is false. */
 bool receiver_remove_image(struct receiver *receiver, struct image *image);
-/* Let the session make a new image (3.2 "image reached LINGER and rejoin is true"). */
-bool receiver_clear_cool_down(struct receiver *receiver, struct endpoint_recv *endpoint,
-                              int32_t stream_id, int32_t session_id);
 /* `reason` is copied; at most FRAME_ERR_TEXT_MAX bytes. */
 bool receiver_reject_image(struct receiver *receiver, struct image *image, const char *reason,
                            int32_t length);

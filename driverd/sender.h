@@ -7,39 +7,42 @@
 #include <stdint.h>
 
 #include "base/net.h"
+#include "driverd/duty_cycle.h"
+#include "driverd/pointer_list.h"
 #include "shm/ring_spsc.h"
 
+struct destination;
 struct driver_context;
 struct endpoint_send;
-struct destination;
 struct publication_net;
 
 #define SENDER_CONTROL_BATCH 16
+#define SENDER_CONTROL_ROUNDS_MAX 4 /* batches per socket and poll */
 #define SENDER_CONTROL_BUFFER_LENGTH 2048
+#define SENDER_COMMANDS_MAX 16 /* per cycle */
 
 struct sender {
     struct driver_context *context;
     uint8_t *command_memory;
     struct ring_spsc commands; /* conductor writes, sender reads */
-
-    struct publication_net **publications;
-    int32_t publication_count;
-    int32_t publication_capacity;
-    int32_t publication_rotation;
-    struct endpoint_send **endpoints;
-    int32_t endpoint_count;
-    int32_t endpoint_capacity;
-
+    struct pointer_list publications;
+    struct pointer_list endpoints;
+    int32_t rotation; /* first publication of the next cycle */
     int32_t cycles_since_poll;
-    int64_t poll_deadline_ns;
-    int64_t last_cycle_ns;
+    int64_t next_poll_ns;
+    int64_t next_expiry_ns; /* of dynamic destinations */
+    struct duty_cycle cycle;
     struct net_datagram control[SENDER_CONTROL_BATCH];
     uint8_t *control_buffers;
 };
 
+/* Also fills context->buffer_limits. */
 int sender_init(struct sender *sender, struct driver_context *context, struct tern_error *error);
 void sender_close(struct sender *sender);
 int sender_do_work(struct sender *sender, int64_t now_ns);
+
+/* Room in the command ring, in bytes. Conductor. */
+int64_t sender_free_bytes(const struct sender *sender);
 
 /* Conductor: hand-overs. False: the ring is full, try again in the next cycle. What was handed over
  * belongs to the sender until it sets is_released after a remove. */

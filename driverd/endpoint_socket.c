@@ -1,0 +1,178 @@
+/* Opening, naming and closing the socket behind an endpoint. Called by endpoint_send and
+ * endpoint_recv on the conductor; opening a UDP socket does not block.
+ *
+ * A wildcard port comes from the configured range when there is one. A port of the range that some
+ * other process holds is skipped, and stays marked only if it was really opened.
+ */
+#include "driverd/endpoint_socket.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "driverd/driver_context.h"
+
+int32_t endpoint_rcvbuf_bytes(const struct driver_context *context,
+                              const struct udp_channel *channel) {
+    if (channel->so_rcvbuf_bytes > 0) {
+        return channel->so_rcvbuf_bytes;
+    }
+    return context->conf->so_rcvbuf_bytes > 0 ? context->conf->so_rcvbuf_bytes
+                                              : context->buffer_limits.rcvbuf_default_bytes;
+}
+
+int32_t endpoint_sndbuf_bytes(const struct driver_context *context,
+                              const struct udp_channel *channel) {
+    if (channel->so_sndbuf_bytes > 0) {
+        return channel->so_sndbuf_bytes;
+    }
+    return context->conf->so_sndbuf_bytes > 0 ? context->conf->so_sndbuf_bytes
+                                              : context->buffer_limits.sndbuf_default_bytes;
+}
+
+static int open_on_any_port(struct endpoint_socket *socket, const struct net *net,
+                            struct net_socket_params *open, struct port_range *ports,
+                            struct tern_error *error) {
+    int32_t tries = ports->high - ports->low + 1;
+    for (int32_t i = 0; i < tries; i++) {
+        uint16_t port = port_range_take(ports);
+        if (port == 0) {
+            break;
+        }
+        net_address_set_port(&open->bind, port);
+        int result = net->open(net->context, open, &socket->handle, &socket->bound, error);
+        if (result == 0) {
+            socket->wildcard_port = port;
+            return 0;
+        }
+        port_range_give_back(ports, port);
+        if (result != -EADDRINUSE) {
+            return result;
+        }
+    }
+    return error_set(error, DRIVER_ERROR(DRIVER_ERROR_GENERIC),
+                     "no free port in the wildcard range %u to %u", (unsigned)ports->low,
+                     (unsigned)ports->high);
+}
+
+static int open_handle(struct endpoint_socket *socket, const struct driver_context *context,
+                       const struct endpoint_socket_params *params, struct tern_error *error) {
+    const struct udp_channel *channel = params->channel;
+    const struct net *net = context->io.net;
+    struct net_socket_params open = {
+        .bind = channel->local,
+        .connect = params->is_connected ? &channel->remote : NULL,
+        .rcvbuf_bytes = channel->so_rcvbuf_bytes > 0 ? channel->so_rcvbuf_bytes
+                                                     : context->conf->so_rcvbuf_bytes,
+        .sndbuf_bytes = channel->so_sndbuf_bytes > 0 ? channel->so_sndbuf_bytes
+                                                     : context->conf->so_sndbuf_bytes,
+    };
+    /* The sender's range is for explicit control addresses only (5.4). */
+    bool is_ranged = !params->is_send || udp_channel_has_control(channel);
+    if (is_ranged && net_address_port(&open.bind) == 0 && !port_range_is_open(params->ports)) {
+        return open_on_any_port(socket, net, &open, params->ports, error);
+    }
+    return net->open(net->context, &open, &socket->handle, &socket->bound, error);
+}
+
+static int allocate_counters(struct endpoint_socket *socket, struct driver_context *context,
+                             const struct endpoint_socket_params *params,
+                             struct tern_error *error) {
+    const char *side = params->is_send ? "snd" : "rcv";
+    char address[NET_ADDRESS_TEXT_MAX];
+    char label[COUNTER_LABEL_LENGTH_MAX + 1];
+    uint8_t key[COUNTER_KEY_LENGTH_MAX];
+    (void)net_address_format(&socket->bound, address);
+    struct counter_params counter = {
+        .type_id = params->is_send ? COUNTER_TYPE_SEND_CHANNEL_STATUS
+                                   : COUNTER_TYPE_RECEIVE_CHANNEL_STATUS,
+        .key = key,
+        .key_length = counter_channel_key(key, params->channel->text),
+        .label = label,
+        .registration_id = params->registration_id,
+        .initial_value = CHANNEL_STATUS_INITIALIZING,
+    };
+    (void)snprintf(label, sizeof label, "%s-channel: %s %s", side, params->channel->text, address);
+    counter.label_length = (int32_t)strlen(label);
+    socket->status_counter_id = driver_context_allocate_counter(context, &counter, error);
+    if (socket->status_counter_id < 0) {
+        return socket->status_counter_id;
+    }
+    counter.type_id = COUNTER_TYPE_LOCAL_SOCKADDR;
+    counter.key_length = counter_sockaddr_key(key, socket->status_counter_id, address);
+    counter.initial_value = CHANNEL_STATUS_ACTIVE;
+    (void)snprintf(label, sizeof label, "%s-local-sockaddr: %d %s", side, socket->status_counter_id,
+                   address);
+    counter.label_length = (int32_t)strlen(label);
+    socket->address_counter_id = driver_context_allocate_counter(context, &counter, error);
+    return socket->address_counter_id < 0 ? socket->address_counter_id : 0;
+}
+
+int endpoint_socket_open(struct endpoint_socket *socket, struct driver_context *context,
+                         const struct endpoint_socket_params *params, struct tern_error *error) {
+    assert(params->channel->is_resolved);
+    *socket = (struct endpoint_socket){
+        .handle = -1,
+        .is_connected = params->is_connected,
+        .rcvbuf_bytes = endpoint_rcvbuf_bytes(context, params->channel),
+        .sndbuf_bytes = endpoint_sndbuf_bytes(context, params->channel),
+        .status_counter_id = COUNTER_NULL_ID,
+        .address_counter_id = COUNTER_NULL_ID,
+    };
+    int result = open_handle(socket, context, params, error);
+    if (result == 0) {
+        result = allocate_counters(socket, context, params, error);
+    }
+    if (result != 0) {
+        endpoint_socket_close(socket, context, params->ports);
+        return result;
+    }
+    endpoint_socket_set_status(socket, context, CHANNEL_STATUS_ACTIVE);
+    return 0;
+}
+
+void endpoint_socket_set_status(const struct endpoint_socket *socket,
+                                struct driver_context *context, enum channel_status status) {
+    counter_set_release(driver_context_counter(context, socket->status_counter_id), status);
+}
+
+void endpoint_socket_close(struct endpoint_socket *socket, struct driver_context *context,
+                           struct port_range *ports) {
+    if (socket->handle >= 0) {
+        context->io.net->close(context->io.net->context, socket->handle);
+        socket->handle = -1;
+    }
+    if (socket->address_counter_id >= 0) {
+        driver_context_free_counter(context, &socket->address_counter_id);
+    }
+    if (socket->status_counter_id >= 0) {
+        driver_context_free_counter(context, &socket->status_counter_id);
+    }
+    port_range_give_back(ports, socket->wildcard_port);
+    socket->wildcard_port = 0;
+}
+
+static int match_option(const char *key, int32_t existing, int32_t wanted,
+                        struct tern_error *error) {
+    if (wanted != 0 && wanted != existing) {
+        return error_set(error, DRIVER_ERROR(DRIVER_ERROR_INVALID_CHANNEL),
+                         "%s=%d clashes with %d of the channel that is open", key, wanted,
+                         existing);
+    }
+    return 0;
+}
+
+int endpoint_socket_match_options(const struct udp_channel *existing,
+                                  const struct udp_channel *wanted, struct tern_error *error) {
+    int result =
+        match_option("so-sndbuf", existing->so_sndbuf_bytes, wanted->so_sndbuf_bytes, error);
+    if (result == 0) {
+        result =
+            match_option("so-rcvbuf", existing->so_rcvbuf_bytes, wanted->so_rcvbuf_bytes, error);
+    }
+    if (result == 0) {
+        result = match_option("rcv-wnd", existing->rcv_wnd_bytes, wanted->rcv_wnd_bytes, error);
+    }
+    return result;
+}

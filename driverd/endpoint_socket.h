@@ -1,0 +1,64 @@
+/* The socket of a send or receive endpoint with its two counters: channel status and local address
+ * (media-driver.md 5.1, 5.4, 5.5; shared-memory.md 6.3). Conductor only, but for the handle, which
+ * the agent uses that the endpoint was handed to. */
+#ifndef DRIVERD_ENDPOINT_SOCKET_H
+#define DRIVERD_ENDPOINT_SOCKET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/net.h"
+#include "driverd/port_range.h"
+#include "driverd/udp_channel.h"
+
+struct driver_context;
+
+enum endpoint_state { ENDPOINT_STATE_ACTIVE, ENDPOINT_STATE_CLOSING };
+
+/* Values of the channel status counters (shared-memory.md 6.3). */
+enum channel_status {
+    CHANNEL_STATUS_INITIALIZING = 0,
+    CHANNEL_STATUS_ERRORED = -1,
+    CHANNEL_STATUS_ACTIVE = 1,
+    CHANNEL_STATUS_CLOSING = 2,
+};
+
+struct endpoint_socket {
+    int handle;
+    bool is_connected;
+    union net_address bound;
+    uint16_t wildcard_port; /* to give back to the range; 0: none */
+    int32_t rcvbuf_bytes;   /* in force */
+    int32_t sndbuf_bytes;
+    int32_t status_counter_id;
+    int32_t address_counter_id;
+};
+
+struct endpoint_socket_params {
+    const struct udp_channel *channel;
+    bool is_send;
+    bool is_connected;        /* to the channel's remote address */
+    struct port_range *ports; /* for port 0; may be open */
+    int64_t registration_id;  /* of the command that made the endpoint */
+};
+
+/* SO_RCVBUF and SO_SNDBUF in force for a channel: its URI's, else the configured, else the
+ * system's (4.8). */
+int32_t endpoint_rcvbuf_bytes(const struct driver_context *context,
+                              const struct udp_channel *channel);
+int32_t endpoint_sndbuf_bytes(const struct driver_context *context,
+                              const struct udp_channel *channel);
+
+int endpoint_socket_open(struct endpoint_socket *socket, struct driver_context *context,
+                         const struct endpoint_socket_params *params, struct tern_error *error);
+void endpoint_socket_set_status(const struct endpoint_socket *socket,
+                                struct driver_context *context, enum channel_status status);
+void endpoint_socket_close(struct endpoint_socket *socket, struct driver_context *context,
+                           struct port_range *ports);
+
+/* A channel found an endpoint that exists: socket options that it names must be equal (4.8). */
+int endpoint_socket_match_options(const struct udp_channel *existing,
+                                  const struct udp_channel *wanted, struct tern_error *error);
+
+#endif

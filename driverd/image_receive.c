@@ -1,0 +1,334 @@
+/* Images, the receiver's side (media-driver.md 3.6 to 3.8, 3.11).
+ *
+ * A packet is taken when it lies in [last status message position, that + half a term]; it is put
+ * at its offset whatever came before, so reordering needs no list. The highest position goes to the
+ * conductor, whose orders (status messages, gaps) come back through two records with a sequence
+ * pair each.
+ *
+ * Feedback leaves from the endpoint's own socket: a connected publication hears nothing else.
+ */
+#include "driverd/image_receive.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/atomic.h"
+#include "driverd/driver_context.h"
+#include "driverd/endpoint_recv.h"
+#include "driverd/image.h"
+#include "shm/term_append.h"
+#include "shm/term_gap.h"
+
+#define ERROR_INTERVAL_NS NS_PER_S
+
+void endpoint_recv_transmit(struct endpoint_recv *endpoint, struct driver_context *context,
+                            const void *frame, uint32_t length, const union net_address *to,
+                            int64_t now_ns) {
+    const struct net *net = context->io.net;
+    struct net_datagram datagram = {.data = (void *)frame, .length = length, .address = *to};
+    int sent = net->send(net->context, endpoint->socket.handle, &datagram, 1, true);
+    if (sent == 1) {
+        context_count(context, SYSTEM_COUNTER_BYTES_SENT, length);
+    } else if (sent == 0) {
+        context_count(context, SYSTEM_COUNTER_SHORT_SENDS, 1);
+    } else if (endpoint->last_error_ns == 0 ||
+               now_ns - endpoint->last_error_ns >= ERROR_INTERVAL_NS) {
+        endpoint->last_error_ns = now_ns;
+        char text[NET_ADDRESS_TEXT_MAX];
+        struct tern_error error;
+        (void)net_address_format(to, text);
+        (void)error_set_errno(&error, -sent, "cannot send feedback to %s", text);
+        driver_context_post_error(context, &error);
+    }
+}
+
+void endpoint_recv_elicit_setup(struct endpoint_recv *endpoint, struct driver_context *context,
+                                int32_t session_id, int32_t stream_id, const union net_address *to,
+                                int64_t now_ns) {
+    struct frame_sm sm = {
+        .common = {.frame_length =
+                       endpoint->has_group_tag ? FRAME_SM_GROUP_TAG_LENGTH : FRAME_SM_LENGTH,
+                   .flags = FRAME_SM_FLAG_SEND_SETUP,
+                   .type = FRAME_TYPE_SM},
+        .session_id = session_id,
+        .stream_id = stream_id,
+        .receiver_id = endpoint->receiver_id,
+        .group_tag = endpoint->group_tag,
+    };
+    endpoint_recv_transmit(endpoint, context, &sm, (uint32_t)sm.common.frame_length, to, now_ns);
+}
+
+void image_receive_start(struct image *image, int64_t now_ns) {
+    store_release_i64(&image->last_packet_ns, now_ns);
+    image->connection.last_activity_ns = now_ns;
+    image->connection.last_frame_ns = now_ns;
+    image->sm_deadline_ns = INT64_MIN; /* the first status message goes out at once */
+}
+
+static bool is_alive(const struct image_connection *connection, int64_t now_ns) {
+    return connection->is_known &&
+           now_ns < connection->last_activity_ns + IMAGE_CONNECTION_TIMEOUT_NS;
+}
+
+static void track(struct image *image, const union net_address *source, int64_t now_ns) {
+    struct image_connection *connection = &image->connection;
+    if (!connection->is_known) {
+        connection->is_known = true;
+        connection->control = *source;
+    }
+    connection->last_activity_ns = now_ns;
+    connection->last_frame_ns = now_ns;
+}
+
+static void raise_hwm(struct image *image, int64_t position) {
+    if (position > image->hwm) {
+        store_release_i64(&image->hwm, position);
+        counter_set_release(image->hwm_counter, position);
+    }
+}
+
+static void on_end_of_stream(struct image *image, int64_t position, bool is_revoked) {
+    struct log_metadata *metadata = image->log->metadata;
+    image->connection.is_eos = true;
+    image->connection.eos_position = position;
+    if (is_revoked) {
+        store_release_u8(&metadata->is_publication_revoked, 1);
+        context_count(image->context, SYSTEM_COUNTER_IMAGES_REVOKED, 1);
+    }
+    store_release_i64(&metadata->end_of_stream_position, position);
+    store_release_u8(&image->is_eos, 1);
+}
+
+static int on_heartbeat(struct image *image, const struct frame_header *frame, int64_t position,
+                        const union net_address *source, int64_t now_ns) {
+    struct driver_context *context = image->context;
+    if (position < image->last_sm_position - image->log->term_length) {
+        context_count(context, SYSTEM_COUNTER_FLOW_CONTROL_UNDER_RUNS, 1);
+        return 0;
+    }
+    track(image, source, now_ns);
+    store_release_i64(&image->last_packet_ns, now_ns);
+    if ((frame->flags & FRAME_FLAG_EOS) != 0 && image->is_eos == 0) {
+        on_end_of_stream(image, position, (frame->flags & FRAME_FLAG_REVOKED) != 0);
+    }
+    raise_hwm(image, position);
+    context_count(context, SYSTEM_COUNTER_HEARTBEATS_RECEIVED, 1);
+    return 0;
+}
+
+static int on_packet(struct image *image, const struct frame_header *frame, uint32_t length,
+                     int64_t position, const union net_address *source, int64_t now_ns) {
+    const struct log_buffer *log = image->log;
+    int64_t end = position + length;
+    if (position < image->last_sm_position) {
+        context_count(image->context, SYSTEM_COUNTER_FLOW_CONTROL_UNDER_RUNS, 1);
+        if (end >= image->last_sm_position - image->window_max_bytes) {
+            track(image, source, now_ns);
+        }
+        return 0;
+    }
+    track(image, source, now_ns);
+    store_release_i64(&image->last_packet_ns, now_ns);
+    uint8_t *term = log->terms[log_index_of(position, log->position_bits)];
+    (void)term_insert_packet(term, frame->term_offset, (const uint8_t *)frame, (int32_t)length);
+    raise_hwm(image, end);
+    return (int)length;
+}
+
+int image_receive_on_data(struct image *image, const struct frame_header *frame, uint32_t length,
+                          const union net_address *source, int64_t now_ns) {
+    const struct log_buffer *log = image->log;
+    if (image->reject_length >= 0 || log_term_count(frame->term_id, log->initial_term_id) < 0) {
+        return 0;
+    }
+    if (!frame_data_fits(frame, length, log->term_length)) {
+        context_count(image->context, SYSTEM_COUNTER_INVALID_PACKETS, 1);
+        return 0;
+    }
+    bool is_heartbeat = frame_is_heartbeat(frame, length);
+    int64_t position =
+        log_position(frame->term_id, frame->term_offset, log->position_bits, log->initial_term_id);
+    int64_t end = is_heartbeat ? position : position + length;
+    if (end > image->last_sm_position + log->term_length / 2) {
+        context_count(image->context, SYSTEM_COUNTER_FLOW_CONTROL_OVER_RUNS, 1);
+        return 0;
+    }
+    return is_heartbeat ? on_heartbeat(image, frame, position, source, now_ns)
+                        : on_packet(image, frame, length, position, source, now_ns);
+}
+
+void image_receive_on_setup(struct image *image, const union net_address *source, int64_t now_ns) {
+    if (image->reject_length < 0) {
+        track(image, source, now_ns);
+    }
+}
+
+void image_receive_on_rttm(struct image *image, const struct frame_rttm *rttm, int64_t now_ns) {
+    struct endpoint_recv *endpoint = image->receive_endpoint;
+    bool is_meant = rttm->receiver_id == 0 || rttm->receiver_id == endpoint->receiver_id;
+    if (!is_meant || (rttm->common.flags & FRAME_RTTM_FLAG_REPLY) == 0 ||
+        !is_alive(&image->connection, now_ns)) {
+        return;
+    }
+    struct frame_rttm reply = {
+        .common = {.frame_length = FRAME_RTTM_LENGTH, .type = FRAME_TYPE_RTTM},
+        .session_id = image->session_id,
+        .stream_id = image->stream_id,
+        .echo_timestamp = rttm->echo_timestamp,
+        .receiver_id = endpoint->receiver_id,
+    };
+    endpoint_recv_transmit(endpoint, image->context, &reply, sizeof reply,
+                           &image->connection.control, now_ns);
+}
+
+void image_receive_reject(struct image *image, const char *reason, int32_t length) {
+    assert(length >= 0 && length <= FRAME_ERR_TEXT_MAX);
+    memcpy(image->reject_reason, reason, (size_t)length);
+    image->reject_length = length;
+    image->sm_deadline_ns = INT64_MIN;
+}
+
+static void send_error_frame(struct image *image, int64_t now_ns) {
+    struct endpoint_recv *endpoint = image->receive_endpoint;
+    uint8_t frame[FRAME_ERR_LENGTH + FRAME_ERR_TEXT_MAX];
+    uint32_t length = FRAME_ERR_LENGTH + (uint32_t)image->reject_length;
+    struct frame_err err = {
+        .common = {.frame_length = (int32_t)length,
+                   .flags = endpoint->has_group_tag ? FRAME_ERR_FLAG_GROUP_TAG : 0,
+                   .type = FRAME_TYPE_ERR},
+        .session_id = image->session_id,
+        .stream_id = image->stream_id,
+        .receiver_id = endpoint->receiver_id,
+        .group_tag = endpoint->has_group_tag ? endpoint->group_tag : 0,
+        .error_code = DRIVER_ERROR_IMAGE_REJECTED,
+        .error_length = image->reject_length,
+    };
+    memcpy(frame, &err, sizeof err);
+    memcpy(frame + sizeof err, image->reject_reason, (size_t)image->reject_length);
+    endpoint_recv_transmit(endpoint, image->context, frame, length, &image->connection.control,
+                           now_ns);
+    context_count(image->context, SYSTEM_COUNTER_ERROR_FRAMES_SENT, 1);
+}
+
+static void send_status_message(struct image *image, int64_t position, int64_t window_bytes,
+                                int64_t now_ns) {
+    const struct log_buffer *log = image->log;
+    struct endpoint_recv *endpoint = image->receive_endpoint;
+    struct frame_sm sm = {
+        .common = {.frame_length =
+                       endpoint->has_group_tag ? FRAME_SM_GROUP_TAG_LENGTH : FRAME_SM_LENGTH,
+                   .flags = load_acquire_u8(&image->is_sending_eos) != 0 ? FRAME_SM_FLAG_EOS : 0,
+                   .type = FRAME_TYPE_SM},
+        .session_id = image->session_id,
+        .stream_id = image->stream_id,
+        .consumption_term_id = log_term_id_of(position, log->position_bits, log->initial_term_id),
+        .consumption_term_offset = log_term_offset_of(position, log->term_length),
+        .receiver_window = (int32_t)window_bytes,
+        .receiver_id = endpoint->receiver_id,
+        .group_tag = endpoint->group_tag,
+    };
+    if (is_alive(&image->connection, now_ns)) {
+        endpoint_recv_transmit(endpoint, image->context, &sm, (uint32_t)sm.common.frame_length,
+                               &image->connection.control, now_ns);
+        context_count(image->context, SYSTEM_COUNTER_STATUS_MESSAGES_SENT, 1);
+    }
+}
+
+static int send_due_status_message(struct image *image, bool is_timed_out, int64_t now_ns) {
+    const struct image_sm_order *order = &image->sm_order;
+    int64_t change = load_acquire_i64(&order->end_change);
+    if ((change == image->last_sm_change && !is_timed_out) ||
+        load_acquire_u8(&image->is_sm_enabled) == 0) {
+        return 0;
+    }
+    int64_t position = load_plain_i64(&order->position);
+    int64_t window_bytes = load_plain_i64(&order->window_bytes);
+    fence_acquire();
+    if (load_plain_i64(&order->begin_change) != change) {
+        return 0; /* being written: next cycle */
+    }
+    struct log_metadata *metadata = image->log->metadata;
+    const struct driver_conf *conf = image->context->conf;
+    send_status_message(image, position, window_bytes, now_ns);
+    image->last_sm_change = change;
+    image->last_sm_position = position;
+    image->sm_deadline_ns = now_ns + conf->status_message_timeout_ns;
+    bool is_heard = now_ns < image->connection.last_frame_ns + conf->image_liveness_timeout_ns;
+    store_release_i32(&metadata->active_transport_count, is_heard ? 1 : 0);
+    return 1;
+}
+
+static void send_nak(struct image *image, const struct loss_gap *gap, int64_t now_ns) {
+    struct frame_nak nak = {
+        .common = {.frame_length = FRAME_NAK_LENGTH, .type = FRAME_TYPE_NAK},
+        .session_id = image->session_id,
+        .stream_id = image->stream_id,
+        .term_id = gap->term_id,
+        .term_offset = gap->offset,
+        .length = gap->length,
+    };
+    if (is_alive(&image->connection, now_ns)) {
+        endpoint_recv_transmit(image->receive_endpoint, image->context, &nak, sizeof nak,
+                               &image->connection.control, now_ns);
+        context_count(image->context, SYSTEM_COUNTER_NAKS_SENT, 1);
+        counter_increment_single_writer(image->naks_counter, 1);
+    }
+}
+
+/* The order may be old: only what is still ahead of the last status message is touched, as behind
+ * it terms are cleaned for their next use. */
+static void fill_gap(struct image *image, const struct loss_gap *gap) {
+    const struct log_buffer *log = image->log;
+    int64_t position =
+        log_position(gap->term_id, gap->offset, log->position_bits, log->initial_term_id);
+    if (position < image->last_sm_position || position + gap->length > image->hwm) {
+        return;
+    }
+    int32_t index = log_partition_index(log_term_count(gap->term_id, log->initial_term_id));
+    struct term_gap hole = {gap->offset, gap->length};
+    if (term_gap_fill(log->metadata, log->terms[index], gap->term_id, &hole)) {
+        context_count(image->context, SYSTEM_COUNTER_LOSS_GAP_FILLS, 1);
+    }
+}
+
+static int report_due_gap(struct image *image, int64_t now_ns) {
+    const struct image_loss_order *order = &image->loss_order;
+    int64_t change = load_acquire_i64(&order->end_change);
+    if (change == image->last_loss_change) {
+        return 0;
+    }
+    struct loss_gap gap = {
+        .term_id = (int32_t)load_plain_i64(&order->term_id),
+        .offset = (int32_t)load_plain_i64(&order->term_offset),
+        .length = (int32_t)load_plain_i64(&order->length),
+    };
+    fence_acquire();
+    if (load_plain_i64(&order->begin_change) != change) {
+        return 0; /* being written: next cycle */
+    }
+    image->last_loss_change = change;
+    bool is_revoked = load_acquire_u8(&image->log->metadata->is_publication_revoked) != 0;
+    if (is_revoked) {
+        return 0;
+    }
+    if (image->is_gap_filled) {
+        fill_gap(image, &gap);
+    } else {
+        send_nak(image, &gap, now_ns);
+    }
+    return 1;
+}
+
+int image_receive_send_feedback(struct image *image, int64_t now_ns) {
+    bool is_timed_out =
+        load_acquire_u8(&image->is_sm_enabled) != 0 && image->sm_deadline_ns < now_ns;
+    if (image->reject_length >= 0) {
+        if (is_timed_out) {
+            send_error_frame(image, now_ns);
+            image->sm_deadline_ns = now_ns + image->context->conf->status_message_timeout_ns;
+        }
+        return is_timed_out;
+    }
+    int work = send_due_status_message(image, is_timed_out, now_ns);
+    return work + report_due_gap(image, now_ns);
+}

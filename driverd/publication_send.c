@@ -1,0 +1,389 @@
+/* Transmission of one network publication (media-driver.md 2.5 to 2.10). Owned by the sender.
+ *
+ * Datagrams point straight into the mapped term; nothing is copied. The position advances by what
+ * the system took for everybody. Position and limit are kept here, not in their counters: any
+ * client can write to the counters file, and must not be able to move the sender.
+ *
+ * Per cycle: SETUP when nobody has reported yet or somebody asked; then data up to the limit; with
+ * nothing to send a heartbeat, flow control's idle work and the expiry of silent receivers; then
+ * delayed retransmissions.
+ */
+#include "driverd/publication_send.h"
+
+#include <assert.h>
+
+#include "base/atomic.h"
+#include "driverd/driver_context.h"
+#include "driverd/publication_net.h"
+#include "driverd/transmit.h"
+#include "shm/term_read.h"
+
+static int32_t term_length_of(const struct publication_net *publication) {
+    return publication->base.log->term_length;
+}
+
+static void set_position(struct publication_net *publication, int64_t position) {
+    assert(position >= publication->position);
+    store_release_i64(&publication->position, position);
+    counter_set_release(publication->position_counter, position);
+}
+
+static void set_limit(struct publication_net *publication, int64_t limit) {
+    if (limit != publication->limit) {
+        publication->limit = limit;
+        counter_set_release(publication->limit_counter, limit);
+    }
+}
+
+/* What the conductor decides "connected" by. */
+static void publish_receivers(struct publication_net *publication) {
+    uint8_t has_receivers = publication->liveness.count > 0;
+    uint8_t has_required = flow_control_has_required_receivers(&publication->flow);
+    if (has_receivers != publication->has_receivers) {
+        store_release_u8(&publication->has_receivers, has_receivers);
+    }
+    if (has_required != publication->has_required_receivers) {
+        store_release_u8(&publication->has_required_receivers, has_required);
+    }
+    if (publication->receivers_counter != NULL) {
+        counter_set_release(publication->receivers_counter, publication->flow.receiver_count);
+    }
+}
+
+static struct net_datagram datagram_at(const struct publication_net *publication, int64_t position,
+                                       int32_t length) {
+    const struct log_buffer *log = publication->base.log;
+    uint8_t *term = log->terms[log_index_of(position, log->position_bits)];
+    return (struct net_datagram){
+        .data = term + log_term_offset_of(position, log->term_length),
+        .length = (uint32_t)length,
+    };
+}
+
+/* Datagrams from `position` to at most `end`, all in one term; what each stands for in the stream
+ * goes to `steps`. */
+struct batch {
+    int count;
+    int count_max;
+    int64_t end; /* position behind the last datagram */
+    bool is_blocked;
+    struct net_datagram datagrams[NET_BATCH_COUNT_MAX];
+    int32_t steps[NET_BATCH_COUNT_MAX];
+};
+
+static void collect(const struct publication_net *publication, int64_t position, int64_t end,
+                    struct batch *batch) {
+    const struct log_buffer *log = publication->base.log;
+    const uint8_t *term = log->terms[log_index_of(position, log->position_bits)];
+    int32_t offset = log_term_offset_of(position, log->term_length);
+    batch->count = 0;
+    batch->is_blocked = false;
+    batch->end = position;
+    while (batch->count < batch->count_max && batch->end < end && offset < log->term_length) {
+        int32_t limit = (int32_t)min_i64(end - batch->end, log->mtu_length);
+        struct term_scan scan = term_scan_for_sending(term, log->term_length, offset, limit);
+        if (scan.available == 0) {
+            batch->is_blocked = scan.is_blocked;
+            break;
+        }
+        int32_t step = scan.available + scan.padding;
+        batch->datagrams[batch->count] = datagram_at(publication, batch->end, scan.available);
+        batch->steps[batch->count++] = step;
+        batch->end += step;
+        offset += step;
+    }
+}
+
+/* Armed by a send; counts once until the next one (2.6 step d). */
+static void count_back_pressure(struct publication_net *publication) {
+    if (publication->counts_back_pressure) {
+        publication->counts_back_pressure = false;
+        counter_increment_single_writer(publication->back_pressure_counter, 1);
+        context_count(publication->base.context, SYSTEM_COUNTER_SENDER_FLOW_CONTROL_LIMITS, 1);
+    }
+}
+
+static int send_data(struct publication_net *publication, int64_t now_ns, bool *is_short) {
+    struct driver_context *context = publication->base.context;
+    struct batch batch;
+    batch.count_max = context->conf->max_messages_per_send;
+    assert(batch.count_max > 0 && batch.count_max <= NET_BATCH_COUNT_MAX);
+    int64_t position = publication->position;
+    collect(publication, position, publication->limit, &batch);
+    if (batch.count == 0) {
+        if (batch.is_blocked || publication->limit <= position) {
+            count_back_pressure(publication);
+        }
+        return 0;
+    }
+    int taken =
+        transmit_batch(publication->endpoint, context, batch.datagrams, batch.count, now_ns);
+    int bytes = 0;
+    for (int i = 0; i < taken; i++) {
+        position += batch.steps[i];
+        bytes += (int)batch.datagrams[i].length;
+    }
+    if (taken > 0) {
+        set_position(publication, position);
+        publication->counts_back_pressure = true;
+        publication->next_heartbeat_ns = now_ns + PUBLICATION_HEARTBEAT_INTERVAL_NS;
+    }
+    if (taken < batch.count) {
+        context_count(context, SYSTEM_COUNTER_SHORT_SENDS, 1);
+        *is_short = true;
+    }
+    return bytes;
+}
+
+static void send_setup(struct publication_net *publication, int64_t now_ns) {
+    if (now_ns < publication->next_setup_ns) {
+        return;
+    }
+    if (publication->is_setup_elicited) {
+        flow_control_on_setup(&publication->flow, publication->limit, now_ns);
+    }
+    const struct log_buffer *log = publication->base.log;
+    int64_t position = publication->position;
+    struct frame_setup setup = {
+        .common = {.frame_length = FRAME_SETUP_LENGTH,
+                   .flags = publication->endpoint->is_mdc ? FRAME_SETUP_FLAG_GROUP : 0,
+                   .type = FRAME_TYPE_SETUP},
+        .term_offset = log_term_offset_of(position, log->term_length),
+        .session_id = publication->base.session_id,
+        .stream_id = publication->base.stream_id,
+        .initial_term_id = log->initial_term_id,
+        .active_term_id = log_term_id_of(position, log->position_bits, log->initial_term_id),
+        .term_length = log->term_length,
+        .mtu = log->mtu_length,
+    };
+    struct driver_context *context = publication->base.context;
+    if (!transmit_frame(publication->endpoint, context, &setup, sizeof setup, now_ns)) {
+        context_count(context, SYSTEM_COUNTER_SHORT_SENDS, 1);
+    }
+    publication->next_setup_ns = now_ns + PUBLICATION_SETUP_INTERVAL_NS;
+    if (publication->liveness.count > 0) {
+        publication->is_setup_elicited = false;
+    }
+}
+
+static uint8_t heartbeat_flags(const struct publication_net *publication) {
+    if (load_acquire_u8(&publication->is_revoked) != 0) {
+        return FRAME_FLAG_UNFRAGMENTED | FRAME_FLAG_EOS | FRAME_FLAG_REVOKED;
+    }
+    if (load_acquire_u8(&publication->is_eos) != 0 && publication->base.params.signal_eos) {
+        return FRAME_FLAG_UNFRAGMENTED | FRAME_FLAG_EOS;
+    }
+    return FRAME_FLAG_UNFRAGMENTED;
+}
+
+static int send_heartbeat(struct publication_net *publication, int64_t now_ns) {
+    if (!publication->has_initial_connection || now_ns < publication->next_heartbeat_ns) {
+        return 0;
+    }
+    const struct log_buffer *log = publication->base.log;
+    int64_t position = publication->position;
+    struct frame_header heartbeat = {
+        .flags = heartbeat_flags(publication),
+        .type = FRAME_TYPE_DATA,
+        .term_offset = log_term_offset_of(position, log->term_length),
+        .session_id = publication->base.session_id,
+        .stream_id = publication->base.stream_id,
+        .term_id = log_term_id_of(position, log->position_bits, log->initial_term_id),
+    };
+    struct driver_context *context = publication->base.context;
+    if (transmit_frame(publication->endpoint, context, &heartbeat, sizeof heartbeat, now_ns)) {
+        context_count(context, SYSTEM_COUNTER_HEARTBEATS_SENT, 1);
+    } else {
+        context_count(context, SYSTEM_COUNTER_SHORT_SENDS, 1);
+    }
+    publication->next_heartbeat_ns = now_ns + PUBLICATION_HEARTBEAT_INTERVAL_NS;
+    return LOG_FRAME_HEADER_LENGTH;
+}
+
+/* 2.5 step 4 b and c. */
+static void idle(struct publication_net *publication, int64_t now_ns) {
+    bool is_spied =
+        publication->liveness.count == 0 && load_acquire_u8(&publication->has_spies) != 0;
+    int64_t limit = publication->limit;
+    if (is_spied) {
+        int64_t spy_position = load_acquire_i64(&publication->spy_max_position);
+        if (spy_position > publication->position) {
+            set_position(publication, spy_position);
+        }
+        limit = publication->position;
+    }
+    set_limit(publication, flow_control_on_idle(&publication->flow, limit, now_ns));
+    receiver_liveness_expire(&publication->liveness, now_ns,
+                             publication->base.context->conf->connection_timeout_ns);
+    publish_receivers(publication);
+}
+
+/* The bytes at `position` are the beginning of a frame of this stream. A peer may name any offset;
+ * in the middle of a frame payload would be taken for frame lengths. */
+static bool is_frame_start(const struct publication_net *publication,
+                           const struct retransmit_range *range, int64_t position) {
+    const struct net_datagram at = datagram_at(publication, position, 0);
+    struct frame_header header;
+    if (load_acquire_i32((const int32_t *)at.data) <= 0) {
+        return false;
+    }
+    memcpy(&header, at.data, sizeof header);
+    return header.term_offset == range->term_offset && header.term_id == range->term_id &&
+           header.session_id == publication->base.session_id &&
+           header.stream_id == publication->base.stream_id;
+}
+
+/* 2.9 "Resend". */
+static void resend(struct publication_net *publication, const struct retransmit_range *range,
+                   int64_t now_ns) {
+    const struct log_buffer *log = publication->base.log;
+    struct driver_context *context = publication->base.context;
+    int64_t position =
+        log_position(range->term_id, range->term_offset, log->position_bits, log->initial_term_id);
+    int64_t oldest =
+        publication->position - log->term_length / 2 - log_message_length_max(log->term_length);
+    if (position < oldest || position >= publication->position ||
+        !is_frame_start(publication, range, position)) {
+        return;
+    }
+    int64_t end = min_i64(position + range->length, publication->position);
+    int64_t resent = 0;
+    while (position < end) {
+        struct batch batch;
+        batch.count_max = NET_BATCH_COUNT_MAX;
+        collect(publication, position, end, &batch);
+        if (batch.count == 0) {
+            break;
+        }
+        int taken =
+            transmit_batch(publication->endpoint, context, batch.datagrams, batch.count, now_ns);
+        for (int i = 0; i < taken; i++) {
+            resent += batch.steps[i];
+        }
+        position = batch.end;
+        if (taken < batch.count) {
+            context_count(context, SYSTEM_COUNTER_SHORT_SENDS, 1);
+            break;
+        }
+    }
+    if (resent > 0) {
+        context_count(context, SYSTEM_COUNTER_RETRANSMITS_SENT, 1);
+        context_count(context, SYSTEM_COUNTER_RETRANSMITTED_BYTES, resent);
+    }
+}
+
+int publication_send_do_work(struct publication_net *publication, int64_t now_ns, bool *is_short) {
+    if (!publication->has_initial_connection || publication->is_setup_elicited) {
+        send_setup(publication, now_ns);
+    }
+    int bytes = send_data(publication, now_ns, is_short);
+    if (bytes == 0) {
+        bytes = send_heartbeat(publication, now_ns);
+        idle(publication, now_ns);
+    }
+    struct retransmit_range range;
+    while (retransmit_due(&publication->retransmit, now_ns, &range)) {
+        resend(publication, &range, now_ns);
+    }
+    return bytes;
+}
+
+void publication_send_on_nak(struct publication_net *publication, const struct frame_nak *nak,
+                             int64_t now_ns) {
+    struct driver_context *context = publication->base.context;
+    int32_t term_length = term_length_of(publication);
+    counter_increment_single_writer(publication->naks_counter, 1);
+    if (!retransmit_nak_is_valid(nak->term_offset, nak->length, term_length)) {
+        context_count(context, SYSTEM_COUNTER_INVALID_PACKETS, 1);
+        return;
+    }
+    struct retransmit_range range = {
+        .term_id = nak->term_id,
+        .term_offset = nak->term_offset,
+        .length = flow_control_retransmit_length(&publication->flow, term_length, nak->term_offset,
+                                                 nak->length),
+    };
+    switch (retransmit_on_nak(&publication->retransmit, &range, now_ns)) {
+    case RETRANSMIT_NOW:
+        resend(publication, &range, now_ns);
+        break;
+    case RETRANSMIT_OVERFLOW:
+        context_count(context, SYSTEM_COUNTER_RETRANSMIT_OVERFLOW, 1);
+        break;
+    case RETRANSMIT_LATER:
+    case RETRANSMIT_IGNORE:
+        break;
+    }
+}
+
+static int64_t sm_position(const struct publication_net *publication, const struct frame_sm *sm) {
+    const struct log_buffer *log = publication->base.log;
+    return log_position(sm->consumption_term_id, sm->consumption_term_offset, log->position_bits,
+                        log->initial_term_id);
+}
+
+bool publication_send_accepts_sm(const struct publication_net *publication,
+                                 const struct frame_sm *sm) {
+    int32_t term_length = term_length_of(publication);
+    if (sm->consumption_term_offset < 0 || sm->consumption_term_offset > term_length) {
+        return false;
+    }
+    int64_t distance = sm_position(publication, sm) - publication->position;
+    return distance >= -term_length / 2 && distance <= term_length / 2;
+}
+
+static void on_setup_request(struct publication_net *publication) {
+    if (load_acquire_u8(&publication->is_eos) == 0) {
+        publication->is_setup_elicited = true;
+        flow_control_on_setup_requested(&publication->flow);
+    }
+}
+
+void publication_send_on_sm(struct publication_net *publication, const struct frame_sm *sm,
+                            int64_t now_ns) {
+    if ((sm->common.flags & FRAME_SM_FLAG_SEND_SETUP) != 0) {
+        on_setup_request(publication);
+        return;
+    }
+    struct flow_control_sm message = {
+        .position = sm_position(publication, sm),
+        .window_bytes = sm->receiver_window,
+        .receiver_id = sm->receiver_id,
+        .is_eos = (sm->common.flags & FRAME_SM_FLAG_EOS) != 0,
+    };
+    if (message.is_eos) {
+        (void)receiver_liveness_remove(&publication->liveness, message.receiver_id);
+        if (!publication->endpoint->is_mdc) {
+            store_release_u8(&publication->has_unicast_eos, 1);
+        }
+    } else {
+        receiver_liveness_touch(&publication->liveness, message.receiver_id, now_ns);
+    }
+    publication->has_initial_connection = true;
+    set_limit(publication,
+              flow_control_on_sm(&publication->flow, &message, publication->limit, now_ns));
+    publish_receivers(publication);
+}
+
+bool publication_send_on_error(struct publication_net *publication, int64_t receiver_id) {
+    flow_control_on_error(&publication->flow, receiver_id);
+    bool was_alive = receiver_liveness_remove(&publication->liveness, receiver_id);
+    publish_receivers(publication);
+    return was_alive;
+}
+
+void publication_send_on_rttm(struct publication_net *publication, const struct frame_rttm *rttm,
+                              int64_t now_ns) {
+    if ((rttm->common.flags & FRAME_RTTM_FLAG_REPLY) == 0) {
+        return;
+    }
+    struct frame_rttm reply = {
+        .common = {.frame_length = FRAME_RTTM_LENGTH, .type = FRAME_TYPE_RTTM},
+        .session_id = publication->base.session_id,
+        .stream_id = publication->base.stream_id,
+        .echo_timestamp = rttm->echo_timestamp,
+        .receiver_id = rttm->receiver_id,
+    };
+    (void)transmit_frame(publication->endpoint, publication->base.context, &reply, sizeof reply,
+                         now_ns);
+}

@@ -1,0 +1,29 @@
+/* The sender's part of a network publication: transmission, heartbeats, SETUP, retransmission, and
+ * what status messages and other control frames do to it (media-driver.md 2.5 to 2.10). */
+#ifndef DRIVERD_PUBLICATION_SEND_H
+#define DRIVERD_PUBLICATION_SEND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "wire/frame.h"
+
+struct publication_net;
+
+/* One cycle (2.5); returns the bytes sent. *is_short is set when a batch was not taken whole. */
+int publication_send_do_work(struct publication_net *publication, int64_t now_ns, bool *is_short);
+
+/* Validated frames of this stream. */
+void publication_send_on_nak(struct publication_net *publication, const struct frame_nak *nak,
+                             int64_t now_ns);
+/* False: the position is out of range (2.10 step 2); the message is not to be heeded at all. */
+bool publication_send_accepts_sm(const struct publication_net *publication,
+                                 const struct frame_sm *sm);
+void publication_send_on_sm(struct publication_net *publication, const struct frame_sm *sm,
+                            int64_t now_ns);
+/* True: the receiver was alive, so the error is to be reported to the clients. */
+bool publication_send_on_error(struct publication_net *publication, int64_t receiver_id);
+void publication_send_on_rttm(struct publication_net *publication, const struct frame_rttm *rttm,
+                              int64_t now_ns);
+
+#endif

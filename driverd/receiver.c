@@ -1,0 +1,472 @@
+/* The receiver agent (media-driver.md 3.2 to 3.8, 5.8).
+ *
+ * Each cycle: commands of the conductor, every socket until it is empty or its budget is used up,
+ * the feedback of all images, then time-outs. A datagram passes frame_validate first; what is
+ * wanted is asked of the endpoint's dispatcher, and images take the rest.
+ *
+ * An image is made by the conductor: the receiver posts what the SETUP said and ignores the session
+ * until the answer comes back as a command.
+ */
+#include "driverd/receiver.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/atomic.h"
+#include "driverd/driver_context.h"
+#include "driverd/driver_message.h"
+#include "driverd/endpoint_recv.h"
+#include "driverd/image.h"
+#include "driverd/image_receive.h"
+
+enum receiver_command_type {
+    RECEIVER_COMMAND_ADD_ENDPOINT = 1,
+    RECEIVER_COMMAND_REMOVE_ENDPOINT,
+    RECEIVER_COMMAND_ADD_INTEREST,
+    RECEIVER_COMMAND_REMOVE_INTEREST,
+    RECEIVER_COMMAND_ADD_IMAGE,
+    RECEIVER_COMMAND_IMAGE_REFUSED,
+    RECEIVER_COMMAND_REMOVE_IMAGE,
+    RECEIVER_COMMAND_REJECT_IMAGE,
+    RECEIVER_COMMAND_SET_CONTROL,
+};
+
+struct receiver_command {
+    struct endpoint_recv *endpoint;
+    struct image *image;
+    int32_t stream_id;
+    int32_t session_id;
+    bool all_sessions;
+    union net_address address;
+    int32_t reason_length; /* REJECT_IMAGE: the bytes follow */
+};
+
+int receiver_init(struct receiver *receiver, struct driver_context *context,
+                  struct tern_error *error) {
+    const size_t ring_length = DRIVER_QUEUE_LENGTH + RING_TRAILER_LENGTH;
+    *receiver = (struct receiver){
+        .context = context,
+        .command_memory = calloc(1, ring_length),
+        .pending = calloc(RECEIVER_PENDING_SETUPS_MAX, sizeof(struct pending_setup)),
+        .buffers =
+            aligned_alloc(CACHE_LINE_LENGTH, (size_t)RECEIVER_BATCH_MAX * RECEIVER_BUFFER_LENGTH),
+        .batch = min_i32(context->conf->receiver_io_vector_capacity, RECEIVER_BATCH_MAX),
+    };
+    if (receiver->command_memory == NULL || receiver->pending == NULL ||
+        receiver->buffers == NULL) {
+        receiver_close(receiver);
+        return error_set_errno(error, ENOMEM, "cannot make the receiver");
+    }
+    int result =
+        ring_spsc_init(&receiver->commands, receiver->command_memory, (int64_t)ring_length);
+    assert(result == 0);
+    duty_cycle_init(&receiver->cycle, context, SYSTEM_COUNTER_RECEIVER_MAX_CYCLE_TIME,
+                    context->conf->receiver_cycle_threshold_ns);
+    for (int i = 0; i < RECEIVER_BATCH_MAX; i++) {
+        receiver->datagrams[i].data = receiver->buffers + (size_t)i * RECEIVER_BUFFER_LENGTH;
+        receiver->datagrams[i].capacity = RECEIVER_BUFFER_LENGTH;
+    }
+    return result;
+}
+
+void receiver_close(struct receiver *receiver) {
+    pointer_list_close(&receiver->endpoints);
+    pointer_list_close(&receiver->images);
+    free(receiver->command_memory);
+    free(receiver->pending);
+    free(receiver->buffers);
+    *receiver = (struct receiver){0};
+}
+
+/* Commands. */
+
+static void post_no_memory(struct receiver *receiver) {
+    struct tern_error error;
+    (void)error_set_errno(&error, ENOMEM, "the receiver cannot take over a channel or image");
+    driver_context_post_error(receiver->context, &error);
+}
+
+static void add_endpoint(struct receiver *receiver, struct endpoint_recv *endpoint) {
+    int64_t now_ns = receiver->cycle.last_ns;
+    if (pointer_list_add(&receiver->endpoints, endpoint) != 0) {
+        post_no_memory(receiver);
+        return;
+    }
+    if (endpoint->has_explicit_control) {
+        endpoint_recv_elicit_setup(endpoint, receiver->context, 0, 0, &endpoint->control, now_ns);
+        endpoint->next_elicitation_ns = now_ns + RECEIVER_ELICITATION_INTERVAL_NS;
+    }
+}
+
+static void remove_endpoint(struct receiver *receiver, struct endpoint_recv *endpoint) {
+    int32_t kept = 0;
+    for (int32_t i = 0; i < receiver->pending_count; i++) {
+        if (receiver->pending[i].endpoint != endpoint) {
+            receiver->pending[kept++] = receiver->pending[i];
+        }
+    }
+    receiver->pending_count = kept;
+    (void)pointer_list_remove(&receiver->endpoints, endpoint);
+    store_release_u8(&endpoint->is_released, 1);
+}
+
+static void add_interest(struct receiver *receiver, const struct receiver_command *command) {
+    struct endpoint_recv *endpoint = command->endpoint;
+    if (dispatcher_add_interest(&endpoint->dispatcher, command->stream_id, command->all_sessions,
+                                command->session_id) != 0) {
+        post_no_memory(receiver);
+    }
+    if (endpoint->has_explicit_control && !command->all_sessions) {
+        endpoint_recv_elicit_setup(endpoint, receiver->context, command->session_id,
+                                   command->stream_id, &endpoint->control, receiver->cycle.last_ns);
+    }
+}
+
+static void add_image(struct receiver *receiver, struct image *image) {
+    struct dispatcher *dispatcher = &image->receive_endpoint->dispatcher;
+    int result = pointer_list_add(&receiver->images, image);
+    if (result == 0) {
+        result = dispatcher_add_image(dispatcher, image->stream_id, image->session_id, image);
+    }
+    if (result != 0) {
+        post_no_memory(receiver);
+    }
+    image_receive_start(image, receiver->cycle.last_ns);
+}
+
+static void remove_image(struct receiver *receiver, struct image *image) {
+    struct dispatcher *dispatcher = &image->receive_endpoint->dispatcher;
+    bool is_cooling = image->is_eos == 0 && !image->is_rejoin;
+    (void)image_receive_send_feedback(image, receiver->cycle.last_ns); /* EOS of a revoked one */
+    dispatcher_remove_image(dispatcher, image->stream_id, image->session_id, image, is_cooling);
+    (void)pointer_list_remove(&receiver->images, image);
+    store_release_u8(&image->is_released, 1);
+}
+
+static void on_command(void *context, int32_t type, const uint8_t *payload, int32_t length) {
+    struct receiver *receiver = context;
+    struct receiver_command command;
+    assert(length >= (int32_t)sizeof command);
+    memcpy(&command, payload, sizeof command);
+    switch ((enum receiver_command_type)type) {
+    case RECEIVER_COMMAND_ADD_ENDPOINT:
+        add_endpoint(receiver, command.endpoint);
+        break;
+    case RECEIVER_COMMAND_REMOVE_ENDPOINT:
+        remove_endpoint(receiver, command.endpoint);
+        break;
+    case RECEIVER_COMMAND_ADD_INTEREST:
+        add_interest(receiver, &command);
+        break;
+    case RECEIVER_COMMAND_REMOVE_INTEREST:
+        dispatcher_remove_interest(&command.endpoint->dispatcher, command.stream_id,
+                                   command.all_sessions, command.session_id);
+        break;
+    case RECEIVER_COMMAND_ADD_IMAGE:
+        add_image(receiver, command.image);
+        break;
+    case RECEIVER_COMMAND_IMAGE_REFUSED:
+        dispatcher_remove_state(&command.endpoint->dispatcher, command.stream_id,
+                                command.session_id, SESSION_STATE_INIT_IN_PROGRESS);
+        break;
+    case RECEIVER_COMMAND_REMOVE_IMAGE:
+        remove_image(receiver, command.image);
+        break;
+    case RECEIVER_COMMAND_REJECT_IMAGE:
+        assert(length == (int32_t)sizeof command + command.reason_length);
+        image_receive_reject(command.image, (const char *)payload + sizeof command,
+                             command.reason_length);
+        break;
+    case RECEIVER_COMMAND_SET_CONTROL:
+        command.endpoint->control = command.address;
+        break;
+    }
+}
+
+static bool put_command(struct receiver *receiver, enum receiver_command_type type,
+                        const struct receiver_command *command) {
+    return ring_spsc_write(&receiver->commands, (int32_t)type, command, sizeof *command) == RING_OK;
+}
+
+int64_t receiver_free_bytes(const struct receiver *receiver) {
+    return ring_spsc_free_bytes(&receiver->commands);
+}
+
+bool receiver_add_endpoint(struct receiver *receiver, struct endpoint_recv *endpoint) {
+    struct receiver_command command = {.endpoint = endpoint};
+    return put_command(receiver, RECEIVER_COMMAND_ADD_ENDPOINT, &command);
+}
+
+bool receiver_remove_endpoint(struct receiver *receiver, struct endpoint_recv *endpoint) {
+    struct receiver_command command = {.endpoint = endpoint};
+    return put_command(receiver, RECEIVER_COMMAND_REMOVE_ENDPOINT, &command);
+}
+
+bool receiver_add_interest(struct receiver *receiver, struct endpoint_recv *endpoint,
+                           int32_t stream_id, bool all_sessions, int32_t session_id) {
+    struct receiver_command command = {.endpoint = endpoint,
+                                       .stream_id = stream_id,
+                                       .session_id = session_id,
+                                       .all_sessions = all_sessions};
+    return put_command(receiver, RECEIVER_COMMAND_ADD_INTEREST, &command);
+}
+
+bool receiver_remove_interest(struct receiver *receiver, struct endpoint_recv *endpoint,
+                              int32_t stream_id, bool all_sessions, int32_t session_id) {
+    struct receiver_command command = {.endpoint = endpoint,
+                                       .stream_id = stream_id,
+                                       .session_id = session_id,
+                                       .all_sessions = all_sessions};
+    return put_command(receiver, RECEIVER_COMMAND_REMOVE_INTEREST, &command);
+}
+
+bool receiver_add_image(struct receiver *receiver, struct image *image) {
+    struct receiver_command command = {.image = image};
+    return put_command(receiver, RECEIVER_COMMAND_ADD_IMAGE, &command);
+}
+
+bool receiver_image_refused(struct receiver *receiver, struct endpoint_recv *endpoint,
+                            int32_t stream_id, int32_t session_id) {
+    struct receiver_command command = {
+        .endpoint = endpoint, .stream_id = stream_id, .session_id = session_id};
+    return put_command(receiver, RECEIVER_COMMAND_IMAGE_REFUSED, &command);
+}
+
+bool receiver_remove_image(struct receiver *receiver, struct image *image) {
+    struct receiver_command command = {.image = image};
+    return put_command(receiver, RECEIVER_COMMAND_REMOVE_IMAGE, &command);
+}
+
+bool receiver_reject_image(struct receiver *receiver, struct image *image, const char *reason,
+                           int32_t length) {
+    struct receiver_command command = {.image = image, .reason_length = length};
+    uint8_t message[sizeof command + FRAME_ERR_TEXT_MAX];
+    assert(length >= 0 && length <= FRAME_ERR_TEXT_MAX);
+    memcpy(message, &command, sizeof command);
+    memcpy(message + sizeof command, reason, (size_t)length);
+    return ring_spsc_write(&receiver->commands, RECEIVER_COMMAND_REJECT_IMAGE, message,
+                           (int32_t)sizeof command + length) == RING_OK;
+}
+
+bool receiver_set_control(struct receiver *receiver, struct endpoint_recv *endpoint,
+                          const union net_address *address) {
+    struct receiver_command command = {.endpoint = endpoint, .address = *address};
+    return put_command(receiver, RECEIVER_COMMAND_SET_CONTROL, &command);
+}
+
+/* Frames. */
+
+struct received_frame {
+    struct receiver *receiver;
+    struct endpoint_recv *endpoint;
+    const uint8_t *data;
+    uint32_t length;
+    const union net_address *source;
+    int64_t now_ns;
+};
+
+static const union net_address *control_of(const struct received_frame *frame) {
+    return frame->endpoint->has_explicit_control ? &frame->endpoint->control : frame->source;
+}
+
+static void elicit(const struct received_frame *frame, int32_t stream_id, int32_t session_id) {
+    struct receiver *receiver = frame->receiver;
+    if (receiver->pending_count == RECEIVER_PENDING_SETUPS_MAX) {
+        dispatcher_remove_state(&frame->endpoint->dispatcher, stream_id, session_id,
+                                SESSION_STATE_PENDING_SETUP);
+        return; /* the next frame asks again */
+    }
+    receiver->pending[receiver->pending_count++] = (struct pending_setup){
+        frame->endpoint, session_id, stream_id, frame->now_ns + RECEIVER_PENDING_SETUP_TIMEOUT_NS};
+    endpoint_recv_elicit_setup(frame->endpoint, receiver->context, session_id, stream_id,
+                               control_of(frame), frame->now_ns);
+}
+
+static int on_data(const struct received_frame *frame) {
+    const struct frame_header *header = (const struct frame_header *)(const void *)frame->data;
+    struct image *image;
+    bool is_eos =
+        frame_is_heartbeat(header, frame->length) && (header->flags & FRAME_FLAG_EOS) != 0;
+    switch (dispatcher_on_data(&frame->endpoint->dispatcher, header->stream_id, header->session_id,
+                               is_eos, &image)) {
+    case DISPATCH_TO_IMAGE:
+        return image_receive_on_data(image, header, frame->length, frame->source, frame->now_ns);
+    case DISPATCH_ELICIT_SETUP:
+        elicit(frame, header->stream_id, header->session_id);
+        break;
+    case DISPATCH_CREATE_IMAGE:
+    case DISPATCH_LIMIT:
+    case DISPATCH_DROP:
+        break;
+    }
+    return 0;
+}
+
+static void ask_for_image(const struct received_frame *frame, const struct frame_setup *setup) {
+    struct message_create_image message = {
+        .endpoint_id = frame->endpoint->id,
+        .session_id = setup->session_id,
+        .stream_id = setup->stream_id,
+        .initial_term_id = setup->initial_term_id,
+        .active_term_id = setup->active_term_id,
+        .term_offset = setup->term_offset,
+        .term_length = setup->term_length,
+        .mtu_length = setup->mtu,
+        .ttl = setup->ttl,
+        .setup_flags = setup->common.flags,
+        .source = *frame->source,
+        .control = *control_of(frame),
+    };
+    if (driver_context_post(frame->receiver->context, DRIVER_MESSAGE_CREATE_IMAGE, &message,
+                            sizeof message)) {
+        dispatcher_init_started(&frame->endpoint->dispatcher, setup->stream_id, setup->session_id);
+    }
+}
+
+static void on_setup(const struct received_frame *frame) {
+    struct frame_setup setup;
+    struct image *image;
+    struct tern_error error;
+    memcpy(&setup, frame->data, sizeof setup);
+    switch (dispatcher_on_setup(&frame->endpoint->dispatcher, setup.stream_id, setup.session_id,
+                                &image)) {
+    case DISPATCH_TO_IMAGE:
+        image_receive_on_setup(image, frame->source, frame->now_ns);
+        break;
+    case DISPATCH_CREATE_IMAGE:
+        ask_for_image(frame, &setup);
+        break;
+    case DISPATCH_LIMIT:
+        (void)error_set(&error, DRIVER_ERROR(DRIVER_ERROR_GENERIC),
+                        "stream session limit of %d reached: stream id %d, %.100s",
+                        frame->endpoint->dispatcher.stream_session_limit, setup.stream_id,
+                        frame->endpoint->channel->text);
+        driver_context_post_error(frame->receiver->context, &error);
+        break;
+    case DISPATCH_ELICIT_SETUP:
+    case DISPATCH_DROP:
+        break;
+    }
+}
+
+static void on_rttm(const struct received_frame *frame) {
+    struct frame_rttm rttm;
+    memcpy(&rttm, frame->data, sizeof rttm);
+    struct image *image =
+        dispatcher_find_image(&frame->endpoint->dispatcher, rttm.stream_id, rttm.session_id);
+    if (image != NULL) {
+        image_receive_on_rttm(image, &rttm, frame->now_ns);
+    }
+}
+
+static int on_frame(const struct received_frame *frame) {
+    switch (frame_validate(FRAME_ROLE_RECEIVER, frame->data, frame->length)) {
+    case FRAME_INVALID:
+        context_count(frame->receiver->context, SYSTEM_COUNTER_INVALID_PACKETS, 1);
+        return 0;
+    case FRAME_IGNORED:
+        return 0;
+    case FRAME_VALID:
+        break;
+    }
+    struct frame_common common;
+    memcpy(&common, frame->data, sizeof common);
+    store_release_i64(&frame->endpoint->last_frame_time_ns, frame->now_ns);
+    switch (common.type) {
+    case FRAME_TYPE_DATA:
+    case FRAME_TYPE_PAD:
+        return on_data(frame);
+    case FRAME_TYPE_SETUP:
+        on_setup(frame);
+        break;
+    case FRAME_TYPE_RTTM:
+        on_rttm(frame);
+        break;
+    default:
+        assert(false && "frame_validate lets no other type through");
+    }
+    return 0;
+}
+
+static void post_receive_error(struct receiver *receiver, struct endpoint_recv *endpoint, int code,
+                               int64_t now_ns) {
+    if (endpoint->last_error_ns != 0 && now_ns - endpoint->last_error_ns < NS_PER_S) {
+        return;
+    }
+    endpoint->last_error_ns = now_ns;
+    struct tern_error error;
+    (void)error_set_errno(&error, -code, "cannot receive on %.120s", endpoint->channel->text);
+    driver_context_post_error(receiver->context, &error);
+}
+
+static int poll_endpoint(struct receiver *receiver, struct endpoint_recv *endpoint,
+                         int64_t now_ns) {
+    const struct net *net = receiver->context->io.net;
+    int64_t bytes = 0;
+    int total = 0;
+    while (total < RECEIVER_DATAGRAMS_MAX) {
+        int count = net->receive(net->context, endpoint->socket.handle, receiver->datagrams,
+                                 receiver->batch);
+        if (count < 0) {
+            post_receive_error(receiver, endpoint, count, now_ns);
+            break;
+        }
+        for (int i = 0; i < count; i++) {
+            const struct net_datagram *datagram = &receiver->datagrams[i];
+            struct received_frame frame = {receiver,         endpoint,           datagram->data,
+                                           datagram->length, &datagram->address, now_ns};
+            bytes += datagram->length;
+            (void)on_frame(&frame);
+        }
+        total += count;
+        if (count < receiver->batch) {
+            break;
+        }
+    }
+    if (bytes > 0) {
+        context_count(receiver->context, SYSTEM_COUNTER_BYTES_RECEIVED, bytes);
+    }
+    return total;
+}
+
+/* Time-outs. */
+
+static void expire_pending_setups(struct receiver *receiver, int64_t now_ns) {
+    int32_t expired = 0;
+    while (expired < receiver->pending_count && receiver->pending[expired].deadline_ns <= now_ns) {
+        const struct pending_setup *pending = &receiver->pending[expired++];
+        dispatcher_remove_state(&pending->endpoint->dispatcher, pending->stream_id,
+                                pending->session_id, SESSION_STATE_PENDING_SETUP);
+    }
+    if (expired > 0) {
+        receiver->pending_count -= expired;
+        memmove(receiver->pending, receiver->pending + expired,
+                (size_t)receiver->pending_count * sizeof *receiver->pending);
+    }
+}
+
+static void elicit_periodically(struct receiver *receiver, struct endpoint_recv *endpoint,
+                                int64_t now_ns) {
+    if (endpoint->has_explicit_control && now_ns >= endpoint->next_elicitation_ns &&
+        dispatcher_has_interest(&endpoint->dispatcher)) {
+        endpoint_recv_elicit_setup(endpoint, receiver->context, 0, 0, &endpoint->control, now_ns);
+        endpoint->next_elicitation_ns = now_ns + RECEIVER_ELICITATION_INTERVAL_NS;
+    }
+}
+
+int receiver_do_work(struct receiver *receiver, int64_t now_ns) {
+    duty_cycle_measure(&receiver->cycle, now_ns);
+    int work = ring_spsc_read(&receiver->commands, on_command, receiver, RECEIVER_COMMANDS_MAX);
+    for (int32_t i = 0; i < receiver->endpoints.count; i++) {
+        struct endpoint_recv *endpoint = receiver->endpoints.items[i];
+        work += poll_endpoint(receiver, endpoint, now_ns);
+        elicit_periodically(receiver, endpoint, now_ns);
+    }
+    for (int32_t i = 0; i < receiver->images.count; i++) {
+        work += image_receive_send_feedback(receiver->images.items[i], now_ns);
+    }
+    expire_pending_setups(receiver, now_ns);
+    return work;
+}
