@@ -341,10 +341,16 @@ static void report_loss(struct image *image, const struct loss_gap *gap) {
     if (image->loss_entry != NULL) {
         loss_report_record(image->loss_entry, bytes, context->now_epoch_ms);
     } else if (!image->is_loss_entry_made) {
+        const struct loss_report_params params = {
+            .bytes_lost = bytes,
+            .now_epoch_ms = context->now_epoch_ms,
+            .session_id = image->session_id,
+            .stream_id = image->stream_id,
+            .channel = image->channel,
+            .source = image->subscribers.source_identity,
+        };
         image->is_loss_entry_made = true;
-        image->loss_entry = loss_report_create_entry(
-            &context->loss_report, bytes, context->now_epoch_ms, image->session_id,
-            image->stream_id, image->channel, image->subscribers.source_identity);
+        image->loss_entry = loss_report_create_entry(&context->loss_report, &params);
     }
 }
 

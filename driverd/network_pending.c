@@ -1,5 +1,5 @@
-/* UDP is being built in its own files (sender, receiver, images): until they are joined here, every
- * UDP channel is refused with an error that says so. Takes the place of network.c. */
+/* UDP has its own files (sender, receiver, images). Until network.c joins them, which the network
+ * side writes next, every UDP channel is refused with an error that says so. */
 #include "driverd/conductor.h"
 #include "driverd/image.h"
 #include "driverd/network.h"
@@ -97,40 +97,4 @@ bool network_reject_image(struct conductor *conductor, int64_t image_id, struct 
     (void)image_id;
     (void)reason;
     return false;
-}
-
-/* There are no images and no network publications, so nobody calls these. */
-bool image_accepts_subscribers(const struct image *image) {
-    (void)image;
-    return false;
-}
-
-int64_t image_join_position(const struct image *image) {
-    (void)image;
-    return 0;
-}
-
-bool publication_net_accepts_spies(const struct publication_net *publication) {
-    (void)publication;
-    return false;
-}
-
-int64_t publication_net_join_position(const struct publication_net *publication) {
-    (void)publication;
-    return 0;
-}
-
-void publication_net_on_spies_changed(struct publication_net *publication) {
-    (void)publication;
-}
-
-void publication_net_on_unreferenced(struct publication_net *publication, int64_t now_ns) {
-    (void)publication;
-    (void)now_ns;
-}
-
-void publication_net_destroy(struct publication_net *publication,
-                             struct endpoint_send_table *endpoints) {
-    (void)publication;
-    (void)endpoints;
 }
