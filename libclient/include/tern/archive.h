@@ -146,10 +146,9 @@ struct tern_archive_params {
     int32_t control_term_length;  /* 0: 64 KiB; used where the channel says nothing */
     int32_t control_mtu_length;   /* 0: 1408 */
     bool control_term_not_sparse;
-    int32_t message_retry_attempts; /* 0: 3 offers before a synchronous send waits */
-    int64_t message_timeout_ns;     /* 0: 10 s; of connecting and of each awaited answer */
-    const char *client_name;        /* NULL: empty; at most 100 bytes */
-    const void *credentials;        /* sent with the connect request; copied */
+    int64_t message_timeout_ns; /* 0: 10 s; of connecting and of each awaited answer */
+    const char *client_name;    /* NULL: empty; at most 100 bytes */
+    const void *credentials;    /* sent with the connect request; copied */
     int32_t credentials_length;
     /* For what arrives while tern_archive_await() waits: signals, and responses (errors, say) to
      * other requests. Copied. */
@@ -364,7 +363,7 @@ TERN_API int64_t tern_archive_send_stop_replication(struct tern_archive *archive
 TERN_API int64_t tern_archive_send_archive_id(struct tern_archive *archive);
 /* Result: a token that lets a replay request come over a response channel. */
 TERN_API int64_t tern_archive_send_replay_token(struct tern_archive *archive, int64_t recording_id);
-/* Never answered. */
+/* Never answered; returns 0 instead of a correlation id. */
 TERN_API int64_t tern_archive_send_keep_alive(struct tern_archive *archive);
 
 /* ---- helpers -----------------------------------------------------------------------------------
