@@ -1,4 +1,4 @@
-/* Log entries to callbacks (cluster.md 4.3), egress of sessions, and the content of snapshots.
+/* Log entries to callbacks (cluster.md 4.3), egress of sessions, and filling snapshots.
  *
  * Before each callback the host's cluster time and log position are those of the entry, so that
  * every member's plugin sees the same. An entry that does not decode ends the service: skipping it
@@ -9,12 +9,10 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stddef.h>
-#include <string.h>
 
 #include "base/error.h"
 #include "wire/cluster_codec.h"
 
-#define SNAPSHOT_TYPE_SERVICE 2
 #define SESSION_HEADER_LENGTH 32
 
 static void fail(struct tern_service_host *host, int code, const char *what) {
@@ -212,50 +210,25 @@ int container_poll_egress(struct tern_service_host *host) {
     return work;
 }
 
-static int append_marker(struct tern_service_host *host, int32_t mark) {
-    uint8_t buffer[CLUSTER_SNAPSHOT_MARKER_LENGTH_MIN];
-    const struct cluster_snapshot_marker marker = {
-        .type_id = SNAPSHOT_TYPE_SERVICE,
+int container_fill_snapshot(struct tern_service_host *host, struct tern_error *error) {
+    struct message_list *list = &host->snapshot_writer.messages;
+    const struct service_snapshot_head head = {
         .log_position = host->snapshot_log_position,
         .leadership_term_id = host->leadership_term_id,
-        .index = 0,
-        .mark = mark,
         .time_unit = (int32_t)host->time_unit,
-        .app_version = 1, /* the default application version 0.0.1 */
+        .sessions = &host->sessions,
     };
-    int32_t length = cluster_snapshot_marker_encode(&marker, buffer, sizeof buffer);
-    return message_list_append(&host->taker.messages, buffer, length);
-}
-
-static int append_session(struct tern_service_host *host,
-                          const struct tern_service_session *session) {
-    uint8_t buffer[8192];
-    const struct cluster_client_session message = {
-        .cluster_session_id = session->session_id,
-        .response_stream_id = session->response_stream_id,
-        .response_channel = {session->response_channel, (int32_t)strlen(session->response_channel)},
-        .encoded_principal = {session->principal, session->principal_length},
-    };
-    int32_t length = cluster_client_session_encode(&message, buffer, sizeof buffer);
-    return length < 0 ? length : message_list_append(&host->taker.messages, buffer, length);
-}
-
-int container_fill_snapshot(struct tern_service_host *host, struct tern_error *error) {
-    int result = append_marker(host, CLUSTER_SNAPSHOT_MARK_BEGIN);
-    for (int i = 0; result == 0 && i < host->sessions.count; i++) {
-        result = append_session(host, &host->sessions.by_id[i]->public);
-    }
-    if (result == 0) {
-        result = append_marker(host, CLUSTER_SNAPSHOT_MARK_END);
-    }
+    int result = service_snapshot_write(list, &head);
     if (result != 0) {
         return error_set_errno(error, -result, "cannot hold the snapshot");
     }
     if (host->plugin.table.on_take_snapshot == NULL) {
         return 0;
     }
+    struct tern_service_snapshot plugin_part = {.list = *list};
     host->is_sending_allowed = true;
-    result = host->plugin.table.on_take_snapshot(host->instance, &host->taker.messages, error);
+    result = host->plugin.table.on_take_snapshot(host->instance, &plugin_part, error);
     host->is_sending_allowed = false;
+    *list = plugin_part.list; /* it may have grown and moved */
     return result < 0 ? result : 0;
 }

@@ -317,7 +317,12 @@ static int await_recovery_step(struct tern_service_host *host, int64_t now_ns) {
     }
     struct tern_error error;
     const struct tern_archive_params archive = archive_params(host);
-    const struct snapshot_loader_params params = {
+    host->loaded = (struct service_snapshot_reader){
+        .sessions = &host->sessions,
+        .plugin_part = &host->loaded_plugin_part,
+    };
+    host->loaded_plugin_part.list.message_length_max = INT32_MAX;
+    const struct recording_reader_params params = {
         .client = host->client,
         .archive = &archive,
         .replay_channel = host->conf->replay_channel,
@@ -325,9 +330,10 @@ static int await_recovery_step(struct tern_service_host *host, int64_t now_ns) {
         .recording_id = host->recovery.snapshot_recording_id,
         .timeout_ns = host->conf->archive_message_timeout_ns,
         .now_ns = now_ns,
-        .sessions = &host->sessions,
+        .handler = service_snapshot_read,
+        .handler_context = &host->loaded,
     };
-    if (snapshot_loader_start(&host->loader, &params, &error) != 0) {
+    if (recording_reader_start(&host->snapshot_reader, &params, &error) != 0) {
         fail(host, &error);
         return 0;
     }
@@ -337,11 +343,14 @@ static int await_recovery_step(struct tern_service_host *host, int64_t now_ns) {
 
 static int load_snapshot_step(struct tern_service_host *host, int64_t now_ns) {
     struct tern_error error;
-    int result = snapshot_loader_step(&host->loader, now_ns, &error);
+    int result = recording_reader_step(&host->snapshot_reader, now_ns, &error);
+    if (result > 0 && !host->loaded.has_end) {
+        result = error_set(&error, TERN_ERROR_PROTOCOL, "the snapshot has no end marker");
+    }
     if (result < 0) {
         fail(host, &error);
     } else if (result > 0) {
-        host->time_unit = (enum tern_cluster_time_unit)host->loader.time_unit;
+        host->time_unit = (enum tern_cluster_time_unit)host->loaded.time_unit;
         set_state(host, SERVICE_HOST_START);
     }
     return result > 0;
@@ -373,15 +382,16 @@ static int send_pending_ack(struct tern_service_host *host) {
 
 static int start_step(struct tern_service_host *host) {
     struct tern_error error = {0};
-    bool has_snapshot = host->loader.state != SNAPSHOT_LOADER_IDLE;
+    bool has_snapshot = host->snapshot_reader.state != RECORDING_READER_IDLE;
     int result = 0;
     if (host->plugin.table.on_start != NULL) {
-        result = host->plugin.table.on_start(host->instance,
-                                             has_snapshot ? &host->loader.messages : NULL, &error);
-    } else if (has_snapshot && host->loader.messages.length > 0) {
+        result = host->plugin.table.on_start(
+            host->instance, has_snapshot ? &host->loaded_plugin_part : NULL, &error);
+    } else if (has_snapshot && host->loaded_plugin_part.list.length > 0) {
         result = error_set(&error, -EINVAL, "the snapshot has a state, the plugin cannot load one");
     }
-    snapshot_loader_close(&host->loader);
+    recording_reader_close(&host->snapshot_reader);
+    message_list_close(&host->loaded_plugin_part.list);
     if (result < 0) {
         queue_ack(host, host->log_position, -1); /* lets the consensus module end instead of wait */
         (void)send_pending_ack(host);
@@ -510,13 +520,13 @@ static int follow_step(struct tern_service_host *host, int64_t now_ns) {
 /* -- snapshots -- */
 
 static void end_snapshot(struct tern_service_host *host, int64_t recording_id, int64_t now_ns) {
-    int64_t duration_ns = now_ns - host->taker.started_ns;
+    int64_t duration_ns = now_ns - host->snapshot_writer.started_ns;
     int64_t *max = tern_counter_address(host->counters[SERVICE_COUNTER_SNAPSHOT_DURATION_MAX]);
     counter_propose_max(max, duration_ns);
     if (duration_ns > host->conf->snapshot_threshold_ns) {
         (void)tern_counter_add(host->counters[SERVICE_COUNTER_SNAPSHOT_DURATION_EXCEEDED], 1);
     }
-    snapshot_taker_close(&host->taker);
+    recording_writer_close(&host->snapshot_writer);
     queue_ack(host, host->snapshot_log_position, recording_id);
     set_state(host, SERVICE_HOST_FOLLOW);
 }
@@ -524,7 +534,7 @@ static void end_snapshot(struct tern_service_host *host, int64_t recording_id, i
 static int start_snapshot(struct tern_service_host *host, int64_t now_ns,
                           struct tern_error *error) {
     const struct tern_archive_params archive = archive_params(host);
-    const struct snapshot_taker_params params = {
+    const struct recording_writer_params params = {
         .client = host->client,
         .archive = &archive,
         .channel = host->conf->snapshot_channel,
@@ -532,21 +542,21 @@ static int start_snapshot(struct tern_service_host *host, int64_t now_ns,
         .timeout_ns = host->conf->archive_message_timeout_ns,
         .now_ns = now_ns,
     };
-    return snapshot_taker_start(&host->taker, &params, error);
+    return recording_writer_start(&host->snapshot_writer, &params, error);
 }
 
 static int snapshot_step(struct tern_service_host *host, int64_t now_ns) {
     struct tern_error error = {0};
     int result = 0;
-    if (host->taker.state == SNAPSHOT_TAKER_IDLE) {
+    if (host->snapshot_writer.state == RECORDING_WRITER_IDLE) {
         result = start_snapshot(host, now_ns, &error);
     } else {
-        result = snapshot_taker_step(&host->taker, now_ns, &error);
+        result = recording_writer_step(&host->snapshot_writer, now_ns, &error);
     }
-    if (result == 0 && host->taker.state == SNAPSHOT_TAKER_FILL) {
+    if (result == 0 && host->snapshot_writer.state == RECORDING_WRITER_FILL) {
         result = container_fill_snapshot(host, &error);
         if (result == 0) {
-            snapshot_taker_filled(&host->taker);
+            recording_writer_filled(&host->snapshot_writer);
             return 1;
         }
     }
@@ -556,7 +566,7 @@ static int snapshot_step(struct tern_service_host *host, int64_t now_ns) {
         service_host_count_error(host, &error);
         end_snapshot(host, -1, now_ns);
     } else if (result > 0) {
-        end_snapshot(host, host->taker.recording_id, now_ns);
+        end_snapshot(host, host->snapshot_writer.recording_id, now_ns);
     }
     return result != 0;
 }
@@ -698,8 +708,9 @@ void service_host_close(struct tern_service_host *host) {
         host->plugin.table.destroy(host->instance);
         host->instance = NULL;
     }
-    snapshot_loader_close(&host->loader);
-    snapshot_taker_close(&host->taker);
+    recording_reader_close(&host->snapshot_reader);
+    message_list_close(&host->loaded_plugin_part.list);
+    recording_writer_close(&host->snapshot_writer);
     service_log_leave(&host->log);
     host_sessions_close(&host->sessions);
     service_control_close(&host->control);

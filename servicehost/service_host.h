@@ -13,6 +13,8 @@
 
 #include <tern/service.h>
 
+#include "archive/recording_reader.h"
+#include "archive/recording_writer.h"
 #include "base/agent.h"
 #include "base/io.h"
 #include "servicehost/host_session.h"
@@ -21,8 +23,7 @@
 #include "servicehost/service_control.h"
 #include "servicehost/service_log.h"
 #include "servicehost/service_mark.h"
-#include "servicehost/snapshot_loader.h"
-#include "servicehost/snapshot_taker.h"
+#include "servicehost/service_snapshot.h"
 
 enum service_host_state {
     SERVICE_HOST_CONNECT_DRIVER,
@@ -92,8 +93,10 @@ struct tern_service_host {
     int32_t commit_counter_id;
     int64_t commit_counter_registration_id;
     struct service_recovery recovery;
-    struct snapshot_loader loader;
-    struct snapshot_taker taker;
+    struct recording_reader snapshot_reader;
+    struct service_snapshot_reader loaded;
+    struct tern_service_snapshot loaded_plugin_part;
+    struct recording_writer snapshot_writer;
     struct service_join join;
     struct service_log log;
     tern_controlled_fragment_assembler *assembler;
@@ -146,7 +149,7 @@ void container_set_role(struct tern_service_host *host, enum tern_cluster_role r
 void container_connect_egress(struct tern_service_host *host);
 void container_disconnect_egress(struct tern_service_host *host);
 int container_poll_egress(struct tern_service_host *host);
-/* Put everything into taker.messages; a plugin's failure is returned. */
+/* Put everything into snapshot_writer.messages; a plugin's failure is returned. */
 int container_fill_snapshot(struct tern_service_host *host, struct tern_error *error);
 
 #endif

@@ -135,12 +135,17 @@ static const struct tern_service_session *next_session(struct tern_service_host 
     return session == NULL ? NULL : &session->public;
 }
 
+static int snapshot_write(struct tern_service_snapshot *snapshot, const void *buffer,
+                          int32_t length) {
+    return message_list_append(&snapshot->list, buffer, length);
+}
+
 static int snapshot_read(struct tern_service_snapshot *snapshot, const void **buffer,
                          int32_t *length) {
-    if (message_list_peek(snapshot, buffer, length) == 0) {
+    if (message_list_peek(&snapshot->list, buffer, length) == 0) {
         return 0;
     }
-    message_list_advance(snapshot);
+    message_list_advance(&snapshot->list);
     return 1;
 }
 
@@ -165,7 +170,7 @@ void service_operations_fill(struct tern_service_operations *operations) {
         .offer_to_cluster = offer_to_cluster,
         .idle = idle,
         .next_session = next_session,
-        .snapshot_write = message_list_append,
+        .snapshot_write = snapshot_write,
         .snapshot_read = snapshot_read,
         .log = log_line,
     };

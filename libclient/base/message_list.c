@@ -1,5 +1,5 @@
 /* The list behind snapshots: append, then read once in the same order. */
-#include "servicehost/message_list.h"
+#include "base/message_list.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -11,7 +11,7 @@
 #define CAPACITY_MIN 65536
 #define PREFIX_LENGTH ((int64_t)sizeof(int32_t))
 
-static int grow(struct tern_service_snapshot *list, int64_t needed) {
+static int grow(struct message_list *list, int64_t needed) {
     int64_t capacity = max_i64(list->capacity, CAPACITY_MIN);
     while (capacity < needed) {
         capacity += capacity / 2;
@@ -25,7 +25,7 @@ static int grow(struct tern_service_snapshot *list, int64_t needed) {
     return 0;
 }
 
-int message_list_append(struct tern_service_snapshot *list, const void *buffer, int32_t length) {
+int message_list_append(struct message_list *list, const void *buffer, int32_t length) {
     if (length < 0 || length > list->message_length_max) {
         return -EMSGSIZE;
     }
@@ -41,8 +41,7 @@ int message_list_append(struct tern_service_snapshot *list, const void *buffer, 
     return 0;
 }
 
-int message_list_peek(const struct tern_service_snapshot *list, const void **buffer,
-                      int32_t *length) {
+int message_list_peek(const struct message_list *list, const void **buffer, int32_t *length) {
     if (list->cursor == list->length) {
         return 0;
     }
@@ -51,12 +50,12 @@ int message_list_peek(const struct tern_service_snapshot *list, const void **buf
     return 1;
 }
 
-void message_list_advance(struct tern_service_snapshot *list) {
+void message_list_advance(struct message_list *list) {
     assert(list->cursor < list->length);
     list->cursor += PREFIX_LENGTH + get_i32(list->bytes + list->cursor);
 }
 
-void message_list_close(struct tern_service_snapshot *list) {
+void message_list_close(struct message_list *list) {
     free(list->bytes);
-    *list = (struct tern_service_snapshot){.message_length_max = list->message_length_max};
+    *list = (struct message_list){.message_length_max = list->message_length_max};
 }

@@ -3,10 +3,10 @@
 #include <errno.h>
 #include <string.h>
 
-#include "servicehost/message_list.h"
+#include "base/message_list.h"
 
 Test(message_list, gives_back_what_was_appended_in_order) {
-    struct tern_service_snapshot list = {.message_length_max = 70000};
+    struct message_list list = {.message_length_max = 70000};
     static uint8_t big[70001];
     const void *message;
     int32_t length;
