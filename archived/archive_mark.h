@@ -43,7 +43,7 @@ int archive_mark_open(struct archive_mark *mark, const struct archive_mark_param
                       struct tern_error *error);
 void archive_mark_ready(struct archive_mark *mark, int64_t now_epoch_ms);
 void archive_mark_heartbeat(struct archive_mark *mark, int64_t now_epoch_ms);
-/* Sign off (activity -1) and close. With `is_abandoned` the heartbeat stays as after a crash. */
+/* Sign off (activity -1, as also after a failed start) and close. Idempotent. */
 void archive_mark_close(struct archive_mark *mark);
 
 #endif
