@@ -2,8 +2,8 @@
  *
  * Order: take ownership, save the error log of the run before beside the mark file and clear it,
  * write the header with version 0, and only when the archive serves (archive_mark_ready) the
- * activity timestamp and the version. A tool that finds the link file looks for the mark file in the
- * directory that it names.
+ * activity timestamp and the version. A tool that finds the link file looks for the mark file in
+ * the directory that it names.
  */
 #include "archived/archive_mark.h"
 
@@ -28,9 +28,8 @@ _Static_assert(ARCHIVE_MARK_HEADER_LENGTH == MARK_FILE_HEADER_LENGTH, "one heade
 static int path_of(char path[PATH_LENGTH_MAX], const char *directory, const char *name,
                    struct tern_error *error) {
     int length = snprintf(path, PATH_LENGTH_MAX, "%s/%s", directory, name);
-    return length < PATH_LENGTH_MAX
-               ? 0
-               : error_set(error, -ENAMETOOLONG, "directory name is too long");
+    return length < PATH_LENGTH_MAX ? 0
+                                    : error_set(error, -ENAMETOOLONG, "directory name is too long");
 }
 
 /* Write a small file through the store. */
@@ -70,7 +69,8 @@ static int update_link(const struct archive_mark_params *params, struct tern_err
     return result == 0 ? 0 : error_set_errno(error, -result, "update %.160s", path);
 }
 
-/* ---- errors of the run before -------------------------------------------------------------------- */
+/* ---- errors of the run before
+ * -------------------------------------------------------------------- */
 
 struct saved_errors {
     const struct store *store;
@@ -98,8 +98,8 @@ static void save_entry(void *context, int32_t count, int64_t first_ms, int64_t l
                           count, first, (int)(first_ms % 1000), last, (int)(last_ms % 1000),
                           text_length > 4096 ? 4096 : text_length, text);
     if (saved->result == 0 && length > 0) {
-        saved->result = saved->store->pwrite(saved->store->context, saved->file, line, length,
-                                             saved->offset);
+        saved->result =
+            saved->store->pwrite(saved->store->context, saved->file, line, length, saved->offset);
         saved->offset += length;
     }
 }
@@ -129,7 +129,8 @@ static void save_errors(const struct archive_mark_params *params, uint8_t *log, 
     memset(log, 0, (size_t)length);
 }
 
-/* ---- open ---------------------------------------------------------------------------------------- */
+/* ---- open
+ * ---------------------------------------------------------------------------------------- */
 
 static struct text_slice slice(const char *text) {
     return (struct text_slice){text, (int32_t)strlen(text)};
@@ -174,8 +175,8 @@ int archive_mark_open(struct archive_mark *mark, const struct archive_mark_param
     }
     const struct mark_file_params file_params = {
         .path = path,
-        .length = align_i64(ARCHIVE_MARK_HEADER_LENGTH + params->error_log_length,
-                            params->page_size),
+        .length =
+            align_i64(ARCHIVE_MARK_HEADER_LENGTH + params->error_log_length, params->page_size),
         .version_offset = VERSION_OFFSET,
         .timestamp_offset = TIMESTAMP_OFFSET,
         .pid_offset = ARCHIVE_MARK_FILE_HEADER_PID_OFFSET,

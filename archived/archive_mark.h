@@ -21,7 +21,7 @@ struct archive_mark {
 
 struct archive_mark_params {
     const struct store *store;
-    const char *directory;   /* of the archive */
+    const char *directory; /* of the archive */
     const char *mark_directory;
     int64_t error_log_length;
     int64_t page_size;

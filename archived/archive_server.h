@@ -116,8 +116,8 @@ struct archive_server {
     int64_t next_replay_id;
     struct hash_map sessions_by_id;
     struct pointer_list sessions;
-    struct pointer_list subscriptions;    /* struct recording_subscription */
-    struct hash_map recordings_by_id;     /* active ones */
+    struct pointer_list subscriptions; /* struct recording_subscription */
+    struct hash_map recordings_by_id;  /* active ones */
     struct pointer_list recordings;
     struct pointer_list replays;
     struct pointer_list deletions;
@@ -147,7 +147,8 @@ const char *archive_server_waiting_for(const struct archive_server *server);
  * file is signed off. Idempotent. */
 void archive_server_close(struct archive_server *server);
 
-/* ---- for the parts of the server ----------------------------------------------------------------- */
+/* ---- for the parts of the server
+ * ----------------------------------------------------------------- */
 
 /* Count and log an error; the log has each distinct text once. */
 void archive_server_error(struct archive_server *server, int code, const char *format, ...)

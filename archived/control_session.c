@@ -4,11 +4,12 @@
  *     (any state -> DONE: closed by the client, time-out, response stream gone, request image gone)
  *
  * A session of an incompatible version stays in CONNECTED and is told so every 200 ms. Everybody is
- * authenticated at once: challenges are not built yet, and the option table refuses to ask for them.
+ * authenticated at once: challenges are not built yet, and the option table refuses to ask for
+ * them.
  *
  * Sending: a message goes out at once unless earlier ones wait; then it queues behind them. The
- * queue has a fixed size; a client that lets it run full, or does not read for the connect time-out,
- * is cut off, so that one client that sleeps costs neither memory nor the others.
+ * queue has a fixed size; a client that lets it run full, or does not read for the connect
+ * time-out, is cut off, so that one client that sleeps costs neither memory nor the others.
  */
 #include "archived/control_session.h"
 
@@ -39,9 +40,11 @@ void control_session_abort(struct control_session *session, const char *reject_r
     }
 }
 
-/* ---- create --------------------------------------------------------------------------------------- */
+/* ---- create
+ * --------------------------------------------------------------------------------------- */
 
-/* The response channel of the client, stripped, with the geometry it or our configuration asks for. */
+/* The response channel of the client, stripped, with the geometry it or our configuration asks for.
+ */
 static int response_channel(const struct archive_server *server,
                             const struct control_session_params *params,
                             struct uri_builder *channel, struct tern_error *error) {
@@ -95,14 +98,14 @@ static void copy_client_info(struct control_session *session, struct text_slice 
 }
 
 int control_session_create(struct archive_server *server,
-                           const struct control_session_params *params,
-                           struct tern_error *error) {
+                           const struct control_session_params *params, struct tern_error *error) {
     struct control_session *session = calloc(1, sizeof *session);
     if (session == NULL) {
         return error_set(error, -ENOMEM, "no memory for a control session");
     }
     int result = response_channel(server, params, &session->channel, error);
-    if (result == 0 && hash_map_put(&server->sessions_by_id, server->next_session_id, session) != 0) {
+    if (result == 0 &&
+        hash_map_put(&server->sessions_by_id, server->next_session_id, session) != 0) {
         result = error_set(error, -ENOMEM, "no memory for a control session");
     }
     if (result == 0 && pointer_list_add(&server->sessions, session) != 0) {
@@ -155,7 +158,8 @@ void control_session_destroy(struct control_session *session) {
     free(session);
 }
 
-/* ---- sending -------------------------------------------------------------------------------------- */
+/* ---- sending
+ * -------------------------------------------------------------------------------------- */
 
 /* 1 sent, 0 try later, -1 the session is over. */
 static int offer(struct control_session *session, const uint8_t *message, int32_t length) {
@@ -197,8 +201,7 @@ static void enqueue(struct control_session *session, const uint8_t *message, int
         session->queue_tail -= session->queue_head;
         session->queue_head = 0;
     }
-    if (session->queue == NULL ||
-        session->queue_tail + needed > CONTROL_SESSION_QUEUE_LENGTH) {
+    if (session->queue == NULL || session->queue_tail + needed > CONTROL_SESSION_QUEUE_LENGTH) {
         control_session_abort(session, "client does not read its responses");
         return;
     }
@@ -228,8 +231,7 @@ static int flush(struct control_session *session) {
     return sent;
 }
 
-void control_session_send(struct control_session *session, const uint8_t *message,
-                          int32_t length) {
+void control_session_send(struct control_session *session, const uint8_t *message, int32_t length) {
     if (session->state == CONTROL_SESSION_STATE_DONE || session->publication == NULL) {
         return;
     }
@@ -250,31 +252,26 @@ bool control_session_try_send(struct control_session *session, const uint8_t *me
     return result == 1;
 }
 
-static int32_t encode_response(const struct archive_control_response *response,
-                               uint8_t *message) {
-    int32_t length =
-        archive_control_response_encode(response, message, ARCHIVE_MESSAGE_LENGTH_MAX);
+static int32_t encode_response(const struct archive_control_response *response, uint8_t *message) {
+    int32_t length = archive_control_response_encode(response, message, ARCHIVE_MESSAGE_LENGTH_MAX);
     assert(length > 0);
     return length;
 }
 
 static void respond(struct archive_server *server, struct archive_control_response response) {
-    struct control_session *session =
-        archive_server_session(server, response.control_session_id);
+    struct control_session *session = archive_server_session(server, response.control_session_id);
     if (session != NULL) {
         response.version = ARCHIVE_SERVER_PROTOCOL_VERSION;
-        control_session_send(session, server->message,
-                             encode_response(&response, server->message));
+        control_session_send(session, server->message, encode_response(&response, server->message));
     }
 }
 
 void control_respond_ok(struct archive_server *server, int64_t control_session_id,
                         int64_t correlation_id, int64_t relevant_id) {
-    respond(server,
-            (struct archive_control_response){.control_session_id = control_session_id,
-                                              .correlation_id = correlation_id,
-                                              .relevant_id = relevant_id,
-                                              .code = ARCHIVE_CONTROL_RESPONSE_CODE_OK});
+    respond(server, (struct archive_control_response){.control_session_id = control_session_id,
+                                                      .correlation_id = correlation_id,
+                                                      .relevant_id = relevant_id,
+                                                      .code = ARCHIVE_CONTROL_RESPONSE_CODE_OK});
 }
 
 void control_respond_error(struct archive_server *server, int64_t control_session_id,
@@ -313,13 +310,14 @@ void control_send_signal(struct archive_server *server, const struct control_sig
         .position = signal->position,
         .signal = signal->signal,
     };
-    int32_t length = archive_recording_signal_event_encode(&event, server->message,
-                                                           ARCHIVE_MESSAGE_LENGTH_MAX);
+    int32_t length =
+        archive_recording_signal_event_encode(&event, server->message, ARCHIVE_MESSAGE_LENGTH_MAX);
     assert(length > 0);
     control_session_send(session, server->message, length);
 }
 
-/* ---- steps ---------------------------------------------------------------------------------------- */
+/* ---- steps
+ * ---------------------------------------------------------------------------------------- */
 
 /* Not ready: false. A failure aborts the session; a temporary one is tried again. */
 static bool add_publication(struct control_session *session) {
@@ -416,9 +414,8 @@ static int send_connect_answer(struct control_session *session) {
         .code = session->is_version_valid ? ARCHIVE_CONTROL_RESPONSE_CODE_OK
                                           : ARCHIVE_CONTROL_RESPONSE_CODE_ERROR,
         .version = ARCHIVE_SERVER_PROTOCOL_VERSION,
-        .error_message = {wrong_version, session->is_version_valid
-                                             ? 0
-                                             : (int32_t)sizeof wrong_version - 1},
+        .error_message = {wrong_version,
+                          session->is_version_valid ? 0 : (int32_t)sizeof wrong_version - 1},
     };
     int64_t deadline_ns = session->deadline_ns;
     int result = offer(session, server->message, encode_response(&response, server->message));

@@ -69,8 +69,7 @@ int deletion_list_files(const struct archive_server *server, int64_t recording_i
                         int64_t **bases) {
     struct file_search search = {.recording_id = recording_id};
     const struct store *store = server->segments.store;
-    int result =
-        store->list(store->context, server->segments.directory, visit_name, &search);
+    int result = store->list(store->context, server->segments.directory, visit_name, &search);
     if (result != 0) {
         free(search.bases);
         *bases = NULL;
@@ -84,8 +83,7 @@ bool deletion_is_pending(const struct archive_server *server, int64_t recording_
     return deletion_reaches(server, recording_id, INT64_MIN);
 }
 
-bool deletion_reaches(const struct archive_server *server, int64_t recording_id,
-                      int64_t position) {
+bool deletion_reaches(const struct archive_server *server, int64_t recording_id, int64_t position) {
     for (int i = 0; i < server->deletions.count; i++) {
         const struct deletion *deletion = server->deletions.items[i];
         if (deletion->recording_id == recording_id && deletion->highest_base >= position) {

@@ -32,13 +32,11 @@ void deletion_destroy(struct deletion *deletion);
 
 bool deletion_is_pending(const struct archive_server *server, int64_t recording_id);
 /* A pending deletion of the recording has a file at or above `position`. */
-bool deletion_reaches(const struct archive_server *server, int64_t recording_id,
-                      int64_t position);
+bool deletion_reaches(const struct archive_server *server, int64_t recording_id, int64_t position);
 
 /* The bases of all files of a recording, ".del" ones included; the caller frees *bases. Returns how
  * many or -errno. */
-int deletion_list_files(const struct archive_server *server, int64_t recording_id,
-                        int64_t **bases);
+int deletion_list_files(const struct archive_server *server, int64_t recording_id, int64_t **bases);
 /* An arithmetic row of bases from `first` to below `end`. */
 int deletion_list_range(int64_t first, int64_t end, int64_t step, int64_t **bases);
 

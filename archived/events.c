@@ -12,8 +12,7 @@
 static bool offer(struct archive_server *server, int32_t length, int attempts) {
     assert(length > 0);
     for (int i = 0; i < attempts; i++) {
-        int64_t result =
-            tern_exclusive_publication_offer(server->events, server->message, length);
+        int64_t result = tern_exclusive_publication_offer(server->events, server->message, length);
         if (result > 0) {
             return true;
         }
@@ -38,10 +37,10 @@ void events_recording_started(struct archive_server *server, const struct record
         .channel = {channel, (int32_t)strlen(channel)},
         .source_identity = {source, (int32_t)strlen(source)},
     };
-    (void)offer(server,
-                archive_recording_started_encode(&event, server->message,
-                                                 ARCHIVE_MESSAGE_LENGTH_MAX),
-                EVENT_ATTEMPTS);
+    (void)offer(
+        server,
+        archive_recording_started_encode(&event, server->message, ARCHIVE_MESSAGE_LENGTH_MAX),
+        EVENT_ATTEMPTS);
 }
 
 void events_recording_progress(struct archive_server *server, struct recording *recording) {
@@ -51,10 +50,10 @@ void events_recording_progress(struct archive_server *server, struct recording *
     }
     const struct archive_recording_progress event = {recording->id, recording->join_position,
                                                      recording->reported_position};
-    if (offer(server,
-              archive_recording_progress_encode(&event, server->message,
-                                                ARCHIVE_MESSAGE_LENGTH_MAX),
-              1)) {
+    if (offer(
+            server,
+            archive_recording_progress_encode(&event, server->message, ARCHIVE_MESSAGE_LENGTH_MAX),
+            1)) {
         recording->event_position = recording->reported_position;
     }
 }
@@ -65,8 +64,8 @@ void events_recording_stopped(struct archive_server *server, const struct record
     }
     const struct archive_recording_stopped event = {recording->id, recording->join_position,
                                                     recording->reported_position};
-    (void)offer(server,
-                archive_recording_stopped_encode(&event, server->message,
-                                                 ARCHIVE_MESSAGE_LENGTH_MAX),
-                EVENT_ATTEMPTS);
+    (void)offer(
+        server,
+        archive_recording_stopped_encode(&event, server->message, ARCHIVE_MESSAGE_LENGTH_MAX),
+        EVENT_ATTEMPTS);
 }

@@ -122,8 +122,8 @@ static bool send_subscription(struct control_session *session,
         .stream_id = subscription->stream_id,
         .stripped_channel = {subscription->channel.text, subscription->channel.length},
     };
-    int32_t length = archive_recording_subscription_descriptor_encode(
-        &descriptor, server->message, ARCHIVE_MESSAGE_LENGTH_MAX);
+    int32_t length = archive_recording_subscription_descriptor_encode(&descriptor, server->message,
+                                                                      ARCHIVE_MESSAGE_LENGTH_MAX);
     assert(length > 0); /* a channel has at most 4095 bytes */
     return control_session_try_send(session, server->message, length);
 }

@@ -3,9 +3,9 @@
  *   COUNTER -> ACTIVE -> ENDED
  *
  * Each duty cycle copies what the image has, block by block, straight from the mapped term into the
- * segment file; with checksums through a buffer, as the frames in the file carry them. Positions are
- * reported once per cycle, after all recordings have written and, by the sync level, one sync per
- * file: that is the group commit. So the counter never says more than what would survive.
+ * segment file; with checksums through a buffer, as the frames in the file carry them. Positions
+ * are reported once per cycle, after all recordings have written and, by the sync level, one sync
+ * per file: that is the group commit. So the counter never says more than what would survive.
  *
  * A recording ends when it is stopped, when its image is closed or consumed to the end, or when a
  * write fails; then the client gets an error and all others go on.
@@ -47,7 +47,8 @@ static void fail(struct recording *recording, int64_t code, const char *what, in
                    recording->id, what, result < 0 ? ": " : "", reason);
 }
 
-/* ---- create --------------------------------------------------------------------------------------- */
+/* ---- create
+ * --------------------------------------------------------------------------------------- */
 
 static void answer_error(const struct recording_subscription *subscription, int64_t code,
                          const char *text) {
@@ -183,7 +184,8 @@ void recording_create(struct recording_subscription *subscription, tern_image *i
     archive_server_count(server, ARCHIVE_COUNTER_RECORDING_SESSIONS, 1);
 }
 
-/* ---- the position counter --------------------------------------------------------------------------- */
+/* ---- the position counter
+ * --------------------------------------------------------------------------- */
 
 static tern_async *begin_counter(struct recording *recording, struct tern_error *error) {
     struct archive_server *server = recording->server;
@@ -273,7 +275,8 @@ static int step_counter(struct recording *recording) {
     return 0;
 }
 
-/* ---- writing ---------------------------------------------------------------------------------------- */
+/* ---- writing
+ * ---------------------------------------------------------------------------------------- */
 
 static int sync_file(struct recording *recording) {
     const struct segment_place *place = &recording->server->segments;
@@ -324,9 +327,8 @@ static const uint8_t *with_checksums(struct recording *recording, const uint8_t 
         uint8_t *frame = server->io_buffer + at;
         int32_t aligned = log_aligned_frame_length(get_i32(frame));
         assert(aligned >= LOG_FRAME_HEADER_LENGTH && at + aligned <= length);
-        int32_t value =
-            checksum_compute(&server->record_checksum, frame + LOG_FRAME_HEADER_LENGTH,
-                             aligned - LOG_FRAME_HEADER_LENGTH);
+        int32_t value = checksum_compute(&server->record_checksum, frame + LOG_FRAME_HEADER_LENGTH,
+                                         aligned - LOG_FRAME_HEADER_LENGTH);
         put_i32(frame + offsetof(struct frame_header, session_id), value);
         at += aligned;
     }
@@ -349,8 +351,7 @@ static void on_block(void *context, const uint8_t *block, int32_t length, int32_
     if (recording->has_failed) {
         return;
     }
-    bool is_padding =
-        get_u16(block + offsetof(struct frame_header, type)) == FRAME_TYPE_PAD;
+    bool is_padding = get_u16(block + offsetof(struct frame_header, type)) == FRAME_TYPE_PAD;
     int32_t written = is_padding ? LOG_FRAME_HEADER_LENGTH : length;
     const uint8_t *data = block;
     if (checksum_is_enabled(&server->record_checksum) && !is_padding) {
@@ -384,8 +385,8 @@ static int step_active(struct recording *recording) {
     int work = 0;
     for (int i = 0; i < BLOCKS_PER_STEP_MAX && !recording->has_failed; i++) {
         /* Looked at before the poll: what was there when the image closed has been delivered. */
-        bool is_over = tern_image_is_closed(recording->image) ||
-                       tern_image_is_end_of_stream(recording->image);
+        bool is_over =
+            tern_image_is_closed(recording->image) || tern_image_is_end_of_stream(recording->image);
         int32_t length = tern_image_block_poll(recording->image, on_block, recording, limit);
         if (length == 0) {
             recording->is_aborted = recording->is_aborted || is_over;
@@ -431,7 +432,8 @@ int recording_report(struct recording *recording) {
     return work;
 }
 
-/* ---- end -------------------------------------------------------------------------------------------- */
+/* ---- end
+ * -------------------------------------------------------------------------------------------- */
 
 static void release(struct recording *recording) {
     struct archive_server *server = recording->server;

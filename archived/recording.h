@@ -1,5 +1,5 @@
-/* A recording in progress: one image copied block by block into segment files, its position counter,
- * its place in the catalog (archive.md 4.8, 5.1.1, 5.1.4, 6.3). */
+/* A recording in progress: one image copied block by block into segment files, its position
+ * counter, its place in the catalog (archive.md 4.8, 5.1.1, 5.1.4, 6.3). */
 #ifndef TERN_ARCHIVED_RECORDING_H
 #define TERN_ARCHIVED_RECORDING_H
 

@@ -3,7 +3,8 @@
  *   ADDING -> ACTIVE -> ENDING -> freed when no recording refers to it any more
  *
  * The driver is asked asynchronously. Images can become available before the answer has been looked
- * at, so they wait in a list until the OK is on its way: the client always sees the OK before START.
+ * at, so they wait in a list until the OK is on its way: the client always sees the OK before
+ * START.
  */
 #include "archived/recording_subscription.h"
 
@@ -68,7 +69,8 @@ static void ignore_image(void *context, tern_subscription *handle, tern_image *i
     (void)context, (void)handle, (void)image;
 }
 
-/* ---- create --------------------------------------------------------------------------------------- */
+/* ---- create
+ * --------------------------------------------------------------------------------------- */
 
 static int derive_channels(struct recording_subscription *subscription, const struct uri *uri,
                            bool is_local, struct archive_refusal *refusal) {
@@ -101,8 +103,7 @@ static int fill(struct recording_subscription *subscription,
     subscription->stream_id = params->stream_id;
     subscription->auto_stop = params->auto_stop;
     subscription->key = strdup(key);
-    subscription->original_channel =
-        strndup(params->channel.text, (size_t)params->channel.length);
+    subscription->original_channel = strndup(params->channel.text, (size_t)params->channel.length);
     if (subscription->key == NULL || subscription->original_channel == NULL) {
         return archive_refuse(refusal, TERN_ARCHIVE_ERROR_GENERIC, "out of memory");
     }
@@ -146,7 +147,8 @@ void recording_subscription_destroy(struct recording_subscription *subscription)
     free(subscription);
 }
 
-/* ---- steps ---------------------------------------------------------------------------------------- */
+/* ---- steps
+ * ---------------------------------------------------------------------------------------- */
 
 static void begin(struct recording_subscription *subscription, struct tern_error *error) {
     const struct tern_subscription_params params = {
@@ -168,8 +170,8 @@ static int step_adding(struct recording_subscription *subscription, bool *is_ali
         begin(subscription, &error);
         result = subscription->async == NULL ? error.code : 0;
     } else {
-        result = tern_async_poll_subscription(subscription->async, &subscription->subscription,
-                                              &error);
+        result =
+            tern_async_poll_subscription(subscription->async, &subscription->subscription, &error);
         subscription->async = result == 0 ? subscription->async : NULL;
     }
     if (result == 0 || archive_server_is_temporary(result)) {

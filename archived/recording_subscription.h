@@ -21,13 +21,13 @@ struct recording_subscription {
     int64_t extended_recording_id; /* ARCHIVE_NULL: every image makes a new recording */
     int32_t stream_id;
     bool auto_stop;
-    bool is_quiet; /* no OK response: internal use */
+    bool is_quiet;       /* no OK response: internal use */
     int recording_count; /* recordings that refer to it */
     tern_async *async;
     tern_subscription *subscription;
     struct pointer_list images; /* became available; references of our own */
     char *key;
-    char *original_channel; /* as requested */
+    char *original_channel;     /* as requested */
     struct uri_builder channel; /* what is subscribed to */
     struct uri_builder stripped_channel;
 };

@@ -7,8 +7,8 @@
  * Term and segment ends bound a run. A replay of an active recording, or one that a counter bounds,
  * looks for a new limit when it has reached the old one, and ends when there can be none.
  *
- * How it ends: normally (end of stream, the log lingers) when all was replayed; revoked, so that the
- * subscriber notices at once, when it was stopped, failed, or nobody listens any more.
+ * How it ends: normally (end of stream, the log lingers) when all was replayed; revoked, so that
+ * the subscriber notices at once, when it was stopped, failed, or nobody listens any more.
  */
 #include "archived/replay.h"
 
@@ -46,8 +46,8 @@ static void fail(struct replay *replay, int64_t code, const char *format, ...) {
     va_start(arguments, format);
     (void)vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    control_respond_error(replay->server, replay->control_session_id, replay->correlation_id,
-                          code, "%s", text);
+    control_respond_error(replay->server, replay->control_session_id, replay->correlation_id, code,
+                          "%s", text);
     end(replay, true);
 }
 
@@ -59,8 +59,7 @@ bool replay_is_active(const struct archive_server *server, int64_t recording_id)
     return replay_is_below(server, recording_id, INT64_MAX);
 }
 
-bool replay_is_below(const struct archive_server *server, int64_t recording_id,
-                     int64_t position) {
+bool replay_is_below(const struct archive_server *server, int64_t recording_id, int64_t position) {
     for (int i = 0; i < server->replays.count; i++) {
         const struct replay *replay = server->replays.items[i];
         if (replay->geometry.recording_id == recording_id &&
@@ -100,7 +99,8 @@ void replay_destroy(struct replay *replay) {
     free(replay);
 }
 
-/* ---- before the first frame ------------------------------------------------------------------------ */
+/* ---- before the first frame
+ * ------------------------------------------------------------------------ */
 
 static int step_publication(struct replay *replay) {
     struct archive_server *server = replay->server;
@@ -111,8 +111,7 @@ static int step_publication(struct replay *replay) {
             server->client, replay->channel.text, replay->stream_id, &error);
         result = replay->async == NULL ? error.code : 0;
     } else {
-        result =
-            tern_async_poll_exclusive_publication(replay->async, &replay->publication, &error);
+        result = tern_async_poll_exclusive_publication(replay->async, &replay->publication, &error);
         replay->async = result == 0 ? replay->async : NULL;
     }
     if (result < 0 && !archive_server_is_temporary(result)) {
@@ -179,7 +178,8 @@ static int step_connect(struct replay *replay) {
     return 0;
 }
 
-/* ---- limits ------------------------------------------------------------------------------------------ */
+/* ---- limits
+ * ------------------------------------------------------------------------------------------ */
 
 /* How far the recording itself goes now; *is_final when it can go no further. */
 static int64_t recorded_position(const struct replay *replay, bool *is_final) {
@@ -210,8 +210,8 @@ static int64_t counter_position(const struct replay *replay, bool *is_final) {
     return max_i64(replay->stop_position, load_acquire_i64(address));
 }
 
-/* The limit is reached, or (is_cut) the next frame goes beyond it: find a new one. True when there is
- * more to replay now; the replay ends when there can never be more. */
+/* The limit is reached, or (is_cut) the next frame goes beyond it: find a new one. True when there
+ * is more to replay now; the replay ends when there can never be more. */
 static bool extend_limit(struct replay *replay, bool is_cut) {
     bool is_final;
     int64_t limit = recorded_position(replay, &is_final);
@@ -234,7 +234,8 @@ static bool extend_limit(struct replay *replay, bool is_cut) {
     return has_more;
 }
 
-/* ---- replaying --------------------------------------------------------------------------------------- */
+/* ---- replaying
+ * --------------------------------------------------------------------------------------- */
 
 /* What a run of frames turned out to be. */
 struct run {
@@ -244,8 +245,7 @@ struct run {
     bool is_cut; /* the first frame goes beyond what may be replayed now */
 };
 
-static bool has_right_checksum(const struct replay *replay, const uint8_t *frame,
-                               int32_t aligned) {
+static bool has_right_checksum(const struct replay *replay, const uint8_t *frame, int32_t aligned) {
     const struct checksum *checksum = &replay->server->replay_checksum;
     return !checksum_is_enabled(checksum) ||
            get_i32(frame + offsetof(struct frame_header, session_id)) ==
@@ -262,8 +262,7 @@ static struct run prepare_run(const struct replay *replay, uint8_t *data, int32_
            replay->position + run.length < replay->replay_limit) {
         uint8_t *frame = data + run.length;
         int32_t frame_length = get_i32(frame);
-        if (frame_length < LOG_FRAME_HEADER_LENGTH ||
-            frame_length > term_remaining - run.length) {
+        if (frame_length < LOG_FRAME_HEADER_LENGTH || frame_length > term_remaining - run.length) {
             run.is_damaged = true;
             break;
         }
@@ -343,9 +342,8 @@ static bool enter_segment(struct replay *replay) {
     }
     int result = open_segment(replay);
     if (result != 0) {
-        fail(replay, TERN_ARCHIVE_ERROR_GENERIC,
-             "cannot open segment %" PRId64 "-%" PRId64 ".rec", replay->geometry.recording_id,
-             replay->segment_base);
+        fail(replay, TERN_ARCHIVE_ERROR_GENERIC, "cannot open segment %" PRId64 "-%" PRId64 ".rec",
+             replay->geometry.recording_id, replay->segment_base);
     }
     return result == 0;
 }
@@ -355,9 +353,8 @@ static bool replay_run(struct replay *replay, int64_t window) {
     if (!enter_segment(replay)) {
         return false;
     }
-    int32_t term_remaining =
-        replay->geometry.term_length -
-        log_term_offset_of(replay->position, replay->geometry.term_length);
+    int32_t term_remaining = replay->geometry.term_length -
+                             log_term_offset_of(replay->position, replay->geometry.term_length);
     /* At least one frame must fit, or a small window would stop the replay for good. */
     int64_t wanted = max_i64(window & ~(int64_t)(LOG_FRAME_ALIGNMENT - 1),
                              align_i32(replay->mtu_length, LOG_FRAME_ALIGNMENT));
@@ -373,8 +370,8 @@ static bool replay_run(struct replay *replay, int64_t window) {
     }
     if (run.length == 0 && run.padding_length == 0) {
         fail(replay, TERN_ARCHIVE_ERROR_GENERIC,
-             "recording %" PRId64 " is damaged at position %" PRId64,
-             replay->geometry.recording_id, replay->position);
+             "recording %" PRId64 " is damaged at position %" PRId64, replay->geometry.recording_id,
+             replay->position);
         return false;
     }
     return publish(replay, &run); /* damage behind whole frames is met by the next run */
@@ -390,8 +387,7 @@ static int step_replaying(struct replay *replay) {
         } else if (replay->position >= replay->stop_position && !extend_limit(replay, false)) {
             break;
         } else {
-            int64_t window =
-                tern_exclusive_publication_available_window(replay->publication);
+            int64_t window = tern_exclusive_publication_available_window(replay->publication);
             if (window <= 0 || !replay_run(replay, window)) {
                 break;
             }

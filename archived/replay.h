@@ -27,9 +27,9 @@ struct replay {
     int64_t control_session_id;
     int64_t correlation_id;
     struct segment_geometry geometry;
-    int64_t position;       /* next to replay */
-    int64_t replay_limit;   /* where it ends by request */
-    int64_t stop_position;  /* how far it may go now */
+    int64_t position;      /* next to replay */
+    int64_t replay_limit;  /* where it ends by request */
+    int64_t stop_position; /* how far it may go now */
     enum replay_limit_kind limit_kind;
     int32_t limit_counter_id;
     int64_t limit_registration_id;

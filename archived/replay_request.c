@@ -97,8 +97,8 @@ static int choose_length(const struct replay_params *params, struct replay *repl
     bool is_open_ended = replay->limit_kind != REPLAY_LIMIT_STOP;
     if (is_open_ended && replay->position > limit) {
         return archive_refuse(refusal, TERN_ARCHIVE_ERROR_INVALID_POSITION,
-                              "position %" PRId64 " is beyond the limit %" PRId64,
-                              replay->position, limit);
+                              "position %" PRId64 " is beyond the limit %" PRId64, replay->position,
+                              limit);
     }
     int64_t longest = is_open_ended ? INT64_MAX - replay->position : limit - replay->position;
     int64_t length = params->length;
@@ -181,9 +181,9 @@ static int build_channel(const struct archive_server *server, const struct repla
         result = uri_builder_set_i64(channel, "response-correlation-id",
                                      params->response_correlation_id);
     }
-    return result == 0 ? 0
-                       : archive_refuse(refusal, TERN_ARCHIVE_ERROR_GENERIC,
-                                        "replay channel is too long");
+    return result == 0
+               ? 0
+               : archive_refuse(refusal, TERN_ARCHIVE_ERROR_GENERIC, "replay channel is too long");
 }
 
 static int check_request(struct archive_server *server, const struct replay_params *params,
