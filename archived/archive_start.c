@@ -80,8 +80,8 @@ static int wipe_name(void *arg, const char *name) {
     bool deleted;
     if (strcmp(name, CATALOG_FILE_NAME) == 0 ||
         segment_name_parse(name, &recording_id, &base, &deleted)) {
-        char path[SEGMENT_PATH_MAX];
-        (void)snprintf(path, sizeof path, "%s/%s", wipe->server->conf->dir, name);
+        char path[SEGMENT_PATH_MAX + 256];
+        (void)snprintf(path, sizeof path, "%s/%.255s", wipe->server->conf->dir, name);
         return store->unlink(store->context, path);
     }
     return 0;

@@ -34,7 +34,7 @@ struct recording {
     bool is_aborted;
     bool has_failed;
     int64_t failure_code; /* archive.md 3.8 */
-    char failure[200];
+    char failure[320];
 };
 
 /* Make a recording of a new image of the subscription. Refusals are answered to the client. */
