@@ -51,8 +51,8 @@ static void expect_line(struct listing *listing, const char *format, ...) {
     va_end(arguments);
     const char *expected = next_line(listing);
     cr_assert_not_null(expected, "%s ends before '%s'", listing->name, line);
-    cr_assert_str_eq(line, expected, "%s:%d:\n'%s'\n'%s'", listing->name, listing->line_count,
-                     line, expected);
+    cr_assert_str_eq(line, expected, "%s:%d:\n'%s'\n'%s'", listing->name, listing->line_count, line,
+                     expected);
 }
 
 static void close_listing(struct listing *listing) {
@@ -157,7 +157,8 @@ static void expect_responses(struct listing *listing, const struct cnc *cnc) {
     cr_assert_eq(broadcast_receiver_init(&receiver, cnc->to_clients, cnc->to_clients_length), 0);
     int64_t trailer[3];
     memcpy(trailer, cnc->to_clients + receiver.capacity, sizeof trailer);
-    expect_line(listing, "to_clients broadcast: capacity=%lld tail_intent=%lld tail=%lld latest=%lld",
+    expect_line(listing,
+                "to_clients broadcast: capacity=%lld tail_intent=%lld tail=%lld latest=%lld",
                 (long long)receiver.capacity, (long long)trailer[0], (long long)trailer[1],
                 (long long)trailer[2]);
     cr_assert_eq(receiver.next_record, trailer[2]);
@@ -225,8 +226,8 @@ static void expect_error(void *context, int32_t count, int64_t first_ms, int64_t
     int used = 0;
     char quote = memchr(text, '\'', (size_t)text_length) != NULL ? '"' : '\'';
     for (int32_t i = 0; i < text_length; i++) {
-        used += text[i] == '\n' ? sprintf(quoted + used, "\\n")
-                                : sprintf(quoted + used, "%c", text[i]);
+        used +=
+            text[i] == '\n' ? sprintf(quoted + used, "\\n") : sprintf(quoted + used, "%c", text[i]);
     }
     quoted[used] = '\0';
     expect_line(walk->listing,
@@ -343,8 +344,7 @@ static void expect_metadata(struct listing *listing, const struct log_buffer *lo
     expect_meta(listing, "tether", m->tether);
     expect_meta(listing, "is_publication_revoked", m->is_publication_revoked);
     expect_meta(listing, "type", m->log_type);
-    expect_meta(listing, "untethered_linger_timeout_ns",
-                get_i64(m->untethered_linger_timeout_ns));
+    expect_meta(listing, "untethered_linger_timeout_ns", get_i64(m->untethered_linger_timeout_ns));
 }
 
 /* One frame line: where it lies is the listing's word, the rest is read through our structs. */
@@ -359,16 +359,15 @@ static bool expect_frame(const struct log_buffer *log, const char *expected, con
         return false; /* bytes that are no frame; listed as they are */
     }
     char line[1024], head[33];
-    (void)snprintf(line, sizeof line,
-                   "frame part=%d off=%d frame_length=%d ver=%u flags=0x%02x type=%u "
-                   "term_offset=%d session=%d stream=%d term_id=%d reserved=%lld position=%lld "
-                   "payload_len=%d crc32=%08lx head=%s",
-                   part, offset, h.frame_length, h.version, h.flags, h.type, h.term_offset,
-                   h.session_id, h.stream_id, h.term_id, (long long)h.reserved_value,
-                   (long long)log_position(h.term_id, h.term_offset, log->position_bits,
-                                           log->initial_term_id),
-                   length, crc32(0, bytes + 32, (unsigned)length),
-                   hex(bytes + 32, min_i32(length, 16), head));
+    (void)snprintf(
+        line, sizeof line,
+        "frame part=%d off=%d frame_length=%d ver=%u flags=0x%02x type=%u "
+        "term_offset=%d session=%d stream=%d term_id=%d reserved=%lld position=%lld "
+        "payload_len=%d crc32=%08lx head=%s",
+        part, offset, h.frame_length, h.version, h.flags, h.type, h.term_offset, h.session_id,
+        h.stream_id, h.term_id, (long long)h.reserved_value,
+        (long long)log_position(h.term_id, h.term_offset, log->position_bits, log->initial_term_id),
+        length, crc32(0, bytes + 32, (unsigned)length), hex(bytes + 32, min_i32(length, 16), head));
     cr_assert_str_eq(line, expected, "%s:\n'%s'\n'%s'", name, line, expected);
     int32_t aligned = term_frame_length_acquire(log->terms[part], log->term_length, offset);
     cr_assert_eq(aligned, h.frame_length > 0 ? log_aligned_frame_length(h.frame_length) : 0);
@@ -379,10 +378,10 @@ Test(golden, log_buffers_of_the_original_are_read_as_listed) {
     static const struct {
         const char *name;
         int frame_count;
-    } rows[] = {{"ipc-unread.publications-3", 9},   {"ipc.publications-5", 31},
-                {"ipc.publications-6", 2},          {"ipc.publications-8", 0},
-                {"udp-rotated.images-4", 70},       {"udp-rotated.publications-3", 64},
-                {"udp-loss.images-5", 10},          {"mdc-dynamic.publications-14", 3}};
+    } rows[] = {{"ipc-unread.publications-3", 9}, {"ipc.publications-5", 31},
+                {"ipc.publications-6", 2},        {"ipc.publications-8", 0},
+                {"udp-rotated.images-4", 70},     {"udp-rotated.publications-3", 64},
+                {"udp-loss.images-5", 10},        {"mdc-dynamic.publications-14", 3}};
     struct scratch scratch;
     scratch_open(&scratch);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -390,9 +389,9 @@ Test(golden, log_buffers_of_the_original_are_read_as_listed) {
         struct log_buffer log;
         struct tern_error error;
         open_listing(&listing, rows[i].name, ".logbuffer.txt");
-        cr_assert_eq(log_buffer_open(&log, inflate_to(&scratch, rows[i].name, ".logbuffer.gz"),
-                                     &error),
-                     0, "%s", error.text);
+        cr_assert_eq(
+            log_buffer_open(&log, inflate_to(&scratch, rows[i].name, ".logbuffer.gz"), &error), 0,
+            "%s", error.text);
         (void)next_line(&listing); /* the name */
         expect_metadata(&listing, &log);
         const char *line;
