@@ -310,9 +310,16 @@ static void close_clients(struct conductor *conductor) {
     hash_map_close(&conductor->clients);
 }
 
+void conductor_abandon_pending(struct conductor *conductor) {
+    conductor->pending.is_pending = false;
+}
+
 void conductor_close(struct conductor *conductor) {
     if (conductor->context == NULL) {
         return;
+    }
+    if (conductor->pending.is_pending) {
+        udp_channel_destroy(conductor->pending.channel);
     }
     close_clients(conductor);
     close_subscriptions(conductor);

@@ -73,6 +73,8 @@ int conductor_init(struct conductor *conductor, struct driver_context *context,
 /* Sender, receiver and resolver do not run any more. Deletes everything. */
 void conductor_close(struct conductor *conductor);
 int conductor_do_work(struct conductor *conductor, int64_t now_ns);
+/* Before close, when the resolver is still busy with a channel: leave it to the resolver. */
+void conductor_abandon_pending(struct conductor *conductor);
 
 /* For command handlers: 0, COMMAND_PENDING, or a negative code with text; what succeeded has been
  * answered by the handler, errors are answered and logged by the conductor. */

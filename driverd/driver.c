@@ -1,78 +1,306 @@
-/* Putting the driver together.
+/* Putting the driver together, and its threads.
  *
  * The directory is prepared before anything is made in it, and belongs to this driver from then on:
  * a failing start takes back what it has made, a refused one touches nothing.
+ *
+ * A thread that has nothing to do blocks on the sockets of the agents it runs. Commands and data of
+ * local clients come through shared memory, which cannot wake anybody; so no wait is longer than
+ * the idle strategy's longest park. Names are looked up on a thread of their own, except in
+ * INVOKER.
  */
 #include "driverd/driver.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #include "driverd/driver_directory.h"
-#include "driverd/log_file.h"
+#include "driverd/endpoint_recv.h"
+#include "driverd/endpoint_send.h"
+#include "driverd/network.h"
 
-static int open_parts(struct driver *driver, const struct driver_conf *conf, const struct io *io,
-                      struct tern_error *error) {
-    int result = driver_context_open(&driver->context, conf, io, error);
+/* The resolver is idle nearly always; it may keep a name waiting for this long. */
+#define RESOLVER_PARK_MAX_NS (20 * NS_PER_MS)
+#define HANG_TIMEOUT_NS (10 * NS_PER_S)
+
+static int open_agents(struct driver *driver, struct tern_error *error) {
+    struct driver_context *context = &driver->context;
+    int result = sender_init(&driver->sender, context, error);
     if (result == 0) {
-        result = conductor_init(&driver->conductor, &driver->context, error);
+        result = receiver_init(&driver->receiver, context, error);
+    }
+    driver->resolver = result == 0 ? calloc(1, sizeof *driver->resolver) : NULL;
+    if (result == 0 && driver->resolver == NULL) {
+        result = error_set(error, -ENOMEM, "no memory for the resolver");
+    }
+    if (result == 0) {
+        result = resolver_init(driver->resolver, context->io.net, error);
+    }
+    if (result == 0) {
+        result = conductor_init(&driver->conductor, context, error);
+    }
+    if (result == 0) {
+        driver->conductor.sender = &driver->sender;
+        driver->conductor.receiver = &driver->receiver;
+        driver->conductor.resolver = driver->resolver;
+        result = network_init(&driver->conductor, error);
     }
     return result;
 }
 
-int driver_open(struct driver *driver, const struct driver_conf *conf, const struct io *io,
-                struct tern_error *error) {
-    *driver = (struct driver){.conf = conf};
-    int result = driver_directory_prepare(conf, io, error);
-    if (result < 0) {
-        return result;
+/* 7.12: what the system gives is known only now. */
+static int check_buffers(const struct driver_context *context, struct tern_error *error) {
+    const struct driver_conf *conf = context->conf;
+    const struct net_buffer_limits *limits = &context->buffer_limits;
+    int32_t sndbuf =
+        conf->so_sndbuf_bytes > 0 ? conf->so_sndbuf_bytes : limits->sndbuf_default_bytes;
+    int32_t rcvbuf =
+        conf->so_rcvbuf_bytes > 0 ? conf->so_rcvbuf_bytes : limits->rcvbuf_default_bytes;
+    if (conf->mtu_length > sndbuf && sndbuf > 0) {
+        return error_set(error, -EINVAL, "mtu_length=%d is more than SO_SNDBUF=%d",
+                         conf->mtu_length, sndbuf);
     }
-    driver->owns_directory = true;
-    result = open_parts(driver, conf, io, error);
-    if (result < 0) {
-        driver_close(driver);
-        return result;
+    if (conf->initial_window_length > rcvbuf && rcvbuf > 0) {
+        return error_set(error, -EINVAL, "rcv_initial_window_length=%d is more than SO_RCVBUF=%d",
+                         conf->initial_window_length, rcvbuf);
     }
-    driver_context_publish(&driver->context);
     return 0;
 }
 
-int driver_do_work(struct driver *driver, int64_t now_ns) {
+static int open_parts(struct driver *driver, const struct io *io, struct tern_error *error) {
+    int result = driver_directory_prepare(driver->conf, io, error);
+    if (result < 0) {
+        return result;
+    }
+    driver->has_directory = true;
+    result = driver_context_open(&driver->context, driver->conf, io, error);
+    result = result < 0 ? result : check_buffers(&driver->context, error);
+    return result < 0 ? result : open_agents(driver, error);
+}
+
+int driver_open(struct driver **driver, const struct driver_conf *conf, const struct io *io,
+                struct tern_error *error) {
+    struct driver *made = aligned_alloc(CACHE_LINE_LENGTH, sizeof *made);
+    if (made == NULL) {
+        return error_set(error, -ENOMEM, "no memory for the driver");
+    }
+    *made = (struct driver){.conf = conf};
+    int result = open_parts(made, io, error);
+    if (result < 0) {
+        driver_close(made);
+        return result;
+    }
+    driver_context_publish(&made->context);
+    *driver = made;
+    return 0;
+}
+
+static int do_network_work(void *context, int64_t now_ns) {
+    struct driver *driver = context;
+    int work = sender_do_work(&driver->sender, now_ns);
+    return work + receiver_do_work(&driver->receiver, now_ns);
+}
+
+static int do_shared_work(void *context, int64_t now_ns) {
+    struct driver *driver = context;
+    int work = do_network_work(driver, now_ns);
+    return work + conductor_do_work(&driver->conductor, now_ns);
+}
+
+static int do_sender_work(void *context, int64_t now_ns) {
+    struct driver *driver = context;
+    return sender_do_work(&driver->sender, now_ns);
+}
+
+static int do_receiver_work(void *context, int64_t now_ns) {
+    struct driver *driver = context;
+    return receiver_do_work(&driver->receiver, now_ns);
+}
+
+static int do_conductor_work(void *context, int64_t now_ns) {
+    struct driver *driver = context;
     return conductor_do_work(&driver->conductor, now_ns);
 }
 
-int driver_start(struct driver *driver, struct tern_error *error) {
-    (void)driver;
-    (void)error;
-    return 0;
+static int do_resolver_work(void *context, int64_t now_ns) {
+    return resolver_do_work(context, now_ns);
 }
 
-static int do_work(void *context, int64_t now_ns) {
+int driver_do_work(struct driver *driver, int64_t now_ns) {
+    int work = do_shared_work(driver, now_ns);
+    return work + resolver_do_work(driver->resolver, now_ns);
+}
+
+/* -- waiting -- */
+
+static int sender_sockets(const struct driver *driver, int *sockets, int count) {
+    const struct pointer_list *list = &driver->sender.endpoints;
+    for (int32_t i = 0; i < list->count && count < NET_BATCH_COUNT_MAX; i++) {
+        const struct endpoint_send *endpoint = list->items[i];
+        sockets[count++] = endpoint->socket.handle;
+    }
+    return count;
+}
+
+static int receiver_sockets(const struct driver *driver, int *sockets, int count) {
+    const struct pointer_list *list = &driver->receiver.endpoints;
+    for (int32_t i = 0; i < list->count && count < NET_BATCH_COUNT_MAX; i++) {
+        const struct endpoint_recv *endpoint = list->items[i];
+        sockets[count++] = endpoint->socket.handle;
+    }
+    return count;
+}
+
+/* Each runs on the thread that owns the lists it reads. */
+static void wait_for_sender(void *context, int64_t timeout_ns) {
+    const struct driver *driver = context;
+    const struct net *net = driver->context.io.net;
+    int sockets[NET_BATCH_COUNT_MAX];
+    net->wait(net->context, sockets, sender_sockets(driver, sockets, 0), timeout_ns);
+}
+
+static void wait_for_receiver(void *context, int64_t timeout_ns) {
+    const struct driver *driver = context;
+    const struct net *net = driver->context.io.net;
+    int sockets[NET_BATCH_COUNT_MAX];
+    net->wait(net->context, sockets, receiver_sockets(driver, sockets, 0), timeout_ns);
+}
+
+static void wait_for_network(void *context, int64_t timeout_ns) {
+    const struct driver *driver = context;
+    const struct net *net = driver->context.io.net;
+    int sockets[NET_BATCH_COUNT_MAX];
+    int count = receiver_sockets(driver, sockets, 0);
+    net->wait(net->context, sockets, sender_sockets(driver, sockets, count), timeout_ns);
+}
+
+/* -- threads -- */
+
+static int start(struct driver *driver, const struct agent *agent,
+                 const struct driver_idle_conf *idle, int cpu, struct tern_error *error) {
+    struct agent_runner_params params = {
+        .agent = *agent, .clock = driver->context.io.clock, .cpu = cpu};
+    if (driver->context.io.net->wait == NULL) {
+        params.agent.wait = NULL;
+    }
+    int result = idle_strategy_parse(&params.idle, idle->name, idle->arguments, error);
+    if (result == 0) {
+        assert(driver->runner_count < DRIVER_THREADS_MAX);
+        result = agent_runner_start(&driver->runners[driver->runner_count], &params, error);
+    }
+    driver->runner_count += result == 0;
+    return result;
+}
+
+static int start_resolver(struct driver *driver, struct tern_error *error) {
+    const struct agent_runner_params params = {
+        .agent = {.name = "resolver", .context = driver->resolver, .do_work = do_resolver_work},
+        .idle = {.kind = IDLE_BACKOFF,
+                 .park_min_ns = NS_PER_MS,
+                 .park_max_ns = RESOLVER_PARK_MAX_NS,
+                 .park_ns = NS_PER_MS},
+        .clock = driver->context.io.clock,
+        .cpu = -1,
+    };
+    return agent_runner_start(&driver->resolver_runner, &params, error);
+}
+
+int driver_start(struct driver *driver, struct tern_error *error) {
+    const struct driver_conf *conf = driver->conf;
+    const struct agent sender = {"sender", driver, do_sender_work, wait_for_sender};
+    const struct agent receiver = {"receiver", driver, do_receiver_work, wait_for_receiver};
+    const struct agent network = {"sender,receiver", driver, do_network_work, wait_for_network};
+    int result = 0;
+    switch ((enum driver_threading)conf->threading) {
+    case DRIVER_THREADING_DEDICATED:
+        result = start(driver, &sender, &conf->sender_idle, conf->sender_cpu, error);
+        if (result == 0) {
+            result = start(driver, &receiver, &conf->receiver_idle, conf->receiver_cpu, error);
+        }
+        break;
+    case DRIVER_THREADING_SHARED_NETWORK:
+        result = start(driver, &network, &conf->shared_network_idle, conf->sender_cpu, error);
+        break;
+    case DRIVER_THREADING_SHARED:
+        break;
+    case DRIVER_THREADING_INVOKER:
+        return 0;
+    }
+    return result < 0 ? result : start_resolver(driver, error);
+}
+
+static int do_invoker_work(void *context, int64_t now_ns) {
     return driver_do_work(context, now_ns);
 }
 
 int driver_main_agent(struct driver *driver, struct agent_runner_params *params,
                       struct tern_error *error) {
     const struct driver_conf *conf = driver->conf;
-    params->agent = (struct agent){.name = "driverd", .context = driver, .do_work = do_work};
+    bool is_shared = conf->threading == DRIVER_THREADING_SHARED;
+    bool is_invoker = conf->threading == DRIVER_THREADING_INVOKER;
+    const struct driver_idle_conf *idle =
+        is_shared || is_invoker ? &conf->shared_idle : &conf->conductor_idle;
     params->clock = driver->context.io.clock;
     params->cpu = conf->conductor_cpu;
-    return idle_strategy_parse(&params->idle, conf->shared_idle.name, conf->shared_idle.arguments,
-                               error);
+    params->agent = (struct agent){
+        .name = "driverd",
+        .context = driver,
+        .do_work = is_invoker  ? do_invoker_work
+                   : is_shared ? do_shared_work
+                               : do_conductor_work,
+        .wait = is_shared || is_invoker ? wait_for_network : NULL,
+    };
+    return idle_strategy_parse(&params->idle, idle->name, idle->arguments, error);
 }
 
 bool driver_is_terminated(const struct driver *driver) {
     return load_acquire_u8(&driver->conductor.is_termination_requested) != 0;
 }
 
-void driver_close(struct driver *driver) {
-    if (!driver->owns_directory) {
+static bool is_running(const struct duty_cycle *cycle, int64_t now_ns) {
+    int64_t last_ns = load_plain_i64(&cycle->last_ns);
+    return last_ns == 0 || now_ns - last_ns < HANG_TIMEOUT_NS;
+}
+
+bool driver_is_alive(const struct driver *driver, int64_t now_ns) {
+    return is_running(&driver->conductor.cycle, now_ns) &&
+           is_running(&driver->sender.cycle, now_ns) && is_running(&driver->receiver.cycle, now_ns);
+}
+
+/* -- the end -- */
+
+/* The name service may take longer than anybody wants to wait for an end. A look-up that is under
+ * way is left behind with its thread and its memory: the process is about to go. */
+static void stop_resolver(struct driver *driver) {
+    struct resolver *resolver = driver->resolver;
+    if (resolver == NULL) {
         return;
     }
+    bool is_busy = driver->resolver_runner != NULL && resolver->memory != NULL &&
+                   ring_spsc_free_bytes(&resolver->requests) < resolver->requests.capacity;
+    if (is_busy) {
+        conductor_abandon_pending(&driver->conductor);
+        return;
+    }
+    agent_runner_stop(driver->resolver_runner);
+    resolver_close(resolver);
+    free(resolver);
+}
+
+void driver_close(struct driver *driver) {
+    if (driver == NULL) {
+        return;
+    }
+    while (driver->runner_count > 0) {
+        agent_runner_stop(driver->runners[--driver->runner_count]);
+    }
     driver_context_signal_end(&driver->context);
+    stop_resolver(driver);
     conductor_close(&driver->conductor);
+    receiver_close(&driver->receiver);
+    sender_close(&driver->sender);
     driver_context_close(&driver->context);
-    if (driver->conf->dir_delete_on_shutdown) {
+    if (driver->has_directory && driver->conf->dir_delete_on_shutdown) {
         (void)driver_directory_delete(driver->conf->directory, NULL);
     }
-    *driver = (struct driver){0};
+    free(driver);
 }

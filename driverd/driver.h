@@ -2,10 +2,10 @@
  *
  * Nothing in here is static: several drivers live in one process in tests and in the simulator.
  *
- *     struct driver driver;
+ *     struct driver *driver;
  *     driver_open(&driver, &conf, &io, &error);
- *     while (!driver_is_terminated(&driver)) driver_do_work(&driver, now_ns);   // INVOKER
- *     driver_close(&driver);
+ *     while (!driver_is_terminated(driver)) driver_do_work(driver, now_ns);   // INVOKER
+ *     driver_close(driver);
  *
  * With threads: driver_start instead of stepping, and the caller runs driver_main_agent.
  */
@@ -16,19 +16,30 @@
 #include "driverd/conductor.h"
 #include "driverd/driver_conf.h"
 #include "driverd/driver_context.h"
+#include "driverd/receiver.h"
+#include "driverd/resolver.h"
+#include "driverd/sender.h"
+
+#define DRIVER_THREADS_MAX 3 /* sender, receiver, resolver */
 
 struct driver {
     const struct driver_conf *conf;
-    bool owns_directory;
+    bool has_directory; /* it is this driver's to clean up */
     struct driver_context context;
     struct conductor conductor;
+    struct sender sender;
+    struct receiver receiver;
+    struct resolver *resolver; /* by itself: its thread may outlive the driver in a look-up */
+    struct agent_runner *resolver_runner;
+    struct agent_runner *runners[DRIVER_THREADS_MAX];
+    int runner_count;
 };
 
 /* Prepare the directory, make cnc.dat, publish it: clients may attach when it returns. `conf` is
  * borrowed until close. */
-int driver_open(struct driver *driver, const struct driver_conf *conf, const struct io *io,
+int driver_open(struct driver **driver, const struct driver_conf *conf, const struct io *io,
                 struct tern_error *error);
-/* One duty cycle of all agents, for INVOKER and SHARED. Returns work done. */
+/* One duty cycle of all agents, for INVOKER (names are looked up in the call). Work done. */
 int driver_do_work(struct driver *driver, int64_t now_ns);
 
 /* Start the threads that the threading mode wants besides the caller's. */
@@ -39,9 +50,11 @@ int driver_main_agent(struct driver *driver, struct agent_runner_params *params,
 
 /* A client with permission asked for the end. Any thread. */
 bool driver_is_terminated(const struct driver *driver);
+/* False when an agent's duty cycle hangs. Any thread. */
+bool driver_is_alive(const struct driver *driver, int64_t now_ns);
 
-/* Stop threads, tell clients, delete all logs and (by configuration) the directory. Idempotent on a
- * zeroed struct. */
+/* Stop threads, tell clients, delete all logs and (by configuration) the directory. NULL is fine.
+ */
 void driver_close(struct driver *driver);
 
 #endif

@@ -9,7 +9,7 @@
 
 struct program {
     struct driver_conf conf;
-    struct driver driver;
+    struct driver *driver;
     struct daemon *daemon;
     struct agent agent;
 };
@@ -17,7 +17,7 @@ struct program {
 static int do_work(void *context, int64_t now_ns) {
     struct program *program = context;
     int work = program->agent.do_work(program->agent.context, now_ns);
-    if (driver_is_terminated(&program->driver)) {
+    if (driver_is_terminated(program->driver)) {
         daemon_stop(program->daemon, EXIT_CODE_OK, "a client asked for it (TERMINATE_DRIVER)");
     }
     return work;
@@ -40,8 +40,8 @@ static int open_program(void *context, struct daemon *daemon, struct tern_error 
     if (result == -EBUSY) {
         daemon->exit_code = EXIT_CODE_TEMPORARY; /* the other driver may go */
     }
-    result = result < 0 ? result : driver_main_agent(&program->driver, &daemon->runner, error);
-    result = result < 0 ? result : driver_start(&program->driver, error);
+    result = result < 0 ? result : driver_main_agent(program->driver, &daemon->runner, error);
+    result = result < 0 ? result : driver_start(program->driver, error);
     if (result < 0) {
         return result;
     }
@@ -55,9 +55,15 @@ static int open_program(void *context, struct daemon *daemon, struct tern_error 
     return 0;
 }
 
+static bool is_alive(void *context, int64_t now_ns) {
+    const struct program *program = context;
+    return driver_is_alive(program->driver, now_ns);
+}
+
 static void close_program(void *context) {
     struct program *program = context;
-    driver_close(&program->driver);
+    driver_close(program->driver);
+    program->driver = NULL;
 }
 
 int main(int argc, char **argv) {
@@ -68,6 +74,7 @@ int main(int argc, char **argv) {
         .context = &program,
         .open = open_program,
         .close = close_program,
+        .is_alive = is_alive,
     };
     return daemon_main(&frame, argc, argv);
 }

@@ -122,6 +122,7 @@ static void set_identity(struct publication *publication, struct driver_context 
         params->term_offset = 0;
     }
     publication->clean_position = publication_start_position(publication);
+    publication->limit = publication->clean_position;
     publication->unblock_position = publication->clean_position;
     publication->unblock_time_ns = context->now_ns;
 }
@@ -183,7 +184,15 @@ int64_t publication_start_position(const struct publication *publication) {
 }
 
 int64_t publication_producer_position(const struct publication *publication) {
-    return log_producer_position(publication->log);
+    int64_t position = log_producer_position(publication->log);
+    int64_t position_max = log_position_max(publication->params.term_length);
+    return min_i64(max_i64(position, publication_start_position(publication)), position_max);
+}
+
+int64_t publication_bound(const struct publication *publication, int64_t position, int64_t low) {
+    int64_t high = publication_producer_position(publication);
+    int64_t aligned = position & ~(int64_t)(LOG_FRAME_ALIGNMENT - 1);
+    return max_i64(min_i64(aligned, high), low);
 }
 
 int64_t publication_sample_position(struct publication *publication) {
@@ -207,10 +216,11 @@ void publication_clean_to(struct publication *publication, int64_t position) {
 }
 
 int64_t publication_limit(const struct publication *publication) {
-    return load_plain_i64(publication->limit_address);
+    return publication->limit;
 }
 
 void publication_set_limit(struct publication *publication, int64_t position) {
+    publication->limit = position;
     counter_set_release(publication->limit_address, position);
 }
 

@@ -87,6 +87,7 @@ struct publication {
     int32_t limit_counter_id;
     int64_t *position_address; /* pub-pos */
     int64_t *limit_address;    /* pub-lmt */
+    int64_t limit;             /* clients can overwrite the counter, so this is the truth */
     int64_t clean_position;
     int64_t unblock_position; /* consumer position when it last moved, and when that was */
     int64_t unblock_time_ns;
@@ -116,7 +117,11 @@ void publication_set_state(struct publication *publication, enum publication_sta
                            int64_t now_ns);
 
 int64_t publication_start_position(const struct publication *publication);
+/* From the tails in the log, which clients write: bounded to what the stream can reach. */
 int64_t publication_producer_position(const struct publication *publication);
+/* A position that a client wrote (of a subscriber), brought into the stream: at least `low`, at most
+ * the producer's, on frame alignment. Nothing is derived from one that did not pass here. */
+int64_t publication_bound(const struct publication *publication, int64_t position, int64_t low);
 /* Store the sampled producer position in its counter; returns it. */
 int64_t publication_sample_position(struct publication *publication);
 static inline int32_t publication_window(const struct publication *publication) {

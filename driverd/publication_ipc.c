@@ -37,31 +37,42 @@ void publication_ipc_destroy(struct publication_ipc *publication) {
     free(publication);
 }
 
+/* Positions come from clients: what they claim is bounded before it is used. A subscriber cannot be
+ * behind what has been cleaned, nor ahead of the producer. */
 static int64_t update_consumer_position(struct publication_ipc *publication) {
+    const struct publication *base = &publication->base;
     int64_t position =
-        subscribable_max_position(&publication->base.subscribers, publication->consumer_position);
-    publication->consumer_position = max_i64(publication->consumer_position, position);
+        subscribable_max_position(&base->subscribers, publication->consumer_position);
+    publication->consumer_position =
+        publication_bound(base, position, publication->consumer_position);
     return publication->consumer_position;
 }
 
-static void clean_all_to(struct publication *publication, int64_t position) {
-    while (publication->clean_position < position) {
-        publication_clean_to(publication, position); /* one term at most per call */
-    }
+static int64_t slowest_position(const struct publication_ipc *publication) {
+    const struct publication *base = &publication->base;
+    int64_t position = subscribable_min_position(&base->subscribers, base->clean_position);
+    return publication_bound(base, position, base->clean_position);
+}
+
+/* True when all of it is clean. At most one term per call: the rest is for the next cycles. */
+static bool clean_to(struct publication *publication, int64_t position) {
+    publication_clean_to(publication, position);
+    return publication->clean_position >= position;
 }
 
 static int follow_subscribers(struct publication_ipc *publication) {
     struct publication *base = &publication->base;
     int32_t window = publication_window(base);
-    int64_t slowest = subscribable_min_position(&base->subscribers, 0);
+    int64_t slowest = slowest_position(publication);
     int64_t limit = slowest + window;
     (void)update_consumer_position(publication);
     if (limit <= publication->trip_limit) {
         return 0;
     }
-    clean_all_to(base, slowest);
-    publication_set_limit(base, limit);
-    publication->trip_limit = limit + window / TRIP_GAIN_DIVISOR;
+    if (clean_to(base, slowest)) {
+        publication_set_limit(base, limit);
+        publication->trip_limit = limit + window / TRIP_GAIN_DIVISOR;
+    }
     return 1;
 }
 
@@ -78,7 +89,7 @@ int publication_ipc_update_limit(struct publication_ipc *publication) {
     if (publication_limit(base) > publication->consumer_position) {
         publication_set_limit(base, publication->consumer_position);
         publication->trip_limit = publication->consumer_position;
-        clean_all_to(base, publication->consumer_position);
+        (void)clean_to(base, publication->consumer_position);
         work++;
     }
     return work;
@@ -163,8 +174,10 @@ bool publication_ipc_accepts_subscribers(const struct publication_ipc *publicati
 }
 
 int64_t publication_ipc_join_position(const struct publication_ipc *publication) {
-    return min_i64(publication->consumer_position,
-                   subscribable_min_position(&publication->base.subscribers, INT64_MAX));
+    const struct publication *base = &publication->base;
+    int64_t position = subscribable_min_position(&base->subscribers, INT64_MAX);
+    position = min_i64(position, publication->consumer_position);
+    return publication_bound(base, position, base->clean_position);
 }
 
 void publication_ipc_on_subscribers_changed(struct publication_ipc *publication) {

@@ -1,0 +1,321 @@
+/* The conductor's UDP side: queues to and from the other agents, names, images, and what is done
+ * each cycle and at each timer. Commands stand in network_publications.c and
+ * network_subscriptions.c.
+ *
+ * Hand-overs to the other agents go through rings of bounded size. A client command is only taken
+ * while all of them have room (network_has_room), hence the hand-overs of one command cannot fail;
+ * what timers cause is retried by the nouns themselves.
+ */
+#include "driverd/network.h"
+
+#include <errno.h>
+
+#include "driverd/conductor.h"
+#include "driverd/driver_message.h"
+#include "driverd/image.h"
+#include "driverd/linking.h"
+#include "driverd/publication_net.h"
+#include "driverd/receiver.h"
+#include "driverd/resolver.h"
+#include "driverd/sender.h"
+#include "driverd/subscription.h"
+
+#define MESSAGES_PER_CYCLE_MAX 16
+
+int network_init(struct conductor *conductor, struct tern_error *error) {
+    struct driver_context *context = conductor->context;
+    int result = endpoint_send_table_init(&conductor->endpoints_send, context, conductor->sender,
+                                          conductor->resolver);
+    if (result == 0) {
+        result = endpoint_recv_table_init(&conductor->endpoints_recv, context, conductor->receiver,
+                                          conductor->resolver);
+    }
+    return result == 0 ? 0 : error_set(error, result, "cannot make the tables of endpoints");
+}
+
+void network_close(struct conductor *conductor) {
+    struct pointer_list *publications = &conductor->publications_net;
+    struct pointer_list *images = &conductor->images;
+    for (int32_t i = 0; i < publications->count; i++) {
+        publication_net_destroy(publications->items[i], &conductor->endpoints_send);
+    }
+    for (int32_t i = 0; i < images->count; i++) {
+        image_destroy(images->items[i], &conductor->endpoints_recv);
+    }
+    pointer_list_close(publications);
+    pointer_list_close(images);
+    endpoint_send_table_close(&conductor->endpoints_send);
+    endpoint_recv_table_close(&conductor->endpoints_recv);
+}
+
+bool network_has_room(const struct conductor *conductor) {
+    bool has_sender_room = sender_free_bytes(conductor->sender) >= DRIVER_QUEUE_RESERVE;
+    bool has_receiver_room = receiver_free_bytes(conductor->receiver) >= DRIVER_QUEUE_RESERVE;
+    if (!has_sender_room) {
+        context_count(conductor->context, SYSTEM_COUNTER_SENDER_PROXY_FAILS, 1);
+    }
+    if (!has_receiver_room) {
+        context_count(conductor->context, SYSTEM_COUNTER_RECEIVER_PROXY_FAILS, 1);
+    }
+    return has_sender_room && has_receiver_room;
+}
+
+int network_submit_channel(struct conductor *conductor, struct udp_channel *channel,
+                           int64_t correlation_id, struct tern_error *error) {
+    const struct resolve_request request = {
+        .kind = RESOLVE_CHANNEL,
+        .id = correlation_id,
+        .time_ns = conductor->context->now_ns,
+        .channel = channel,
+    };
+    if (!resolver_submit(conductor->resolver, &request)) {
+        context_count(conductor->context, SYSTEM_COUNTER_RESOURCE_PROXY_FAILS, 1);
+        return error_set(error, DRIVER_ERROR(DRIVER_ERROR_TEMPORARILY_UNAVAILABLE),
+                         "too many names are being looked up, try again: %.120s", channel->text);
+    }
+    return COMMAND_PENDING;
+}
+
+/* -- images -- */
+
+static struct subscription *find_oldest(const struct conductor *conductor,
+                                        const struct endpoint_recv *endpoint,
+                                        const struct message_create_image *setup) {
+    const struct pointer_list *list = &conductor->subscriptions;
+    struct subscription *oldest = NULL;
+    for (int32_t i = 0; i < list->count; i++) {
+        struct subscription *subscription = list->items[i];
+        if (subscription->kind == SUBSCRIPTION_NET && subscription->endpoint == endpoint &&
+            subscription_wants(subscription, setup->stream_id, setup->session_id) &&
+            (oldest == NULL || subscription->registration_id < oldest->registration_id)) {
+            oldest = subscription;
+        }
+    }
+    return oldest;
+}
+
+static void disable_older(struct conductor *conductor, const struct image *image) {
+    const struct pointer_list *list = &conductor->images;
+    for (int32_t i = 0; i < list->count; i++) {
+        struct image *older = list->items[i];
+        if (older->endpoint == image->endpoint && older->stream_id == image->stream_id &&
+            older->session_id == image->session_id && older->state != IMAGE_STATE_ACTIVE) {
+            image_disable_status_messages(older);
+        }
+    }
+}
+
+static int create_image(struct conductor *conductor, struct endpoint_recv *endpoint,
+                        const struct message_create_image *setup, struct tern_error *error) {
+    const struct image_spec spec = {
+        .receiver = conductor->receiver,
+        .endpoint = endpoint,
+        .setup = setup,
+        .subscription = find_oldest(conductor, endpoint, setup),
+    };
+    if (spec.subscription == NULL) {
+        return -ENOENT; /* it went while the SETUP was on its way */
+    }
+    if (pointer_list_reserve(&conductor->images) < 0) {
+        return error_set(error, -ENOMEM, "no memory for an image");
+    }
+    struct image *image;
+    int result = image_create(&image, conductor->context, &spec, error);
+    if (result < 0) {
+        return result;
+    }
+    disable_older(conductor, image);
+    (void)pointer_list_add(&conductor->images, image);
+    linking_attach_image(conductor, image);
+    bool was_added = receiver_add_image(conductor->receiver, image);
+    assert(was_added); /* the room was looked at before */
+    (void)was_added;
+    return 0;
+}
+
+static void on_create_image(struct conductor *conductor, const uint8_t *payload, int32_t length) {
+    struct message_create_image setup;
+    assert(length == sizeof setup);
+    memcpy(&setup, payload, sizeof setup);
+    struct endpoint_recv *endpoint =
+        endpoint_recv_by_id(&conductor->endpoints_recv, setup.endpoint_id);
+    if (endpoint == NULL) {
+        return;
+    }
+    struct tern_error error = {0};
+    int result = create_image(conductor, endpoint, &setup, &error);
+    if (result == 0) {
+        return;
+    }
+    if (result != -ENOENT) {
+        driver_context_log_error(conductor->context, &error);
+    }
+    (void)receiver_image_refused(conductor->receiver, endpoint, setup.stream_id, setup.session_id);
+}
+
+static void put_address(struct response *response, const union net_address *address) {
+    if (address->base.sa_family == AF_INET) {
+        response->address_type = 1;
+        memcpy(response->address, &address->v4.sin_addr, sizeof address->v4.sin_addr);
+    } else {
+        response->address_type = 2;
+        memcpy(response->address, &address->v6.sin6_addr, sizeof address->v6.sin6_addr);
+    }
+    response->address_port = net_address_port(address);
+}
+
+static void on_publication_error(struct conductor *conductor, const uint8_t *payload,
+                                 int32_t length) {
+    struct message_publication_error message;
+    assert(length == sizeof message);
+    memcpy(&message, payload, sizeof message);
+    struct response response = {
+        .type = RESPONSE_PUBLICATION_ERROR,
+        .correlation_id = message.registration_id,
+        .registration_id = message.destination_id,
+        .session_id = message.session_id,
+        .stream_id = message.stream_id,
+        .receiver_id = message.receiver_id,
+        .group_tag = message.group_tag,
+        .error_code = message.error_code,
+        .text = {message.text, message.text_length},
+    };
+    put_address(&response, &message.source);
+    driver_context_respond(conductor->context, &response);
+    struct tern_error error;
+    error_set(&error, DRIVER_ERROR(DRIVER_ERROR_IMAGE_REJECTED),
+              "error frame for session_id=%d stream_id=%d from receiver_id=%lld: (%d) %.*s",
+              message.session_id, message.stream_id, (long long)message.receiver_id,
+              message.error_code, min_i32(message.text_length, 120), message.text);
+    driver_context_log_error(conductor->context, &error);
+}
+
+static void on_error(struct conductor *conductor, const uint8_t *payload, int32_t length) {
+    struct message_error message;
+    assert(length == sizeof message);
+    memcpy(&message, payload, sizeof message);
+    struct tern_error error;
+    error_set(&error, message.code, "%.*s", (int)sizeof message.text - 1, message.text);
+    driver_context_log_error(conductor->context, &error);
+}
+
+static enum ring_action on_message(void *context, int32_t type, const uint8_t *payload,
+                                   int32_t length) {
+    struct conductor *conductor = context;
+    if (!network_has_room(conductor)) {
+        return RING_ABORT;
+    }
+    switch ((enum driver_message_type)type) {
+    case DRIVER_MESSAGE_CREATE_IMAGE:
+        on_create_image(conductor, payload, length);
+        break;
+    case DRIVER_MESSAGE_PUBLICATION_ERROR:
+        on_publication_error(conductor, payload, length);
+        break;
+    case DRIVER_MESSAGE_ERROR:
+        on_error(conductor, payload, length);
+        break;
+    }
+    return RING_CONTINUE;
+}
+
+/* -- names -- */
+
+static void on_channel_resolved(struct conductor *conductor, const struct resolve_result *result) {
+    struct pending_command *pending = &conductor->pending;
+    assert(pending->is_pending && pending->correlation_id == result->id);
+    pending->is_resolved = true;
+    pending->error.code = 0;
+    if (result->code != 0) {
+        error_set(&pending->error, result->code, "%.*s", TERN_ERROR_TEXT_MAX - 1, result->text);
+    }
+}
+
+static void on_resolved(void *context, const struct resolve_result *result) {
+    struct conductor *conductor = context;
+    const struct driver_context *shared = conductor->context;
+    int64_t elapsed_ns = shared->now_ns - result->time_ns;
+    counter_propose_max(shared->system_counters[SYSTEM_COUNTER_NAME_RESOLVER_MAX_TIME], elapsed_ns);
+    if (elapsed_ns > shared->conf->name_resolver_threshold_ns) {
+        context_count(shared, SYSTEM_COUNTER_NAME_RESOLVER_TIME_EXCEEDED, 1);
+    }
+    switch ((enum resolve_kind)result->kind) {
+    case RESOLVE_CHANNEL:
+        on_channel_resolved(conductor, result);
+        break;
+    case RESOLVE_SEND_ENDPOINT:
+    case RESOLVE_DESTINATION:
+        endpoint_send_table_on_resolved(&conductor->endpoints_send, result);
+        break;
+    case RESOLVE_RECV_CONTROL:
+        endpoint_recv_table_on_resolved(&conductor->endpoints_recv, result);
+        break;
+    }
+}
+
+static int check_names(struct conductor *conductor, int64_t now_ns) {
+    int64_t interval_ns = conductor->context->conf->reresolution_check_interval_ns;
+    if (interval_ns == 0 || now_ns < conductor->reresolution_deadline_ns) {
+        return 0;
+    }
+    conductor->reresolution_deadline_ns = now_ns + interval_ns;
+    endpoint_send_table_check_names(&conductor->endpoints_send, now_ns);
+    endpoint_recv_table_check_names(&conductor->endpoints_recv, now_ns);
+    return 0;
+}
+
+/* -- duty cycle -- */
+
+int network_do_work(struct conductor *conductor, int64_t now_ns) {
+    int work = ring_mpsc_controlled_read(&conductor->context->to_conductor, on_message, conductor,
+                                         MESSAGES_PER_CYCLE_MAX);
+    work += resolver_poll(conductor->resolver, on_resolved, conductor);
+    work += check_names(conductor, now_ns);
+    work += endpoint_send_table_do_work(&conductor->endpoints_send);
+    work += endpoint_recv_table_do_work(&conductor->endpoints_recv);
+    const struct pointer_list *images = &conductor->images;
+    for (int32_t i = 0; i < images->count; i++) {
+        work += image_track_rebuild(images->items[i], now_ns);
+    }
+    const struct pointer_list *publications = &conductor->publications_net;
+    for (int32_t i = 0; i < publications->count; i++) {
+        work += publication_net_update_limit(publications->items[i]);
+    }
+    return work;
+}
+
+static void check_publications(struct conductor *conductor, int64_t now_ns) {
+    struct pointer_list *list = &conductor->publications_net;
+    for (int32_t i = list->count - 1; i >= 0; i--) {
+        struct publication_net *publication = list->items[i];
+        publication_net_on_timer(publication, now_ns);
+        if (publication_net_is_done(publication)) {
+            pointer_list_remove_at(list, i);
+            conductor_destroy_publication(conductor, &publication->base);
+        }
+    }
+}
+
+void network_on_timer(struct conductor *conductor, int64_t now_ns) {
+    check_publications(conductor, now_ns);
+    struct pointer_list *list = &conductor->images;
+    for (int32_t i = list->count - 1; i >= 0; i--) {
+        struct image *image = list->items[i];
+        image_on_timer(image, &conductor->endpoints_recv, now_ns);
+        if (image_is_done(image)) {
+            pointer_list_remove_at(list, i);
+            image_destroy(image, &conductor->endpoints_recv);
+        }
+    }
+}
+
+bool network_reject_image(struct conductor *conductor, int64_t image_id, struct text_slice reason) {
+    const struct pointer_list *list = &conductor->images;
+    for (int32_t i = 0; i < list->count; i++) {
+        struct image *image = list->items[i];
+        if (image->id == image_id && image->state == IMAGE_STATE_ACTIVE) {
+            return receiver_reject_image(conductor->receiver, image, reason.text, reason.length);
+        }
+    }
+    return false;
+}

@@ -1,0 +1,180 @@
+/* Commands about network publications and their destinations.
+ *
+ * A publication belongs to the conductor and, once made, to the sender as well: from then on it can
+ * only end the ordinary way, so everything that can fail is done before.
+ */
+#include <errno.h>
+#include <stdio.h>
+
+#include "driverd/conductor.h"
+#include "driverd/linking.h"
+#include "driverd/network.h"
+#include "driverd/publication_commands.h"
+#include "driverd/publication_net.h"
+
+static struct publication_net *find_shared(const struct conductor *conductor,
+                                           const struct endpoint_send *endpoint,
+                                           int32_t stream_id) {
+    const struct pointer_list *list = &conductor->publications_net;
+    for (int32_t i = 0; i < list->count; i++) {
+        struct publication_net *publication = list->items[i];
+        const struct publication *base = &publication->base;
+        if (publication->endpoint == endpoint && base->stream_id == stream_id &&
+            !base->is_exclusive && !base->is_revoking && base->state == PUBLICATION_STATE_ACTIVE) {
+            return publication;
+        }
+    }
+    return NULL;
+}
+
+static bool is_session_used(const struct conductor *conductor, const struct endpoint_send *endpoint,
+                            int32_t stream_id, int32_t session_id) {
+    const struct pointer_list *list = &conductor->publications_net;
+    for (int32_t i = 0; i < list->count; i++) {
+        const struct publication_net *publication = list->items[i];
+        if (publication->endpoint == endpoint && publication->base.stream_id == stream_id &&
+            publication->base.session_id == session_id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* With the reference of the endpoint, which the new publication takes over. */
+static int create_publication(struct conductor *conductor, const struct command *command,
+                              const struct publication_params *params,
+                              struct endpoint_send *endpoint, struct tern_error *error) {
+    char channel[URI_LENGTH_MAX + 1];
+    (void)snprintf(channel, sizeof channel, "%.*s", command->channel.length, command->channel.text);
+    struct uri uri; /* the endpoint's channel may be that of another publication */
+    int result = uri_parse(&uri, command->channel.text, command->channel.length, error);
+    struct publication_net_spec spec = {
+        .base = {.params = params,
+                 .registration_id = command->correlation_id,
+                 .client_id = command->client_id,
+                 .stream_id = command->stream_id,
+                 .is_exclusive = command->type == COMMAND_ADD_EXCLUSIVE_PUBLICATION,
+                 .channel = channel},
+        .endpoint = endpoint,
+        .sender = conductor->sender,
+        .flow_control = uri_get(&uri, "fc"),
+    };
+    bool is_clashing = params->has_session_id &&
+                       is_session_used(conductor, endpoint, command->stream_id, params->session_id);
+    if (result == 0) {
+        result = publication_commands_choose_session(conductor, command, params, is_clashing,
+                                                     &spec.base.session_id, error);
+    }
+    if (result == 0 && pointer_list_reserve(&conductor->publications_net) < 0) {
+        result = error_set(error, -ENOMEM, "no memory for a publication");
+    }
+    struct publication_net *publication;
+    if (result == 0) {
+        result = publication_net_create(&publication, conductor->context, &spec, error);
+    }
+    if (result < 0) {
+        return result;
+    }
+    /* From here on the publication is the sender's as well: it can only end, not be undone. */
+    (void)pointer_list_add(&conductor->publications_net, publication);
+    int registered = hash_map_put(&conductor->publications_by_id, publication->base.registration_id,
+                                  publication);
+    result = registered < 0
+                 ? error_set(error, registered, "no memory for a publication")
+                 : publication_commands_link(conductor, command, &publication->base, error);
+    if (result < 0) {
+        publication_net_on_unreferenced(publication, conductor->context->now_ns);
+        driver_context_respond_error(conductor->context, command->correlation_id, error);
+        return 0;
+    }
+    linking_attach_publication_net(conductor, publication);
+    return 0;
+}
+
+/* With a reference of the endpoint, which a shared publication does not need. */
+static int share_or_create(struct conductor *conductor, const struct command *command,
+                           const struct publication_params *params, struct endpoint_send *endpoint,
+                           struct tern_error *error) {
+    struct publication_net *shared = NULL;
+    if (command->type == COMMAND_ADD_PUBLICATION) {
+        shared = find_shared(conductor, endpoint, command->stream_id);
+    }
+    if (shared == NULL) {
+        int result = create_publication(conductor, command, params, endpoint, error);
+        if (result < 0) {
+            endpoint_send_release(&conductor->endpoints_send, endpoint);
+        }
+        return result;
+    }
+    endpoint_send_release(&conductor->endpoints_send, endpoint);
+    int result = publication_match_params(&shared->base, params, error);
+    return result < 0 ? result
+                      : publication_commands_link(conductor, command, &shared->base, error);
+}
+
+int network_add_publication(struct conductor *conductor, const struct command *command,
+                            struct tern_error *error) {
+    struct udp_channel *channel;
+    int result = conductor_channel(conductor, command, UDP_CHANNEL_PUBLICATION, &channel, error);
+    if (result != 0) {
+        return result;
+    }
+    struct publication_params params;
+    struct endpoint_send *endpoint;
+    result = publication_params_parse(&params, &channel->uri, PUBLICATION_NET,
+                                      conductor->context->conf, error);
+    if (result == 0) {
+        result = publication_commands_apply_session_tag(conductor, &params, error);
+    }
+    if (result == 0) {
+        result = endpoint_send_acquire(&conductor->endpoints_send, channel, command->correlation_id,
+                                       &endpoint, error);
+    }
+    if (result < 0) {
+        udp_channel_destroy(channel);
+        return result;
+    }
+    return share_or_create(conductor, command, &params, endpoint, error);
+}
+
+int32_t network_publication_status_id(const struct publication_net *publication) {
+    return publication->endpoint->socket.status_counter_id;
+}
+
+int network_add_destination(struct conductor *conductor, struct publication_net *publication,
+                            const struct command *command, struct tern_error *error) {
+    struct udp_channel *channel;
+    int result =
+        conductor_channel(conductor, command, UDP_CHANNEL_SEND_DESTINATION, &channel, error);
+    if (result != 0) {
+        return result;
+    }
+    result = endpoint_send_add_destination(&conductor->endpoints_send, publication->endpoint,
+                                           channel, command->correlation_id, error);
+    if (result < 0) {
+        udp_channel_destroy(channel);
+        return result;
+    }
+    driver_context_respond_success(conductor->context, command->correlation_id);
+    return 0;
+}
+
+int network_remove_destination(struct conductor *conductor, struct publication_net *publication,
+                               const struct command *command, struct tern_error *error) {
+    struct udp_channel *channel = NULL;
+    int result = 0;
+    if (command->type == COMMAND_REMOVE_DESTINATION) {
+        result =
+            conductor_channel(conductor, command, UDP_CHANNEL_SEND_DESTINATION, &channel, error);
+    }
+    if (result != 0) {
+        return result;
+    }
+    result = endpoint_send_remove_destination(&conductor->endpoints_send, publication->endpoint,
+                                              channel, command->destination_id, error);
+    udp_channel_destroy(channel);
+    if (result == 0) {
+        driver_context_respond_success(conductor->context, command->correlation_id);
+    }
+    return result;
+}

@@ -1,0 +1,157 @@
+/* Commands about network subscriptions and spies.
+ *
+ * Subscriptions of equal stream and session filter at one endpoint are one interest of the
+ * receiver's, which comes with the first of them and goes with the last.
+ */
+#include <errno.h>
+
+#include "driverd/conductor.h"
+#include "driverd/network.h"
+#include "driverd/publication_net.h"
+#include "driverd/receiver.h"
+#include "driverd/subscription.h"
+#include "driverd/subscription_commands.h"
+
+static bool is_same_interest(const struct subscription *a, const struct subscription *b) {
+    return a->kind == SUBSCRIPTION_NET && a->endpoint == b->endpoint &&
+           a->stream_id == b->stream_id && a->params.has_session_id == b->params.has_session_id &&
+           (!a->params.has_session_id || a->params.session_id == b->params.session_id);
+}
+
+/* The first other subscription with the same interest, or NULL. */
+static const struct subscription *find_same_interest(const struct conductor *conductor,
+                                                     const struct subscription *subscription) {
+    const struct pointer_list *list = &conductor->subscriptions;
+    for (int32_t i = 0; i < list->count; i++) {
+        const struct subscription *other = list->items[i];
+        if (other != subscription && is_same_interest(other, subscription)) {
+            return other;
+        }
+    }
+    return NULL;
+}
+
+static int refuse_clash(const struct subscription *subscription, const char *key, bool existing,
+                        struct tern_error *error) {
+    return error_set(error, DRIVER_ERROR(DRIVER_ERROR_INVALID_CHANNEL),
+                     "option conflicts with existing subscription: %s=%s existing=%s: %.100s", key,
+                     existing ? "false" : "true", existing ? "true" : "false",
+                     subscription->channel);
+}
+
+/* Subscribers of one stream at one endpoint share its image: they must agree on it (3.12). */
+static int check_clash(const struct conductor *conductor, const struct subscription *subscription,
+                       struct tern_error *error) {
+    const struct subscription *other = find_same_interest(conductor, subscription);
+    if (other == NULL) {
+        return 0;
+    }
+    if (other->params.is_reliable != subscription->params.is_reliable) {
+        return refuse_clash(subscription, "reliable", other->params.is_reliable, error);
+    }
+    if (other->params.is_rejoin != subscription->params.is_rejoin) {
+        return refuse_clash(subscription, "rejoin", other->params.is_rejoin, error);
+    }
+    return 0;
+}
+
+static int add_spy(struct conductor *conductor, const struct command *command,
+                   const struct subscription_params *params, struct udp_channel *channel,
+                   struct tern_error *error) {
+    struct subscription *subscription;
+    int result = subscription_create(&subscription, SUBSCRIPTION_SPY, command, params);
+    if (result == 0) {
+        result = subscription_commands_register(conductor, subscription);
+        if (result < 0) {
+            subscription_destroy(subscription);
+        }
+    }
+    if (result < 0) {
+        udp_channel_destroy(channel);
+        return error_set(error, result, "no memory for a subscription");
+    }
+    subscription->udp_channel = channel;
+    subscription_commands_announce(conductor, subscription, COUNTER_NULL_ID);
+    return 0;
+}
+
+/* The subscription has its endpoint; on failure both are given back by the caller. */
+static int start_net(struct conductor *conductor, struct subscription *subscription,
+                     struct tern_error *error) {
+    int result = check_clash(conductor, subscription, error);
+    if (result < 0) {
+        return result;
+    }
+    if (subscription_commands_register(conductor, subscription) < 0) {
+        return error_set(error, -ENOMEM, "no memory for a subscription");
+    }
+    const struct subscription_params *params = &subscription->params;
+    bool was_added =
+        receiver_add_interest(conductor->receiver, subscription->endpoint, subscription->stream_id,
+                              !params->has_session_id, params->session_id);
+    assert(was_added); /* network_has_room */
+    (void)was_added;
+    return 0;
+}
+
+static int add_net(struct conductor *conductor, const struct command *command,
+                   const struct subscription_params *params, struct udp_channel *channel,
+                   struct tern_error *error) {
+    struct endpoint_recv_table *endpoints = &conductor->endpoints_recv;
+    struct endpoint_recv *endpoint;
+    struct subscription *subscription;
+    int result =
+        endpoint_recv_acquire(endpoints, channel, command->correlation_id, &endpoint, error);
+    if (result < 0) {
+        udp_channel_destroy(channel);
+        return result;
+    }
+    if (subscription_create(&subscription, SUBSCRIPTION_NET, command, params) < 0) {
+        endpoint_recv_release(endpoints, endpoint);
+        return error_set(error, -ENOMEM, "no memory for a subscription");
+    }
+    subscription->endpoint = endpoint;
+    result = start_net(conductor, subscription, error);
+    if (result < 0) {
+        subscription_destroy(subscription);
+        endpoint_recv_release(endpoints, endpoint);
+        return result;
+    }
+    subscription_commands_announce(conductor, subscription, endpoint->socket.status_counter_id);
+    return 0;
+}
+
+int network_add_subscription(struct conductor *conductor, const struct command *command,
+                             const struct subscription_params *params, bool is_spy,
+                             struct tern_error *error) {
+    struct udp_channel *channel;
+    int result = conductor_channel(
+        conductor, command, is_spy ? UDP_CHANNEL_SPY : UDP_CHANNEL_SUBSCRIPTION, &channel, error);
+    if (result != 0) {
+        return result;
+    }
+    return is_spy ? add_spy(conductor, command, params, channel, error)
+                  : add_net(conductor, command, params, channel, error);
+}
+
+/* It has left the conductor's list. */
+void network_release_subscription(struct conductor *conductor, struct subscription *subscription) {
+    const struct subscription_params *params = &subscription->params;
+    if (find_same_interest(conductor, subscription) == NULL) {
+        (void)receiver_remove_interest(conductor->receiver, subscription->endpoint,
+                                       subscription->stream_id, !params->has_session_id,
+                                       params->session_id);
+    }
+    endpoint_recv_release(&conductor->endpoints_recv, subscription->endpoint);
+    subscription->endpoint = NULL;
+}
+
+bool network_spy_matches(const struct subscription *subscription,
+                         const struct publication_net *publication) {
+    const struct udp_channel *spy = subscription->udp_channel;
+    const struct udp_channel *spied = publication->endpoint->channel;
+    if (spy->has_tag) {
+        return spied->has_tag && spied->tag == spy->tag;
+    }
+    return strcmp(spy->canonical, spied->canonical) == 0;
+}
