@@ -1,0 +1,462 @@
+/* The client against a real driver: messages, back pressure, the ends of streams.
+ *
+ * usage: client_streams DRIVER [TEST]; each test has a driver of its own.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/driver_process.h"
+
+#define STREAM 1001
+#define MESSAGE_MAX 32768 /* an eighth of the term length */
+
+static tern_publication *add_publication(tern_client *client, const char *channel) {
+    struct tern_error error = {0};
+    tern_publication *publication =
+        tern_client_add_publication(client, channel, STREAM, TEST_TIMEOUT_NS, &error);
+    REQUIRE(publication != NULL, "%s", error.text);
+    return publication;
+}
+
+static tern_exclusive_publication *add_exclusive(tern_client *client, const char *channel) {
+    struct tern_error error = {0};
+    tern_exclusive_publication *publication =
+        tern_client_add_exclusive_publication(client, channel, STREAM, TEST_TIMEOUT_NS, &error);
+    REQUIRE(publication != NULL, "%s", error.text);
+    return publication;
+}
+
+static tern_subscription *add_subscription(tern_client *client, const char *channel) {
+    struct tern_error error = {0};
+    const struct tern_subscription_params params = {.channel = channel, .stream_id = STREAM};
+    tern_subscription *subscription =
+        tern_client_add_subscription(client, &params, TEST_TIMEOUT_NS, &error);
+    REQUIRE(subscription != NULL, "%s", error.text);
+    return subscription;
+}
+
+static bool is_publication_connected(void *publication) {
+    return tern_publication_is_connected(publication);
+}
+
+static bool is_exclusive_connected(void *publication) {
+    return tern_exclusive_publication_is_connected(publication);
+}
+
+static bool is_subscription_connected(void *subscription) {
+    return tern_subscription_is_connected(subscription);
+}
+
+static bool is_subscription_lonely(void *subscription) {
+    return tern_subscription_image_count(subscription) == 0;
+}
+
+/* -- every length, every way to send ------------------------------------------------------------
+ */
+
+static uint8_t byte_at(int64_t number, int32_t offset) {
+    return (uint8_t)(number * 31 + offset * 7 + (offset >> 8));
+}
+
+struct reader {
+    const int32_t *lengths;
+    int64_t count;
+    int64_t next;
+    unsigned aborts; /* every so manieth delivery is refused once */
+    unsigned calls;
+};
+
+static enum tern_controlled_action on_message(void *context, const uint8_t *buffer, int32_t length,
+                                              const tern_header *header) {
+    struct reader *reader = context;
+    int32_t expected = reader->lengths[reader->next % reader->count];
+    if (++reader->calls % 7 == 0) {
+        reader->aborts++;
+        return TERN_ACTION_ABORT;
+    }
+    REQUIRE(length == expected, "message %" PRId64 " has %d bytes, not %d", reader->next, length,
+            expected);
+    REQUIRE(tern_header_frame_length(header) == length + 32, "frame length");
+    for (int32_t i = 0; i < length; i++) {
+        REQUIRE(buffer[i] == byte_at(reader->next, i), "message %" PRId64 " byte %d", reader->next,
+                i);
+    }
+    reader->next++;
+    return TERN_ACTION_CONTINUE;
+}
+
+struct writer {
+    tern_publication *shared;
+    tern_exclusive_publication *exclusive;
+    int32_t payload_max;
+};
+
+static int64_t claim(const struct writer *writer, const uint8_t *message, int32_t length) {
+    struct tern_buffer_claim claim;
+    int64_t position =
+        writer->shared != NULL
+            ? tern_publication_try_claim(writer->shared, length, &claim)
+            : tern_exclusive_publication_try_claim(writer->exclusive, length, &claim);
+    if (position > 0) {
+        memcpy(claim.data, message, (size_t)length);
+        tern_buffer_claim_commit(&claim);
+    }
+    return position;
+}
+
+/* By turns offer, offerv and, when it fits, claim. */
+static int64_t send_somehow(const struct writer *writer, int64_t number, uint8_t *message,
+                            int32_t length) {
+    const struct iovec parts[] = {{message, (size_t)length / 3},
+                                  {message + length / 3, (size_t)(length - length / 3)}};
+    if (number % 3 == 1) {
+        return writer->shared != NULL
+                   ? tern_publication_offerv(writer->shared, parts, 2, NULL, NULL)
+                   : tern_exclusive_publication_offerv(writer->exclusive, parts, 2, NULL, NULL);
+    }
+    if (number % 3 == 2 && length <= writer->payload_max) {
+        return claim(writer, message, length);
+    }
+    return writer->shared != NULL
+               ? tern_publication_offer(writer->shared, message, length)
+               : tern_exclusive_publication_offer(writer->exclusive, message, length);
+}
+
+/* One thread sends and polls, so that back pressure resolves itself. */
+static void exchange(const struct writer *writer, tern_subscription *subscription) {
+    static const int32_t lengths[] = {1,    0,    31,   32,   33,    1000,       1375,
+                                      1376, 1377, 2752, 2753, 10000, MESSAGE_MAX};
+    struct reader reader = {lengths, sizeof lengths / sizeof *lengths, 0, 0, 0};
+    tern_controlled_fragment_assembler *assembler =
+        tern_controlled_fragment_assembler_create(on_message, &reader);
+    static uint8_t message[MESSAGE_MAX];
+    const int64_t total = 2000; /* about 37 terms */
+    int64_t sent = 0;
+    int64_t deadline_ns = test_now_ns() + 3 * TEST_TIMEOUT_NS;
+    while (reader.next < total) {
+        int32_t length = lengths[sent % reader.count];
+        if (sent < total) {
+            for (int32_t i = 0; i < length; i++) {
+                message[i] = byte_at(sent, i);
+            }
+            int64_t position = send_somehow(writer, sent, message, length);
+            REQUIRE(position > 0 || position == TERN_PUBLICATION_BACK_PRESSURED ||
+                        position == TERN_PUBLICATION_ADMIN_ACTION,
+                    "%s", tern_publication_result_name(position));
+            sent += position > 0;
+        }
+        (void)tern_subscription_controlled_poll(
+            subscription, tern_controlled_fragment_assembler_on_fragment, assembler, 100);
+        REQUIRE(test_now_ns() < deadline_ns, "stuck at %" PRId64 " of %" PRId64, reader.next, sent);
+    }
+    REQUIRE(reader.aborts > 0, "no delivery was refused");
+    REQUIRE(tern_controlled_fragment_assembler_dropped_count(assembler) == 0, "dropped messages");
+    tern_controlled_fragment_assembler_destroy(assembler);
+}
+
+static void exchange_over(const char *program, const char *channel) {
+    struct driver_process driver = {0};
+    driver_process_start(&driver, program, NULL);
+    tern_client *client = driver_process_connect(&driver);
+    tern_subscription *subscription = add_subscription(client, channel);
+    tern_publication *shared = add_publication(client, channel);
+    REQUIRE(test_wait(is_publication_connected, shared), "connected");
+    REQUIRE(test_wait(is_subscription_connected, subscription), "image");
+    exchange(&(struct writer){shared, NULL, tern_publication_payload_length_max(shared)},
+             subscription);
+    tern_publication_close(shared);
+    REQUIRE(test_wait(is_subscription_lonely, subscription), "the image goes");
+    tern_exclusive_publication *exclusive = add_exclusive(client, channel);
+    REQUIRE(test_wait(is_exclusive_connected, exclusive), "connected");
+    REQUIRE(test_wait(is_subscription_connected, subscription), "image");
+    exchange(
+        &(struct writer){NULL, exclusive, tern_exclusive_publication_payload_length_max(exclusive)},
+        subscription);
+    tern_exclusive_publication_close(exclusive);
+    tern_subscription_close(subscription);
+    tern_client_close(client);
+    driver_process_close(&driver);
+}
+
+static void every_length_over_ipc(const char *program) {
+    exchange_over(program, "aeron:ipc");
+}
+
+/* -- many writers -------------------------------------------------------------------------------
+ */
+
+#define WRITER_COUNT 4
+#define MESSAGES_PER_WRITER 20000
+
+struct shared_writer {
+    tern_publication *publication;
+    int64_t id;
+};
+
+static void *write_numbers(void *argument) {
+    const struct shared_writer *writer = argument;
+    for (int64_t i = 0; i < MESSAGES_PER_WRITER;) {
+        const int64_t message[2] = {writer->id, i};
+        int64_t position = tern_publication_offer(writer->publication, message, sizeof message);
+        if (position > 0) {
+            i++;
+        } else if (position != TERN_PUBLICATION_ADMIN_ACTION) {
+            REQUIRE(position == TERN_PUBLICATION_BACK_PRESSURED, "%s",
+                    tern_publication_result_name(position));
+            test_sleep_ms(1);
+        }
+    }
+    return NULL;
+}
+
+static void on_number(void *context, const uint8_t *buffer, int32_t length,
+                      const tern_header *header) {
+    int64_t *next = context;
+    int64_t message[2];
+    (void)header;
+    REQUIRE(length == sizeof message, "length %d", length);
+    memcpy(message, buffer, sizeof message);
+    REQUIRE(message[1] == next[message[0]], "writer %" PRId64 ": %" PRId64 " instead of %" PRId64,
+            message[0], message[1], next[message[0]]);
+    next[message[0]]++;
+}
+
+static void many_writers_share_a_log(const char *program) {
+    struct driver_process driver = {0};
+    driver_process_start(&driver, program, NULL);
+    tern_client *client = driver_process_connect(&driver);
+    tern_client *other = driver_process_connect(&driver);
+    tern_subscription *subscription = add_subscription(client, "aeron:ipc");
+    struct shared_writer writers[WRITER_COUNT];
+    pthread_t threads[WRITER_COUNT];
+    for (int i = 0; i < WRITER_COUNT; i++) {
+        writers[i] =
+            (struct shared_writer){add_publication(i % 2 == 0 ? client : other, "aeron:ipc"), i};
+        REQUIRE(tern_publication_session_id(writers[i].publication) ==
+                    tern_publication_session_id(writers[0].publication),
+                "one session");
+    }
+    REQUIRE(test_wait(is_subscription_connected, subscription), "image");
+    for (int i = 0; i < WRITER_COUNT; i++) {
+        REQUIRE(pthread_create(&threads[i], NULL, write_numbers, &writers[i]) == 0, "thread");
+    }
+    int64_t next[WRITER_COUNT] = {0};
+    int64_t count = 0;
+    int64_t deadline_ns = test_now_ns() + 3 * TEST_TIMEOUT_NS;
+    while (count < WRITER_COUNT * MESSAGES_PER_WRITER) {
+        count += tern_subscription_poll(subscription, on_number, next, 256);
+        REQUIRE(test_now_ns() < deadline_ns, "stuck at %" PRId64, count);
+    }
+    for (int i = 0; i < WRITER_COUNT; i++) {
+        (void)pthread_join(threads[i], NULL);
+        tern_publication_close(writers[i].publication);
+    }
+    tern_subscription_close(subscription);
+    tern_client_close(other);
+    tern_client_close(client);
+    driver_process_close(&driver);
+}
+
+/* -- back pressure, ends ------------------------------------------------------------------------
+ */
+
+static void on_nothing(void *context, const uint8_t *buffer, int32_t length,
+                       const tern_header *header) {
+    (void)buffer;
+    (void)header;
+    if (context != NULL) {
+        *(int64_t *)context += length;
+    }
+}
+
+static int64_t offer_until_refused(tern_publication *publication) {
+    static const uint8_t message[1000];
+    int64_t position;
+    do {
+        position = tern_publication_offer(publication, message, sizeof message);
+    } while (position > 0 || position == TERN_PUBLICATION_ADMIN_ACTION);
+    return position;
+}
+
+static bool is_disconnected(void *publication) {
+    return !tern_publication_is_connected(publication);
+}
+
+static void a_slow_reader_presses_back_and_a_gone_one_disconnects(const char *program) {
+    struct driver_process driver = {0};
+    driver_process_start(&driver, program, NULL);
+    tern_client *client = driver_process_connect(&driver);
+    tern_publication *publication = add_publication(client, "aeron:ipc");
+    REQUIRE(offer_until_refused(publication) == TERN_PUBLICATION_NOT_CONNECTED, "no reader yet");
+    tern_subscription *subscription = add_subscription(client, "aeron:ipc");
+    REQUIRE(test_wait(is_publication_connected, publication), "connected");
+    REQUIRE(test_wait(is_subscription_connected, subscription), "image");
+    for (int i = 0; i < 20; i++) {
+        REQUIRE(offer_until_refused(publication) == TERN_PUBLICATION_BACK_PRESSURED, "refusal");
+        int64_t bytes = 0;
+        while (tern_subscription_poll(subscription, on_nothing, &bytes, 100) > 0) {
+        }
+        REQUIRE(bytes > 0 || i > 0, "what was sent is there");
+    }
+    tern_subscription_close(subscription);
+    REQUIRE(test_wait(is_disconnected, publication), "disconnected");
+    REQUIRE(offer_until_refused(publication) == TERN_PUBLICATION_NOT_CONNECTED, "reader gone");
+    tern_publication_close(publication);
+    tern_client_close(client);
+    driver_process_close(&driver);
+}
+
+struct image_events {
+    int64_t available; /* atomic: the conductor counts */
+    int64_t unavailable;
+    tern_image *image;
+};
+
+static void on_available(void *context, tern_subscription *subscription, tern_image *image) {
+    struct image_events *events = context;
+    (void)subscription;
+    tern_image_retain(image);
+    events->image = image;
+    (void)__atomic_add_fetch(&events->available, 1, __ATOMIC_ACQ_REL);
+}
+
+static void on_unavailable(void *context, tern_subscription *subscription, tern_image *image) {
+    struct image_events *events = context;
+    (void)subscription;
+    (void)image;
+    (void)__atomic_add_fetch(&events->unavailable, 1, __ATOMIC_ACQ_REL);
+}
+
+static bool is_image_there(void *context) {
+    return __atomic_load_n(&((struct image_events *)context)->available, __ATOMIC_ACQUIRE) > 0;
+}
+
+static bool is_image_gone(void *context) {
+    return __atomic_load_n(&((struct image_events *)context)->unavailable, __ATOMIC_ACQUIRE) > 0;
+}
+
+static tern_subscription *add_watched(tern_client *client, const char *channel,
+                                      struct image_events *events) {
+    struct tern_error error = {0};
+    const struct tern_subscription_params params = {channel, STREAM, on_available, on_unavailable,
+                                                    events};
+    tern_subscription *subscription =
+        tern_client_add_subscription(client, &params, TEST_TIMEOUT_NS, &error);
+    REQUIRE(subscription != NULL, "%s", error.text);
+    return subscription;
+}
+
+static bool is_ended(void *image) {
+    return tern_image_is_end_of_stream(image);
+}
+
+/* Read to the end after the writer left, from the image that the handler kept. */
+static void end_over(const char *program, const char *channel) {
+    struct driver_process driver = {0};
+    struct image_events events = {0};
+    driver_process_start(&driver, program,
+                         (const char *const[]){"AERON_PUBLICATION_LINGER_TIMEOUT=100ms", NULL});
+    tern_client *writer = driver_process_connect(&driver);
+    tern_client *reader = driver_process_connect(&driver);
+    tern_subscription *subscription = add_watched(reader, channel, &events);
+    tern_publication *publication = add_publication(writer, channel);
+    REQUIRE(test_wait(is_publication_connected, publication), "connected");
+    REQUIRE(test_wait(is_image_there, &events), "image");
+    for (int i = 0; i < 10; i++) {
+        REQUIRE(tern_publication_offer(publication, "0123456789", 10) == 64 * (i + 1), "offer");
+    }
+    tern_publication_close(publication);
+    int64_t bytes = 0;
+    int64_t deadline_ns = test_now_ns() + TEST_TIMEOUT_NS;
+    while (bytes < 100) {
+        (void)tern_image_poll(events.image, on_nothing, &bytes, 1);
+        REQUIRE(test_now_ns() < deadline_ns, "bytes %" PRId64, bytes);
+    }
+    REQUIRE(test_wait(is_ended, events.image), "end of stream");
+    REQUIRE(test_wait(is_image_gone, &events), "the image goes");
+    REQUIRE(tern_image_is_closed(events.image), "closed");
+    REQUIRE(tern_image_position(events.image) == 640, "position %" PRId64,
+            tern_image_position(events.image));
+    REQUIRE(tern_image_is_end_of_stream(events.image), "still at the end");
+    REQUIRE(!tern_image_is_revoked(events.image), "not revoked");
+    tern_image_release(events.image);
+    tern_subscription_close(subscription);
+    tern_client_close(reader);
+    tern_client_close(writer);
+    driver_process_close(&driver);
+}
+
+static void a_stream_is_read_to_its_end_over_ipc(const char *program) {
+    end_over(program, "aeron:ipc");
+}
+
+static void a_revoked_stream_ends_at_once(const char *program) {
+    struct driver_process driver = {0};
+    struct image_events events = {0};
+    driver_process_start(&driver, program, NULL);
+    tern_client *client = driver_process_connect(&driver);
+    tern_subscription *subscription = add_watched(client, "aeron:ipc", &events);
+    tern_exclusive_publication *publication = add_exclusive(client, "aeron:ipc");
+    REQUIRE(test_wait(is_image_there, &events), "image");
+    REQUIRE(tern_exclusive_publication_offer(publication, "unread", 6) == 64, "offer");
+    tern_exclusive_publication_revoke(publication);
+    REQUIRE(test_wait(is_image_gone, &events), "the image goes");
+    REQUIRE(tern_image_is_revoked(events.image), "revoked");
+    REQUIRE(tern_image_position(events.image) == 0, "unread");
+    tern_image_release(events.image);
+    tern_subscription_close(subscription);
+    tern_client_close(client);
+    driver_process_close(&driver);
+}
+
+static void on_publication_error(void *context, const struct tern_publication_error *error) {
+    REQUIRE(error->error_code == 13, "code %d", error->error_code);
+    REQUIRE(strstr(error->text, "not wanted") != NULL, "%s", error->text);
+    (void)__atomic_add_fetch((int64_t *)context, 1, __ATOMIC_ACQ_REL);
+}
+
+static bool is_positive(void *count) {
+    return __atomic_load_n((int64_t *)count, __ATOMIC_ACQUIRE) > 0;
+}
+
+static void a_rejected_image_tells_its_publisher(const char *program) {
+    struct driver_process driver = {0};
+    struct image_events events = {0};
+    int64_t error_count = 0;
+    driver_process_start(&driver, program, NULL);
+    tern_context *context = driver_process_context(&driver);
+    tern_context_set_publication_error_handler(context, on_publication_error, &error_count);
+    tern_client *client = tern_client_connect(context, NULL);
+    tern_context_destroy(context);
+    tern_subscription *subscription = add_watched(client, "aeron:ipc", &events);
+    tern_publication *publication = add_publication(client, "aeron:ipc");
+    REQUIRE(test_wait(is_image_there, &events), "image");
+    REQUIRE(tern_image_reject(events.image, "not wanted", NULL) == 0, "reject");
+    REQUIRE(test_wait(is_image_gone, &events), "the image goes");
+    REQUIRE(test_wait(is_positive, &error_count), "the publisher hears of it");
+    REQUIRE(test_wait(is_disconnected, publication), "disconnected");
+    tern_image_release(events.image);
+    tern_publication_close(publication);
+    tern_subscription_close(subscription);
+    tern_client_close(client);
+    driver_process_close(&driver);
+}
+
+static const struct system_test tests[] = {
+    {"every length and way to send over IPC", every_length_over_ipc},
+    {"many writers share a log", many_writers_share_a_log},
+    {"a slow reader presses back and a gone one disconnects",
+     a_slow_reader_presses_back_and_a_gone_one_disconnects},
+    {"a stream is read to its end over IPC", a_stream_is_read_to_its_end_over_ipc},
+    {"a revoked stream ends at once", a_revoked_stream_ends_at_once},
+    {"a rejected image tells its publisher", a_rejected_image_tells_its_publisher},
+};
+
+int main(int argc, char **argv) {
+    return system_test_main(argc, argv, tests, (int)(sizeof tests / sizeof *tests));
+}
