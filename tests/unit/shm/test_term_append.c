@@ -162,6 +162,26 @@ Test(term_append, messages_of_all_lengths_and_vectors_come_out_whole) {
     }
 }
 
+Test(term_append, one_part_of_any_length_is_copied_exactly) {
+    uint8_t message[400];
+    fill(message, sizeof message);
+    for (int is_exclusive = 0; is_exclusive < 2; is_exclusive++) {
+        struct fixture f;
+        open_fixture(&f);
+        for (int32_t length = 0; length <= 200; length++) {
+            int64_t position = append(&f, is_exclusive, message + length, length);
+            int32_t required = log_aligned_frame_length(length + 32);
+            const uint8_t *payload =
+                (const uint8_t *)frame_at(&f, 0, (int32_t)position - required) + 32;
+            cr_assert_eq(memcmp(payload, message + length, (size_t)length), 0, "%d", length);
+            for (int32_t i = length; i < required - 32; i++) {
+                cr_assert_eq(payload[i], 0, "nothing behind the payload of %d", length);
+            }
+        }
+        close_fixture(&f);
+    }
+}
+
 static int64_t supply(void *context, uint8_t *frame, int32_t frame_length) {
     int32_t *calls = context;
     cr_assert_eq(((struct frame_header *)(void *)frame)->frame_length, -frame_length,
