@@ -2,9 +2,10 @@
  *
  *   PUBLICATION -> FILE -> CONNECT -> REPLAYING -> DONE
  *
- * Each step reads one run of whole frames, at most what the subscriber's window takes, writes the
- * publication's session and stream id over those of the recording and appends the run as a block.
- * Term and segment ends bound a run. A replay of an active recording, or one that a counter bounds,
+ * Each step reads a run of whole frames, writes the publication's session and stream id over those
+ * of the recording and appends the run as a block. The end of the term bounds a run, so that a run
+ * which begins inside the subscriber's window may end beyond it but never in a term that is not
+ * clean yet. A replay of an active recording, or one that a counter bounds,
  * looks for a new limit when it has reached the old one, and ends when there can be none.
  *
  * How it ends: normally (end of stream, the log lingers) when all was replayed; revoked, so that
@@ -349,32 +350,30 @@ static bool enter_segment(struct replay *replay) {
 }
 
 /* One run of frames. True when something was appended. */
-static bool replay_run(struct replay *replay, int64_t window) {
+static bool replay_run(struct replay *replay) {
     if (!enter_segment(replay)) {
         return false;
     }
     int32_t term_remaining = replay->geometry.term_length -
                              log_term_offset_of(replay->position, replay->geometry.term_length);
-    /* At least one frame must fit, or a small window would stop the replay for good. */
-    int64_t wanted = max_i64(window & ~(int64_t)(LOG_FRAME_ALIGNMENT - 1),
-                             align_i32(replay->mtu_length, LOG_FRAME_ALIGNMENT));
-    wanted = min_i64(wanted, replay->read_length_max);
-    wanted = min_i64(wanted, min_i64(term_remaining, replay->stop_position - replay->position));
+    int64_t wanted = min_i64(replay->read_length_max,
+                             min_i64(term_remaining, replay->stop_position - replay->position));
     int64_t count = read_file(replay, (int32_t)wanted);
     struct run run = {.is_damaged = true};
-    if (count > 0) {
+    if (count >= LOG_FRAME_HEADER_LENGTH) {
         run = prepare_run(replay, replay->server->io_buffer, (int32_t)count, term_remaining);
     }
-    if (run.is_cut && replay->position + count >= replay->stop_position) {
+    if (run.is_cut && replay->position + count == replay->stop_position) {
         return extend_limit(replay, true);
     }
-    if (run.length == 0 && run.padding_length == 0) {
+    run.is_damaged = run.is_damaged || run.is_cut; /* the file ends inside the frame */
+    bool was_published = run.length + run.padding_length > 0 && publish(replay, &run);
+    if (run.is_damaged && replay->state != REPLAY_STATE_DONE) {
         fail(replay, TERN_ARCHIVE_ERROR_GENERIC,
-             "recording %" PRId64 " is damaged at position %" PRId64, replay->geometry.recording_id,
-             replay->position);
-        return false;
+             "recording %" PRId64 " is damaged at position %" PRId64,
+             replay->geometry.recording_id, replay->position);
     }
-    return publish(replay, &run); /* damage behind whole frames is met by the next run */
+    return was_published;
 }
 
 static int step_replaying(struct replay *replay) {
@@ -387,8 +386,8 @@ static int step_replaying(struct replay *replay) {
         } else if (replay->position >= replay->stop_position && !extend_limit(replay, false)) {
             break;
         } else {
-            int64_t window = tern_exclusive_publication_available_window(replay->publication);
-            if (window <= 0 || !replay_run(replay, window)) {
+            bool has_window = tern_exclusive_publication_available_window(replay->publication) > 0;
+            if (!has_window || !replay_run(replay)) {
                 break;
             }
         }
