@@ -40,14 +40,19 @@ static bool is_session_used(const struct conductor *conductor, const struct endp
     return false;
 }
 
+/* What an add command says, in force. */
+struct wanted {
+    struct publication_params params;
+    struct flow_control_params flow;
+};
+
 /* With the reference of the endpoint, which the new publication takes over. */
 static int create_publication(struct conductor *conductor, const struct command *command,
-                              const struct publication_params *params,
-                              struct endpoint_send *endpoint, struct tern_error *error) {
+                              const struct wanted *wanted, struct endpoint_send *endpoint,
+                              struct tern_error *error) {
+    const struct publication_params *params = &wanted->params;
     char channel[URI_LENGTH_MAX + 1];
     (void)snprintf(channel, sizeof channel, "%.*s", command->channel.length, command->channel.text);
-    struct uri uri; /* the endpoint's channel may be that of another publication */
-    int result = uri_parse(&uri, command->channel.text, command->channel.length, error);
     struct publication_net_spec spec = {
         .base = {.params = params,
                  .registration_id = command->correlation_id,
@@ -57,14 +62,12 @@ static int create_publication(struct conductor *conductor, const struct command 
                  .channel = channel},
         .endpoint = endpoint,
         .sender = conductor->sender,
-        .flow_control = uri_get(&uri, "fc"),
+        .flow = wanted->flow,
     };
     bool is_clashing = params->has_session_id &&
                        is_session_used(conductor, endpoint, command->stream_id, params->session_id);
-    if (result == 0) {
-        result = publication_commands_choose_session(conductor, command, params, is_clashing,
+    int result = publication_commands_choose_session(conductor, command, params, is_clashing,
                                                      &spec.base.session_id, error);
-    }
     if (result == 0 && pointer_list_reserve(&conductor->publications_net) < 0) {
         result = error_set(error, -ENOMEM, "no memory for a publication");
     }
@@ -93,23 +96,37 @@ static int create_publication(struct conductor *conductor, const struct command 
 
 /* With a reference of the endpoint, which a shared publication does not need. */
 static int share_or_create(struct conductor *conductor, const struct command *command,
-                           const struct publication_params *params, struct endpoint_send *endpoint,
+                           const struct wanted *wanted, struct endpoint_send *endpoint,
                            struct tern_error *error) {
     struct publication_net *shared = NULL;
     if (command->type == COMMAND_ADD_PUBLICATION) {
         shared = find_shared(conductor, endpoint, command->stream_id);
     }
     if (shared == NULL) {
-        int result = create_publication(conductor, command, params, endpoint, error);
+        int result = create_publication(conductor, command, wanted, endpoint, error);
         if (result < 0) {
             endpoint_send_release(&conductor->endpoints_send, endpoint);
         }
         return result;
     }
     endpoint_send_release(&conductor->endpoints_send, endpoint);
-    int result = publication_match_params(&shared->base, params, error);
+    int result = publication_match_params(&shared->base, &wanted->params, error);
     return result < 0 ? result
                       : publication_commands_link(conductor, command, &shared->base, error);
+}
+
+/* All that can be refused before an endpoint is made: an unused one takes a moment to go. */
+static int parse(const struct conductor *conductor, const struct udp_channel *channel,
+                 struct wanted *wanted, struct tern_error *error) {
+    const struct driver_context *context = conductor->context;
+    struct publication_params *params = &wanted->params;
+    int result =
+        publication_params_parse(params, &channel->uri, PUBLICATION_NET, context->conf, error);
+    if (result == 0) {
+        result = publication_commands_apply_session_tag(conductor, params, error);
+    }
+    return result < 0 ? result
+                      : publication_net_check(context, channel, params, &wanted->flow, error);
 }
 
 int network_add_publication(struct conductor *conductor, const struct command *command,
@@ -119,13 +136,9 @@ int network_add_publication(struct conductor *conductor, const struct command *c
     if (result != 0) {
         return result;
     }
-    struct publication_params params;
+    struct wanted wanted;
     struct endpoint_send *endpoint;
-    result = publication_params_parse(&params, &channel->uri, PUBLICATION_NET,
-                                      conductor->context->conf, error);
-    if (result == 0) {
-        result = publication_commands_apply_session_tag(conductor, &params, error);
-    }
+    result = parse(conductor, channel, &wanted, error);
     if (result == 0) {
         result = endpoint_send_acquire(&conductor->endpoints_send, channel, command->correlation_id,
                                        &endpoint, error);
@@ -134,7 +147,7 @@ int network_add_publication(struct conductor *conductor, const struct command *c
         udp_channel_destroy(channel);
         return result;
     }
-    return share_or_create(conductor, command, &params, endpoint, error);
+    return share_or_create(conductor, command, &wanted, endpoint, error);
 }
 
 int32_t network_publication_status_id(const struct publication_net *publication) {

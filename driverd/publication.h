@@ -119,8 +119,8 @@ void publication_set_state(struct publication *publication, enum publication_sta
 int64_t publication_start_position(const struct publication *publication);
 /* From the tails in the log, which clients write: bounded to what the stream can reach. */
 int64_t publication_producer_position(const struct publication *publication);
-/* A position that a client wrote (of a subscriber), brought into the stream: at least `low`, at most
- * the producer's, on frame alignment. Nothing is derived from one that did not pass here. */
+/* A position that a client wrote (of a subscriber), brought into the stream: at least `low`, at
+ * most the producer's, on frame alignment. Nothing is derived from one that did not pass here. */
 int64_t publication_bound(const struct publication *publication, int64_t position, int64_t low);
 /* Store the sampled producer position in its counter; returns it. */
 int64_t publication_sample_position(struct publication *publication);

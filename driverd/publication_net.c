@@ -25,20 +25,6 @@ static int64_t sender_position(const struct publication_net *publication) {
     return load_acquire_i64(&publication->position);
 }
 
-static int check_buffers(const struct driver_context *context,
-                         const struct publication_net_spec *spec, struct tern_error *error) {
-    const struct udp_channel *channel = spec->endpoint->channel;
-    int32_t sndbuf_bytes = spec->endpoint->socket.sndbuf_bytes;
-    int32_t mtu_length = spec->base.params->mtu_length;
-    (void)context;
-    if (mtu_length > sndbuf_bytes) {
-        return error_set(error, DRIVER_ERROR(DRIVER_ERROR_GENERIC),
-                         "mtu=%d is more than so-sndbuf=%d: %.120s", mtu_length, sndbuf_bytes,
-                         channel->text);
-    }
-    return 0;
-}
-
 static int flow_control_defaults(const struct driver_context *context, bool is_group,
                                  struct flow_control_params *params, struct tern_error *error) {
     const struct driver_conf *conf = context->conf;
@@ -53,25 +39,31 @@ static int flow_control_defaults(const struct driver_context *context, bool is_g
                                        &params->strategy, error);
 }
 
+int publication_net_check(const struct driver_context *context, const struct udp_channel *channel,
+                          const struct publication_params *params, struct flow_control_params *flow,
+                          struct tern_error *error) {
+    int32_t sndbuf_bytes = endpoint_sndbuf_bytes(context, channel);
+    if (params->mtu_length > sndbuf_bytes) {
+        return error_set(error, DRIVER_ERROR(DRIVER_ERROR_GENERIC),
+                         "mtu=%d is more than so-sndbuf=%d: %.120s", params->mtu_length,
+                         sndbuf_bytes, channel->text);
+    }
+    int result = flow_control_defaults(context, udp_channel_is_mdc(channel), flow, error);
+    return result == 0 ? flow_control_params_parse(flow, uri_get(&channel->uri, "fc"), error)
+                       : result;
+}
+
 static int init_cores(struct publication_net *publication, const struct publication_net_spec *spec,
                       struct tern_error *error) {
     const struct driver_context *context = publication->base.context;
     bool is_group = spec->endpoint->is_mdc;
-    struct flow_control_params flow;
     struct retransmit_params retransmit = {
         .is_group = is_group,
         .resend_count_max = spec->base.params->max_resend,
         .delay_ns = context->conf->retransmit_unicast_delay_ns,
         .linger_ns = context->conf->retransmit_unicast_linger_ns,
     };
-    int result = flow_control_defaults(context, is_group, &flow, error);
-    if (result == 0) {
-        result = flow_control_params_parse(&flow, spec->flow_control, error);
-    }
-    if (result != 0) {
-        return result;
-    }
-    if (flow_control_init(&publication->flow, &flow) != 0 ||
+    if (flow_control_init(&publication->flow, &spec->flow) != 0 ||
         retransmit_init(&publication->retransmit, &retransmit) != 0 ||
         receiver_liveness_init(&publication->liveness) != 0) {
         return error_set_errno(error, ENOMEM, "cannot make a network publication");
@@ -171,10 +163,6 @@ static int open_parts(struct publication_net *publication, struct driver_context
 
 int publication_net_create(struct publication_net **publication, struct driver_context *context,
                            const struct publication_net_spec *spec, struct tern_error *error) {
-    int result = check_buffers(context, spec, error);
-    if (result != 0) {
-        return result;
-    }
     struct publication_net *made = aligned_alloc(CACHE_LINE_LENGTH, sizeof *made);
     if (made == NULL) {
         return error_set_errno(error, ENOMEM, "cannot make a network publication");
@@ -191,7 +179,7 @@ int publication_net_create(struct publication_net **publication, struct driver_c
     };
     made->base.position_counter_id = COUNTER_NULL_ID;
     made->base.limit_counter_id = COUNTER_NULL_ID;
-    result = open_parts(made, context, spec, error);
+    int result = open_parts(made, context, spec, error);
     if (result != 0) {
         close_parts(made);
         return result;

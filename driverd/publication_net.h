@@ -65,13 +65,18 @@ struct publication_net {
 
 struct publication_net_spec {
     struct publication_spec base;
-    struct endpoint_send *endpoint; /* the reference that endpoint_send_acquire took is handed on */
+    struct endpoint_send *endpoint; /* the caller's reference is handed on */
     struct sender *sender;
-    const char *flow_control; /* value of the URI key `fc`, or NULL */
+    struct flow_control_params flow;
 };
 
-/* Make log and counters, and hand it to the sender. On failure the endpoint reference stays with
- * the caller. */
+/* What can be refused before anything is made: MTU against SO_SNDBUF, flow control; *flow receives
+ * the latter. */
+int publication_net_check(const struct driver_context *context, const struct udp_channel *channel,
+                          const struct publication_params *params, struct flow_control_params *flow,
+                          struct tern_error *error);
+/* Make log and counters, and hand it to the sender. On failure nothing is left behind and the
+ * endpoint reference stays with the caller. */
 int publication_net_create(struct publication_net **publication, struct driver_context *context,
                            const struct publication_net_spec *spec, struct tern_error *error);
 /* Only when is_done, or when the sender does not run any more. Releases the endpoint. */

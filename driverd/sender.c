@@ -311,10 +311,21 @@ static void on_rttm(const struct control_frame *frame) {
     }
 }
 
+/* A status message counts as received even when its window is nonsense: who looks for the reason
+ * that a stream stands still finds both figures. */
+static void count_invalid(const struct control_frame *frame) {
+    struct driver_context *context = frame->sender->context;
+    context_count(context, SYSTEM_COUNTER_INVALID_PACKETS, 1);
+    if (frame->length >= FRAME_SM_LENGTH &&
+        get_u16(frame->data + offsetof(struct frame_common, type)) == FRAME_TYPE_SM) {
+        context_count(context, SYSTEM_COUNTER_STATUS_MESSAGES_RECEIVED, 1);
+    }
+}
+
 static void on_control_frame(const struct control_frame *frame) {
     switch (frame_validate(FRAME_ROLE_SENDER, frame->data, frame->length)) {
     case FRAME_INVALID:
-        context_count(frame->sender->context, SYSTEM_COUNTER_INVALID_PACKETS, 1);
+        count_invalid(frame);
         return;
     case FRAME_IGNORED:
         return;
