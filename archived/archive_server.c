@@ -354,8 +354,9 @@ static void close_sessions(struct archive_server *server) {
     for (int i = 0; i < server->deletions.count; i++) {
         deletion_destroy(server->deletions.items[i]);
     }
-    for (int i = 0; i < server->sessions.count; i++) {
-        control_session_destroy(server->sessions.items[i]);
+    while (server->sessions.count > 0) {
+        control_session_destroy(server->sessions.items[server->sessions.count - 1]);
+        server->sessions.count--;
     }
     pointer_list_close(&server->replications);
     pointer_list_close(&server->replays);

@@ -132,6 +132,19 @@ int control_session_create(struct archive_server *server,
     return 0;
 }
 
+/* A client may connect a second time over the same stream, say by mistake; the first session must
+ * not suffer for it. */
+static bool is_image_shared(const struct control_session *session) {
+    const struct pointer_list *sessions = &session->server->sessions;
+    for (int i = 0; i < sessions->count; i++) {
+        const struct control_session *other = sessions->items[i];
+        if (other != session && other->request_image == session->request_image) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void control_session_destroy(struct control_session *session) {
     struct archive_server *server = session->server;
     tern_async_cancel(session->publication_async);
@@ -141,7 +154,8 @@ void control_session_destroy(struct control_session *session) {
     }
     tern_counter_close(session->counter);
     if (session->request_image != NULL) {
-        if (session->reject_reason != NULL && !tern_image_is_closed(session->request_image)) {
+        if (session->reject_reason != NULL && !tern_image_is_closed(session->request_image) &&
+            !is_image_shared(session)) {
             (void)tern_image_reject(session->request_image, session->reject_reason, NULL);
         }
         tern_image_release(session->request_image);
