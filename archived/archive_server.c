@@ -325,8 +325,9 @@ int archive_server_do_work(struct archive_server *server, int64_t now_ns) {
 
 static void close_recordings(struct archive_server *server) {
     bool has_driver = server->client != NULL && !tern_client_is_closed(server->client);
-    for (int i = server->recordings.count - 1; i >= 0; i--) {
-        struct recording *recording = server->recordings.items[i];
+    while (server->recordings.count > 0) {
+        /* Out of the list first: the end of one can stop others of its subscription. */
+        struct recording *recording = server->recordings.items[--server->recordings.count];
         if (has_driver) {
             recording_abort(recording);
             (void)recording_report(recording); /* syncs what was written */
@@ -335,7 +336,6 @@ static void close_recordings(struct archive_server *server) {
             recording_abandon(recording);
         }
     }
-    server->recordings.count = 0;
 }
 
 /* In the reverse order of dependence: recordings refer to subscriptions, both answer to sessions.
