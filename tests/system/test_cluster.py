@@ -1,0 +1,228 @@
+#!/usr/bin/env python3
+"""Clusters of real daemons under failures: every acknowledged operation of the clients is in the
+list once and in order, whoever dies in between. usage: test_cluster.py BUILD_DIRECTORY"""
+
+import os
+import sys
+import time
+import unittest
+
+if len(sys.argv) > 1:
+    os.environ["TERN_BUILD"] = sys.argv.pop(1)
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from cluster import (COMMIT_POSITION, ELECTION_COUNT, Cluster, Workload,  # noqa: E402
+                     snapshot_content, wait_for)
+import tap  # noqa: E402  pylint: disable=wrong-import-position,wrong-import-order
+
+# The shipped heartbeat time-out is 1 s and the election's 500 ms; a busy machine gets more.
+NEW_LEADER_TIMEOUT = 10.0
+
+
+def note(text, *values):
+    """A line beside the results."""
+    print("# " + text % values, flush=True)
+
+
+class ClusterTest(unittest.TestCase):
+    """Tests share a cluster as long as they succeed; each finds all nodes running."""
+
+    nodes, settings = 3, {}
+    cluster = None
+
+    def setUp(self):
+        cls = type(self)
+        if cls.cluster is None:
+            cls.cluster = Cluster(self.nodes, **self.settings)
+        try:
+            self.leader = self.cluster.start()
+        except BaseException:
+            self.drop()
+            raise
+
+    def tearDown(self):
+        outcome = self._outcome.result  # the TAP result of this run
+        if any(test is self for test, _ in outcome.failures + outcome.errors):
+            self.drop()
+
+    @classmethod
+    def drop(cls):
+        if cls.cluster is not None:
+            cls.cluster.close()
+            cls.cluster = None
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.drop()
+
+    def finish(self, load):
+        """End a run and judge everything up to now."""
+        history = load.finish()
+        self.cluster.check()
+        return history
+
+    def assert_equal_states(self):
+        """Snapshots taken at one position have the same bytes on all nodes."""
+        self.cluster.snapshot()
+        contents = [snapshot_content(node) for node in self.cluster.running()]
+        self.assertEqual(len({position for position, _ in contents}), 1)
+        self.assertTrue(all(content == contents[0] for content in contents))
+        self.assertGreater(len(contents[0][1]), 0)
+
+
+class ThreeNodesTest(ClusterTest):
+    def test_the_leader_killed_under_load_loses_nothing(self):
+        load = Workload(self.cluster)
+        load.wait_answered(300)
+        killed_at = time.monotonic()
+        self.leader.kill()
+        self.cluster.wait_leader(NEW_LEADER_TIMEOUT, other_than=self.leader)
+        note("new leader %.2f s after the kill", time.monotonic() - killed_at)
+        load.wait_answered(300)
+        self.leader.start()
+        self.cluster.wait_settled()
+        load.wait_answered(100)
+        history = self.finish(load)
+        note("longest time without an answer %.2f s", history.longest_gap()[0] / 1e9)
+        self.cluster.wait_committed()
+        self.assert_equal_states()
+
+    def test_a_killed_follower_catches_up_under_load(self):
+        load = Workload(self.cluster)
+        load.wait_answered(100)
+        elections = self.leader.counters()[ELECTION_COUNT]
+        victim = self.cluster.followers()[0]
+        victim.kill()
+        load.wait_answered(300)
+        victim.start()
+        self.cluster.wait_settled()
+        load.wait_answered(100)
+        self.finish(load)
+        self.cluster.wait_committed()
+        self.assertEqual(self.leader.counters()[ELECTION_COUNT], elections,
+                         "a follower that comes back disturbs nobody")
+        self.assert_equal_states()
+
+    def test_a_wiped_follower_gets_everything_back_and_counts(self):
+        load = Workload(self.cluster)
+        load.wait_answered(200)
+        victim, other = self.cluster.followers()
+        victim.kill()
+        victim.wipe()
+        load.wait_answered(100)
+        victim.start()
+        self.cluster.wait_settled()
+        self.cluster.wait_committed()
+        other.kill()  # from here on the quorum needs the wiped one
+        load.wait_answered(200)
+        other.start()
+        self.cluster.wait_settled()
+        self.finish(load)
+        self.cluster.wait_committed()
+        self.assert_equal_states()
+
+    def test_all_killed_and_restarted_keep_what_was_acknowledged(self):
+        load = Workload(self.cluster)
+        load.wait_answered(300)
+        for node in self.cluster.nodes:
+            node.kill()
+        self.cluster.start()
+        load.wait_answered(50, timeout=60)
+        self.finish(load)
+
+    def test_a_snapshot_and_a_restart_keep_the_state(self):
+        load = Workload(self.cluster)
+        load.wait_answered(300)
+        self.cluster.snapshot()
+        load.wait_answered(100)
+        self.finish(load)
+        self.cluster.wait_committed()
+        for node in self.cluster.nodes:
+            self.assertEqual(node.stop(), 0)
+        self.cluster.start()
+        load = Workload(self.cluster)
+        load.wait_answered(100)
+        self.finish(load)
+        self.assert_equal_states()
+
+    def test_a_minority_commits_nothing(self):
+        load = Workload(self.cluster, timeout_ms=20000)
+        load.wait_answered(100)
+        followers = self.cluster.followers()
+        for follower in followers:
+            follower.kill()
+        position = wait_for(self.standing_commit_position, 10, "the commit position to stand")
+        answered = load.answered
+        sent_until = time.monotonic() + 3  # what must not happen gets time to happen
+        while time.monotonic() < sent_until:
+            self.assertLessEqual(self.leader.counters().get(COMMIT_POSITION, -1), position)
+            time.sleep(0.05)
+        self.assertEqual(load.answered, answered)
+        for follower in followers:
+            follower.start()
+        self.cluster.wait_settled()
+        load.wait_answered(100, timeout=60)
+        self.finish(load)
+
+    def standing_commit_position(self):
+        """The leader's commit position when it did not move for half a second."""
+        position, until = self.leader.counters().get(COMMIT_POSITION), time.monotonic() + 0.5
+        while time.monotonic() < until:
+            if self.leader.counters().get(COMMIT_POSITION) != position:
+                return None
+            time.sleep(0.05)
+        return position
+
+
+class HandOverTest(ClusterTest):
+    """With a heartbeat time-out of 10 s only a leader that hands over is followed soon."""
+
+    settings = {"AERON_CLUSTER_LEADER_HEARTBEAT_TIMEOUT": "10s",
+                "AERON_CLUSTER_STARTUP_CANVASS_TIMEOUT": "20s"}
+
+    def test_a_leader_that_is_stopped_hands_over_at_once(self):
+        load = Workload(self.cluster)
+        load.wait_answered(100)
+        stopped_at = time.monotonic()
+        self.leader.group.process.terminate()
+        self.cluster.wait_leader(5.0, other_than=self.leader)
+        note("new leader %.2f s after SIGTERM", time.monotonic() - stopped_at)
+        load.wait_answered(100)
+        wait_for(lambda: not self.leader.is_running, 15, "the end of the node that was stopped")
+        self.assertEqual(self.leader.stop(), 0)
+        history = self.finish(load)
+        note("longest time without an answer %.2f s", history.longest_gap()[0] / 1e9)
+        self.assertLess(history.longest_gap()[0], 5e9)
+
+
+class OneNodeTest(ClusterTest):
+    nodes = 1
+
+    def test_a_single_node_survives_kills_and_snapshots(self):
+        for action in (self.leader.kill, self.cluster.snapshot, self.leader.kill):
+            load = Workload(self.cluster)
+            load.wait_answered(200)
+            action()
+            self.cluster.start()
+            load.wait_answered(50)
+            self.finish(load)
+
+
+class FiveNodesTest(ClusterTest):
+    nodes = 5
+
+    def test_five_nodes_elect_and_survive_the_loss_of_two(self):
+        load = Workload(self.cluster)
+        load.wait_answered(100)
+        self.cluster.followers()[0].kill()
+        self.leader.kill()
+        self.cluster.wait_leader(NEW_LEADER_TIMEOUT, other_than=self.leader)
+        load.wait_answered(100)
+        self.cluster.start()
+        load.wait_answered(50)
+        self.finish(load)
+        self.cluster.wait_committed()
+        self.assert_equal_states()
+
+
+if __name__ == "__main__":
+    tap.main()
