@@ -1,8 +1,12 @@
-/* Floors of shared memory: a cache line handed to another core and back, and copying 1 KiB pieces
- * through a buffer that does not fit the first cache. */
+/* Floors of shared memory: a cache line handed to another core and back, copying 1 KiB pieces
+ * through a buffer that does not fit the first cache, and messages with a 32-byte header through a
+ * ring from one core to another. */
 #include <pthread.h>
 #include <stdalign.h>
 #include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/compiler.h"
@@ -15,6 +19,11 @@
 #define COPY_BUFFER_LENGTH (256 * 1024)
 #define COPY_LENGTH 1024
 #define COPY_NS INT64_C(500000000)
+#define RING_LENGTH (1 << 22)
+#define RING_WINDOW (RING_LENGTH / 2)
+#define RING_NS INT64_C(500000000)
+#define HEADER_LENGTH 32
+#define MESSAGE_MAX 1024
 
 struct lines {
     alignas(CACHE_LINE_LENGTH) int64_t ping;
@@ -76,8 +85,78 @@ static void measure_copy(void) {
     bench_print("floor_memcpy", (double)bytes * 1e3 / (double)(now_ns - start_ns), "MB/s", "-");
 }
 
+/* The least that a log of messages needs: the producer copies a message and publishes its end, the
+ * consumer looks at each length and publishes how far it came. */
+struct ring {
+    alignas(CACHE_LINE_LENGTH) int64_t tail;
+    alignas(CACHE_LINE_LENGTH) int64_t head;
+    alignas(CACHE_LINE_LENGTH) bool is_done;
+    int64_t record_length;
+    uint8_t *bytes;
+};
+
+static void *consume(void *argument) {
+    struct ring *ring = argument;
+    int64_t head = 0;
+    bench_pin(1);
+    while (!__atomic_load_n(&ring->is_done, __ATOMIC_ACQUIRE)) {
+        int64_t tail = __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE);
+        if (head == tail) {
+            cpu_relax(); /* leave the line to the producer */
+            continue;
+        }
+        while (head < tail) {
+            int32_t length;
+            memcpy(&length, ring->bytes + (head & (RING_LENGTH - 1)), sizeof length);
+            head += length;
+        }
+        __atomic_store_n(&ring->head, head, __ATOMIC_RELEASE);
+    }
+    return NULL;
+}
+
+static int64_t produce(struct ring *ring) {
+    static const uint8_t message[MESSAGE_MAX];
+    int64_t tail = 0;
+    int64_t limit = RING_WINDOW;
+    int64_t start_ns = bench_now_ns();
+    int32_t length = (int32_t)ring->record_length;
+    while (bench_now_ns() - start_ns < RING_NS) {
+        for (int i = 0; i < 1000; i++) {
+            while (tail + length > limit) {
+                limit = __atomic_load_n(&ring->head, __ATOMIC_ACQUIRE) + RING_WINDOW;
+            }
+            uint8_t *record = ring->bytes + (tail & (RING_LENGTH - 1));
+            memcpy(record, &length, sizeof length);
+            memcpy(record + HEADER_LENGTH, message, (size_t)(length - HEADER_LENGTH));
+            tail += length;
+            __atomic_store_n(&ring->tail, tail, __ATOMIC_RELEASE);
+        }
+    }
+    return tail / length;
+}
+
+static void measure_ring(const char *name, int64_t message_length) {
+    struct ring ring = {.record_length = message_length + HEADER_LENGTH};
+    pthread_t thread;
+    ring.bytes = calloc(1, RING_LENGTH + MESSAGE_MAX + HEADER_LENGTH);
+    if (ring.bytes == NULL || pthread_create(&thread, NULL, consume, &ring) != 0) {
+        bench_fail("cannot start a thread");
+    }
+    bench_pin(0);
+    int64_t start_ns = bench_now_ns();
+    int64_t count = produce(&ring);
+    double rate = (double)count * 1e9 / (double)(bench_now_ns() - start_ns);
+    __atomic_store_n(&ring.is_done, true, __ATOMIC_RELEASE);
+    (void)pthread_join(thread, NULL);
+    bench_print(name, rate, "msg/s", "-");
+    free(ring.bytes);
+}
+
 int main(void) {
     measure_hand_over();
     measure_copy();
+    measure_ring("floor_ring_32", 32);
+    measure_ring("floor_ring_1024", 1024);
     return 0;
 }

@@ -32,6 +32,8 @@ START_TIMEOUT, STOP_TIMEOUT = 30.0, 15.0
 POLL_INTERVAL = 0.01
 LOG_TAIL_LINES = 15
 
+DAEMONS = ("driverd", "archived", "consensusd", "servicehost")
+
 ENVIRONMENT = {
     "AERON_CLUSTER_INGRESS_CHANNEL": "aeron:udp?term-length=64k",
     "AERON_CLUSTER_LOG_CHANNEL": "aeron:udp?term-length=64k",

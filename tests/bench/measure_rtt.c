@@ -1,0 +1,128 @@
+/* measure_rtt NAME FLOOR PING_CHANNEL PONG_CHANNEL LENGTH COUNT THREADS: the time from an offer to
+ * the arrival of its echo, one message under way at a time.
+ *
+ * With two threads the second one echoes, each end spinning on a core of its own: for IPC. With one
+ * thread both ends are played by it, so that on a machine of two cores the driver has the other:
+ * for UDP, where a message crosses the driver's thread four times per round trip.
+ */
+#include <pthread.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "bench/bench.h"
+#include "bench/link.h"
+
+#define PING_STREAM_ID 1002
+#define PONG_STREAM_ID 1003
+#define MESSAGE_MAX 65536
+#define WARM_UP_FRACTION 10
+#define GIVE_UP_NS INT64_C(10000000000)
+#define EMPTY_POLLS_MAX 20000
+
+struct link {
+    tern_subscription *ping_in;
+    tern_subscription *pong_in;
+    tern_exclusive_publication *ping_out;
+    tern_exclusive_publication *pong_out;
+    int32_t length;
+    bool is_done;
+    bool is_echoed_here; /* one thread plays both ends */
+    int64_t arrived;     /* number of the last echo */
+    uint8_t message[MESSAGE_MAX];
+};
+
+static void echo(void *context, const uint8_t *buffer, int32_t length, const tern_header *header) {
+    struct link *link = context;
+    (void)header;
+    while (tern_exclusive_publication_offer(link->pong_out, buffer, length) < 0 &&
+           !__atomic_load_n(&link->is_done, __ATOMIC_ACQUIRE)) {
+    }
+}
+
+static void on_pong(void *context, const uint8_t *buffer, int32_t length,
+                    const tern_header *header) {
+    struct link *link = context;
+    (void)length;
+    (void)header;
+    memcpy(&link->arrived, buffer, sizeof link->arrived);
+}
+
+static void *run_echo(void *argument) {
+    struct link *link = argument;
+    bench_pin(1);
+    while (!__atomic_load_n(&link->is_done, __ATOMIC_ACQUIRE)) {
+        (void)tern_subscription_poll(link->ping_in, echo, link, 10);
+    }
+    return NULL;
+}
+
+/* Send message `number` and wait for its echo. */
+static void ping(struct link *link, int64_t number) {
+    int64_t empty = 0;
+    memcpy(link->message, &number, sizeof number);
+    while (tern_exclusive_publication_offer(link->ping_out, link->message, link->length) < 0) {
+    }
+    while (link->arrived != number) {
+        if (link->is_echoed_here) {
+            (void)tern_subscription_poll(link->ping_in, echo, link, 10);
+        }
+        if (tern_subscription_poll(link->pong_in, on_pong, link, 10) == 0 &&
+            ++empty % EMPTY_POLLS_MAX == 0) {
+            (void)sched_yield();
+        }
+    }
+}
+
+static void measure(struct link *link, int64_t count, struct bench_samples *samples) {
+    int64_t warm_up = count / WARM_UP_FRACTION + 1;
+    bench_pin(0);
+    for (int64_t i = 1; i <= count + warm_up; i++) {
+        int64_t start_ns = bench_now_ns();
+        ping(link, i);
+        int64_t elapsed_ns = bench_now_ns() - start_ns;
+        if (elapsed_ns > GIVE_UP_NS) {
+            bench_fail("a round trip took too long");
+        }
+        if (i > warm_up) {
+            bench_samples_add(samples, elapsed_ns);
+        }
+    }
+}
+
+int main(int argc, char **argv) {
+    static struct link link; /* too large for the stack */
+    struct bench_samples samples;
+    pthread_t thread;
+    if (argc != 8) {
+        fprintf(stderr, "usage: measure_rtt NAME FLOOR PING_CHANNEL PONG_CHANNEL LENGTH COUNT "
+                        "THREADS\n");
+        return 64;
+    }
+    link.length = (int32_t)link_number(argv[5], 8, MESSAGE_MAX);
+    int64_t count = link_number(argv[6], 1, 10000000);
+    link.is_echoed_here = link_number(argv[7], 1, 2) == 1;
+    bench_samples_init(&samples, (size_t)count);
+    tern_client *client = link_client();
+    link.ping_in = link_subscribe(client, argv[3], PING_STREAM_ID);
+    link.pong_in = link_subscribe(client, argv[4], PONG_STREAM_ID);
+    link.ping_out = link_publish_exclusive(client, argv[3], PING_STREAM_ID);
+    link.pong_out = link_publish_exclusive(client, argv[4], PONG_STREAM_ID);
+    if (!link.is_echoed_here && pthread_create(&thread, NULL, run_echo, &link) != 0) {
+        bench_fail("cannot start a thread");
+    }
+    measure(&link, count, &samples);
+    __atomic_store_n(&link.is_done, true, __ATOMIC_RELEASE);
+    if (!link.is_echoed_here) {
+        (void)pthread_join(thread, NULL);
+    }
+    bench_print_latency(argv[1], &samples, argv[2]);
+    bench_samples_close(&samples);
+    tern_exclusive_publication_close(link.ping_out);
+    tern_exclusive_publication_close(link.pong_out);
+    tern_subscription_close(link.ping_in);
+    tern_subscription_close(link.pong_in);
+    tern_client_close(client);
+    return 0;
+}
