@@ -41,9 +41,9 @@ void service_host_count_error(struct tern_service_host *host, const struct tern_
     if (counter != NULL) {
         (void)tern_counter_add(counter, 1);
     }
-    bool is_new = error_log_record(&host->mark.errors, error->code, error->text,
-                                   clock_epoch_ms(host->params.io.clock));
-    if (is_new) {
+    int recorded = error_log_record(&host->mark.errors, error->code, error->text,
+                                    clock_epoch_ms(host->params.io.clock));
+    if (recorded != 0) { /* new, or no room for it in the log */
         service_host_log(host, TERN_SERVICE_LOG_WARNING, "%s", error->text);
     }
 }
