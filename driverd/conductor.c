@@ -234,10 +234,11 @@ static void check_publications_ipc(struct conductor *conductor, int64_t now_ns) 
     }
 }
 
-static int on_timers(struct conductor *conductor, int64_t now_ns) {
+/* Not counted as work: being on time is no reason to spin. */
+static void on_timers(struct conductor *conductor, int64_t now_ns) {
     struct driver_context *context = conductor->context;
     if (now_ns < conductor->timer_deadline_ns) {
-        return 0;
+        return;
     }
     conductor->timer_deadline_ns = now_ns + context->conf->timer_interval_ns;
     context->now_epoch_ms = clock_epoch_ms(context->io.clock);
@@ -246,7 +247,6 @@ static int on_timers(struct conductor *conductor, int64_t now_ns) {
     check_publications_ipc(conductor, now_ns);
     network_on_timer(conductor, now_ns);
     check_ring(conductor, now_ns);
-    return 1;
 }
 
 static int update_limits(struct conductor *conductor) {
@@ -266,8 +266,8 @@ int conductor_do_work(struct conductor *conductor, int64_t now_ns) {
         context->now_epoch_ms = clock_epoch_ms(context->io.clock);
         conductor->epoch_deadline_ns = now_ns + EPOCH_REFRESH_NS;
     }
-    int work = on_timers(conductor, now_ns);
-    work += take_commands(conductor);
+    on_timers(conductor, now_ns);
+    int work = take_commands(conductor);
     work += network_do_work(conductor, now_ns);
     work += update_limits(conductor);
     work += log_file_delete_discarded(context, context->conf->resource_free_limit);

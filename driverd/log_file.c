@@ -67,6 +67,9 @@ int log_file_create(struct log_file **file, struct driver_context *context,
         free(made);
         return result;
     }
+    if (!params->sparse) {
+        mapped_file_touch(&made->log.file); /* no page faults on the data path */
+    }
     context_count(context, SYSTEM_COUNTER_BYTES_MAPPED, length);
     *file = made;
     return 0;

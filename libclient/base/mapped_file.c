@@ -13,8 +13,8 @@
 
 #define PAGE_LENGTH 4096
 
-static int map(struct mapped_file *file, int fd, int64_t length, int protection, int flags) {
-    void *address = mmap(NULL, (size_t)length, protection, MAP_SHARED | flags, fd, 0);
+static int map(struct mapped_file *file, int fd, int64_t length, int protection) {
+    void *address = mmap(NULL, (size_t)length, protection, MAP_SHARED, fd, 0);
     if (address == MAP_FAILED) {
         return errno;
     }
@@ -36,7 +36,7 @@ int mapped_file_create(struct mapped_file *file, const char *path, int64_t lengt
         failure = posix_fallocate(fd, 0, length);
     }
     if (failure == 0) {
-        failure = map(file, fd, length, PROT_READ | PROT_WRITE, sparse ? 0 : MAP_POPULATE);
+        failure = map(file, fd, length, PROT_READ | PROT_WRITE);
     }
     (void)close(fd);
     if (failure != 0) {
@@ -60,7 +60,7 @@ int mapped_file_open(struct mapped_file *file, const char *path, bool read_only,
         failure = ENODATA;
     }
     if (failure == 0) {
-        failure = map(file, fd, status.st_size, read_only ? PROT_READ : PROT_READ | PROT_WRITE, 0);
+        failure = map(file, fd, status.st_size, read_only ? PROT_READ : PROT_READ | PROT_WRITE);
     }
     (void)close(fd);
     if (failure != 0) {

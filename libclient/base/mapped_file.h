@@ -14,7 +14,8 @@ struct mapped_file {
 };
 
 /* Create exclusively (mode 0666 & ~umask), set the length and map read/write. `sparse` false
- * reserves blocks and touches every page, so that ENOSPC is an error here and not SIGBUS later. */
+ * reserves the blocks, so that ENOSPC is an error here and not SIGBUS later; pages are still mapped
+ * at their first use (see mapped_file_touch). */
 int mapped_file_create(struct mapped_file *file, const char *path, int64_t length, bool sparse,
                        struct tern_error *error);
 
