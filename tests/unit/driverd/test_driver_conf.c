@@ -1,4 +1,5 @@
-/* The driver's option table: sound in itself, complete defaults, refusals that name what is wrong. */
+/* The driver's option table: sound in itself, complete defaults, refusals that name what is wrong.
+ */
 #include <stdio.h>
 #include <string.h>
 
