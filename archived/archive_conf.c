@@ -10,6 +10,11 @@
 #include "daemon/logger.h"
 #include "base/uri.h"
 
+/* Halves what an idle archive costs; under load it never parks. */
+#define LOWCPU_PARK_NS (2 * NS_PER_MS)
+
+enum archive_profile { PROFILE_LOWCPU, PROFILE_LOWLATENCY };
+static const char *const profile_names[] = {"lowcpu", "lowlatency", NULL};
 static const char *const threading_names[] = {"SHARED", "INVOKER", NULL};
 static const char *const authorisation_names[] = {"ALLOW_ALL", "DENY_ALL", NULL};
 static const char *const checksum_names[] = {"none", "CRC-32", "CRC-32C", NULL};
@@ -18,6 +23,13 @@ static const char *const checksum_names[] = {"none", "CRC-32", "CRC-32C", NULL};
 #define ENV(name) .env = "AERON_ARCHIVE_" name
 
 static const struct option_row rows[] = {
+    {.key = "profile",
+     .env = "TERN_ARCHIVE_PROFILE",
+     STORE(profile),
+     .type = OPTION_ENUM,
+     .default_text = "lowcpu",
+     .names = profile_names,
+     .doc = "lowcpu sleeps when idle; lowlatency spins."},
     LOGGER_LEVEL_OPTION(struct archive_conf, log_level),
     {.key = "aeron_dir",
      .env = "AERON_DIR",
@@ -283,6 +295,11 @@ static const struct option_row rows[] = {
      .type = OPTION_STRING,
      .default_text = "backoff",
      .doc = "How the thread waits: backoff, sleeping, yield, spin, noop."},
+    {.key = "idle_strategy_args",
+     .env = "TERN_ARCHIVE_IDLE_STRATEGY_ARGS",
+     STORE(idle_arguments),
+     .type = OPTION_STRING,
+     .doc = "Arguments of idle_strategy; of backoff: spins-yields-minpark-maxpark."},
     {.key = "recorder_idle_strategy",
      ENV("RECORDER_IDLE_STRATEGY"),
      .type = OPTION_NOT_YET,
@@ -391,10 +408,16 @@ static void check(const void *arg, struct options *options) {
     }
     struct idle_strategy idle;
     struct tern_error error;
-    if (idle_strategy_parse(&idle, conf->idle_name, NULL, &error) != 0) {
+    if (idle_strategy_parse(&idle, conf->idle_name, conf->idle_arguments, &error) != 0) {
         options_refuse(options, "idle_strategy", "%s", error.text);
     }
 }
+
+static const struct option_override lowlatency[] = {{"idle_strategy", "spin"}};
+static const struct option_profile profiles[] = {
+    {"lowcpu", NULL, 0},
+    {"lowlatency", lowlatency, ARRAY_COUNT(lowlatency)},
+};
 
 const struct option_table archive_option_table = {
     .daemon = "archived",
@@ -402,6 +425,9 @@ const struct option_table archive_option_table = {
     .rows = rows,
     .count = (int)ARRAY_COUNT(rows),
     .conf_size = sizeof(struct archive_conf),
+    .profile_key = "profile",
+    .profiles = profiles,
+    .profile_count = (int)ARRAY_COUNT(profiles),
     .check = check,
 };
 
@@ -411,8 +437,12 @@ const char *archive_conf_mark_dir(const struct archive_conf *conf) {
 
 struct idle_strategy archive_conf_idle(const struct archive_conf *conf) {
     struct idle_strategy idle;
-    int result = idle_strategy_parse(&idle, conf->idle_name, NULL, NULL);
+    int result = idle_strategy_parse(&idle, conf->idle_name, conf->idle_arguments, NULL);
     assert(result == 0);
     (void)result;
+    if (conf->profile == PROFILE_LOWCPU && idle.kind == IDLE_BACKOFF &&
+        conf->idle_arguments[0] == '\0') {
+        idle.park_max_ns = LOWCPU_PARK_NS;
+    }
     return idle;
 }

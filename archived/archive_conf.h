@@ -11,6 +11,7 @@ enum archive_threading { ARCHIVE_THREADING_SHARED, ARCHIVE_THREADING_INVOKER };
 enum archive_authorisation { ARCHIVE_ALLOW_ALL, ARCHIVE_DENY_ALL };
 
 struct archive_conf {
+    int profile; /* has done its work when the file is read */
     int log_level;
     char aeron_dir[OPTION_TEXT_MAX];
     int64_t driver_timeout_ns;
@@ -53,6 +54,7 @@ struct archive_conf {
     int replays_max;
     int threading; /* enum archive_threading */
     char idle_name[64];
+    char idle_arguments[64];
     int64_t cycle_threshold_ns;
     int authorisation; /* enum archive_authorisation */
     int32_t error_log_length;

@@ -5,12 +5,16 @@
 #include "archived/archive_server.h"
 #include "daemon/daemon.h"
 
+#define PATIENCE_NS (500 * NS_PER_MS)
+
 struct program {
     struct archive_conf conf;
     struct archive_server server;
     struct daemon *daemon;
     bool is_ready;
+    bool has_told;
     const char *waiting_for;
+    int64_t waiting_since_ns;
 };
 
 static void write_log(void *context, bool is_error, const char *text) {
@@ -22,7 +26,8 @@ static void write_log(void *context, bool is_error, const char *text) {
     }
 }
 
-static void say_state(struct program *program) {
+/* Tell when the server is ready, and what it waits for when that takes long. */
+static void say_state(struct program *program, int64_t now_ns) {
     struct daemon *daemon = program->daemon;
     const char *waiting_for = archive_server_waiting_for(&program->server);
     if (archive_server_is_ready(&program->server)) {
@@ -33,8 +38,13 @@ static void say_state(struct program *program) {
                      program->conf.file_sync_level);
     } else if (waiting_for != program->waiting_for) {
         program->waiting_for = waiting_for;
-        daemon_status(daemon, "waiting for %s", waiting_for);
-        logger_info(&daemon->logger, "waiting for %s", waiting_for);
+        program->waiting_since_ns = now_ns;
+        program->has_told = false;
+    } else if (!program->has_told && now_ns - program->waiting_since_ns > PATIENCE_NS) {
+        program->has_told = true;
+        daemon_status(daemon, "waiting for %s in %s", waiting_for, program->conf.aeron_dir);
+        logger_notice(&daemon->logger, "waiting for %s in %s", waiting_for,
+                      program->conf.aeron_dir);
     }
 }
 
@@ -48,7 +58,7 @@ static int do_work(void *context, int64_t now_ns) {
         return 0;
     }
     if (!program->is_ready) {
-        say_state(program);
+        say_state(program, now_ns);
     }
     return work;
 }

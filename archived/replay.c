@@ -370,8 +370,8 @@ static bool replay_run(struct replay *replay) {
     bool was_published = run.length + run.padding_length > 0 && publish(replay, &run);
     if (run.is_damaged && replay->state != REPLAY_STATE_DONE) {
         fail(replay, TERN_ARCHIVE_ERROR_GENERIC,
-             "recording %" PRId64 " is damaged at position %" PRId64,
-             replay->geometry.recording_id, replay->position);
+             "recording %" PRId64 " is damaged at position %" PRId64, replay->geometry.recording_id,
+             replay->position);
     }
     return was_published;
 }
