@@ -59,6 +59,20 @@ Test(idle_strategy, backoff_parks_longer_each_time_and_resets_on_work) {
     }
 }
 
+Test(idle_strategy, without_arguments_an_idle_agent_wakes_no_more_than_it_must) {
+    struct idle_strategy idle;
+    int64_t parked_ns = 0;
+    struct agent agent = {"a", &parked_ns, NULL, remember_timeout};
+    cr_assert_eq(idle_strategy_parse(&idle, "backoff", "", NULL), 0);
+    for (int i = 0; i < 100; i++) {
+        idle_strategy_idle(&idle, &agent, 0);
+    }
+    cr_assert_eq(parked_ns, 4000000);
+    cr_assert_eq(idle_strategy_parse(&idle, "sleeping", NULL, NULL), 0);
+    idle_strategy_idle(&idle, &agent, 0);
+    cr_assert_eq(parked_ns, 1000000);
+}
+
 static int count_down(void *context, int64_t now_ns) {
     (void)now_ns;
     return get_and_add_i64(context, -1) > 0 ? 1 : 0;
