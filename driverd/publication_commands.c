@@ -168,7 +168,7 @@ static int create_ipc(struct conductor *conductor, const struct command *command
                       const struct publication_params *params, struct tern_error *error) {
     char channel[URI_LENGTH_MAX + 1];
     (void)snprintf(channel, sizeof channel, "%.*s", command->channel.length, command->channel.text);
-    int32_t session_id;
+    int32_t session_id = 0;
     bool is_clashing =
         is_used(&conductor->publications_ipc, command->stream_id, params->session_id);
     int result = publication_commands_choose_session(conductor, command, params, is_clashing,

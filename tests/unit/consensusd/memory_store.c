@@ -129,7 +129,7 @@ void memory_store_init(struct memory_store *memory) {
 
 void memory_store_put(struct memory_store *memory, const char *path, const void *bytes,
                       int64_t length) {
-    int file;
+    int file = -1;
     open_file(memory, path, STORE_CREATE, &file);
     write_file(memory, file, bytes, length, 0);
     sync_file(memory, file, true);
