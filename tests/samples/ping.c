@@ -15,7 +15,7 @@ static const char usage[] =
     "  -c  default aeron:udp?endpoint=localhost:20123      -r  default ...:20124\n"
     "  -s  default 1002; the reply has the next stream id  -n  default 10000\n";
 
-#define WARM_UP_COUNT 1000
+#define WARM_UP_COUNT 100
 #define REPLY_TIMEOUT_NS (5 * SAMPLE_NS_PER_S)
 
 struct pinger {

@@ -1,7 +1,6 @@
 /* pong: sends every message of ping back as it came, until SIGINT or SIGTERM, or until the driver
  * goes away (exit code 1). */
 #include <stdio.h>
-#include <string.h>
 
 #include "sample.h"
 
@@ -16,22 +15,18 @@ struct ponger {
     tern_exclusive_publication *publication;
 };
 
-/* Fragments are echoed one by one, with their flags, so a long message arrives as it was sent. */
-static void on_fragment(void *context, const uint8_t *buffer, int32_t length,
-                        const tern_header *header) {
+/* Whole messages are echoed: fragments of one message must lie in one term, which only an offer of
+ * the whole can see to. */
+static void on_message(void *context, const uint8_t *buffer, int32_t length,
+                       const tern_header *header) {
     struct ponger *ponger = context;
-    struct tern_buffer_claim claim;
     int64_t position;
+    (void)header;
     do {
-        position = tern_exclusive_publication_try_claim(ponger->publication, length, &claim);
+        position = tern_exclusive_publication_offer(ponger->publication, buffer, length);
     } while ((position == TERN_PUBLICATION_ADMIN_ACTION ||
               position == TERN_PUBLICATION_BACK_PRESSURED) &&
              sample_is_running());
-    if (position > 0) {
-        tern_buffer_claim_set_flags(&claim, tern_header_flags(header));
-        memcpy(claim.data, buffer, (size_t)length);
-        tern_buffer_claim_commit(&claim);
-    }
 }
 
 int main(int argc, char **argv) {
@@ -56,15 +51,21 @@ int main(int argc, char **argv) {
     if (ponger.publication == NULL) {
         sample_fail(options.reply_channel, &error);
     }
+    tern_fragment_assembler *assembler = tern_fragment_assembler_create(on_message, &ponger);
+    if (assembler == NULL) {
+        return 1;
+    }
     printf("echoing %s to %s\n", options.channel, options.reply_channel);
     while (sample_is_running() && !tern_client_is_closed(client)) {
-        (void)tern_subscription_poll(subscription, on_fragment, &ponger, FRAGMENT_LIMIT);
+        (void)tern_subscription_poll(subscription, tern_fragment_assembler_on_fragment, assembler,
+                                     FRAGMENT_LIMIT);
     }
     bool is_lost = tern_client_status(client, &error) != 0;
     if (is_lost) {
         (void)fprintf(stderr, "pong: %s\n", error.text);
     }
     tern_exclusive_publication_close(ponger.publication);
+    tern_fragment_assembler_destroy(assembler);
     tern_subscription_close(subscription);
     tern_client_close(client);
     return is_lost ? 1 : 0;

@@ -1,6 +1,7 @@
 /* The client against a real driver: messages, back pressure, the ends of streams.
  *
- * usage: client_streams DRIVER [TEST]; each test has a driver of its own.
+ * usage: client_streams DRIVER [TEST]; each test has a driver of its own. The same exchanges run
+ * over IPC and over UDP on loopback.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -14,6 +15,18 @@
 
 #define STREAM 1001
 #define MESSAGE_MAX 32768 /* an eighth of the term length */
+
+struct channel {
+    char text[128];
+};
+
+/* A port of this process' own. */
+static struct channel udp_channel(void) {
+    struct channel channel;
+    (void)snprintf(channel.text, sizeof channel.text, "aeron:udp?endpoint=127.0.0.1:%d",
+                   20000 + (int)getpid() % 10000);
+    return channel;
+}
 
 static tern_publication *add_publication(tern_client *client, const char *channel) {
     struct tern_error error = {0};
@@ -185,6 +198,11 @@ static void exchange_over(const char *program, const char *channel) {
 
 static void every_length_over_ipc(const char *program) {
     exchange_over(program, "aeron:ipc");
+}
+
+static void every_length_over_udp(const char *program) {
+    struct channel channel = udp_channel();
+    exchange_over(program, channel.text);
 }
 
 /* -- many writers -------------------------------------------------------------------------------
@@ -395,6 +413,11 @@ static void a_stream_is_read_to_its_end_over_ipc(const char *program) {
     end_over(program, "aeron:ipc");
 }
 
+static void a_stream_is_read_to_its_end_over_udp(const char *program) {
+    struct channel channel = udp_channel();
+    end_over(program, channel.text);
+}
+
 static void a_revoked_stream_ends_at_once(const char *program) {
     struct driver_process driver = {0};
     struct image_events events = {0};
@@ -447,14 +470,153 @@ static void a_rejected_image_tells_its_publisher(const char *program) {
     driver_process_close(&driver);
 }
 
+/* -- UDP: destinations, wildcard ports, spies ---------------------------------------------------
+ */
+
+static bool is_active(void *subscription) {
+    return tern_subscription_channel_status(subscription) == TERN_CHANNEL_STATUS_ACTIVE;
+}
+
+static void resolve(tern_subscription *subscription, char channel[256]) {
+    REQUIRE(test_wait(is_active, subscription), "channel active");
+    int length = tern_subscription_resolved_channel(subscription, channel, 256);
+    REQUIRE(length > 0, "length %d", length);
+    REQUIRE(strstr(channel, ":0") == NULL, "%s", channel);
+}
+
+static void require_delivery(tern_publication *publication, tern_subscription *subscription) {
+    int64_t bytes = 0;
+    int64_t deadline_ns = test_now_ns() + TEST_TIMEOUT_NS;
+    while (tern_publication_offer(publication, "0123456789", 10) < 0) {
+        REQUIRE(test_now_ns() < deadline_ns, "offer");
+    }
+    while (bytes < 10) {
+        (void)tern_subscription_poll(subscription, on_nothing, &bytes, 10);
+        REQUIRE(test_now_ns() < deadline_ns, "poll");
+    }
+}
+
+static void a_wildcard_port_is_told(const char *program) {
+    struct driver_process driver = {0};
+    char channel[256];
+    char addresses[2][TERN_ADDRESS_TEXT_MAX];
+    driver_process_start(&driver, program, NULL);
+    tern_client *client = driver_process_connect(&driver);
+    tern_subscription *subscription = add_subscription(client, "aeron:udp?endpoint=127.0.0.1:0");
+    resolve(subscription, channel);
+    REQUIRE(tern_subscription_local_addresses(subscription, addresses, 2) == 1, "one address");
+    REQUIRE(strstr(channel, addresses[0]) != NULL, "%s and %s", channel, addresses[0]);
+    tern_publication *publication = add_publication(client, channel);
+    REQUIRE(tern_publication_local_addresses(publication, addresses, 2) == 1, "one address");
+    REQUIRE(tern_publication_channel_status(publication) == TERN_CHANNEL_STATUS_ACTIVE, "status");
+    require_delivery(publication, subscription);
+    tern_image *image = tern_subscription_image_at_index(subscription, 0);
+    REQUIRE(strcmp(tern_image_source_identity(image), addresses[0]) == 0, "from %s, not %s",
+            tern_image_source_identity(image), addresses[0]);
+    tern_image_release(image);
+    tern_publication_close(publication);
+    tern_subscription_close(subscription);
+    tern_client_close(client);
+    driver_process_close(&driver);
+}
+
+static void require_destination(tern_client *client, tern_async *async) {
+    struct tern_error error = {0};
+    int result = tern_client_await_destination(client, async, TEST_TIMEOUT_NS, &error);
+    REQUIRE(result == 0, "%d %s", result, error.text);
+}
+
+/* An image goes only when what it holds was read. */
+static bool is_read_and_lonely(void *subscription) {
+    (void)tern_subscription_poll(subscription, on_nothing, NULL, 10);
+    return tern_subscription_image_count(subscription) == 0;
+}
+
+static void destinations_are_added_and_removed(const char *program) {
+    struct driver_process driver = {0};
+    struct tern_error error = {0};
+    char first_channel[256];
+    char second_channel[256];
+    driver_process_start(&driver, program,
+                         (const char *const[]){"AERON_IMAGE_LIVENESS_TIMEOUT=300ms", NULL});
+    tern_client *client = driver_process_connect(&driver);
+    tern_subscription *first = add_subscription(client, "aeron:udp?endpoint=127.0.0.1:0");
+    tern_subscription *second = add_subscription(client, "aeron:udp?endpoint=127.0.0.1:0");
+    resolve(first, first_channel);
+    resolve(second, second_channel);
+    /* The second handle of one log: destinations are those of the log. */
+    tern_publication *original = add_publication(client, "aeron:udp?control-mode=manual|tags=1");
+    tern_publication *publication = add_publication(client, "aeron:udp?tags=1");
+    REQUIRE(tern_publication_original_registration_id(publication) ==
+                tern_publication_registration_id(original),
+            "one log");
+    tern_async *async = tern_publication_async_add_destination(publication, first_channel, &error);
+    REQUIRE(async != NULL, "%s", error.text);
+    int64_t first_id = tern_async_registration_id(async);
+    require_destination(client, async);
+    require_destination(
+        client, tern_publication_async_add_destination(publication, second_channel, &error));
+    require_delivery(publication, first);
+    require_delivery(publication, second);
+    require_destination(
+        client, tern_publication_async_remove_destination_by_id(publication, first_id, &error));
+    REQUIRE(test_wait(is_read_and_lonely, first), "the first image goes");
+    require_delivery(publication, second);
+    require_destination(
+        client, tern_publication_async_remove_destination(publication, second_channel, &error));
+    REQUIRE(test_wait(is_read_and_lonely, second), "the second image goes");
+    int result =
+        tern_client_await_destination(client,
+                                      tern_publication_async_add_destination(
+                                          publication, "aeron:udp?endpoint=127.0.0.1:0", &error),
+                                      TEST_TIMEOUT_NS, &error);
+    REQUIRE(result <= -2001, "port 0: %d %s", result, error.text);
+    tern_publication_close(original);
+    tern_publication_close(publication);
+    tern_subscription_close(first);
+    tern_subscription_close(second);
+    tern_client_close(client);
+    driver_process_close(&driver);
+}
+
+static void a_spy_reads_what_is_sent(const char *program) {
+    struct driver_process driver = {0};
+    struct channel channel = udp_channel();
+    char text[200];
+    driver_process_start(&driver, program, NULL);
+    tern_client *client = driver_process_connect(&driver);
+    (void)snprintf(text, sizeof text, "%s|ssc=true", channel.text);
+    tern_publication *publication = add_publication(client, text);
+    (void)snprintf(text, sizeof text, "aeron-spy:%s", channel.text);
+    tern_subscription *spy = add_subscription(client, text);
+    REQUIRE(tern_subscription_channel_status(spy) == TERN_CHANNEL_STATUS_ACTIVE, "status");
+    REQUIRE(test_wait(is_subscription_connected, spy), "image");
+    require_delivery(publication, spy);
+    tern_image *image = tern_subscription_image_at_index(spy, 0);
+    REQUIRE(strcmp(tern_image_source_identity(image), "aeron:ipc") == 0, "%s",
+            tern_image_source_identity(image));
+    REQUIRE(tern_image_correlation_id(image) == tern_publication_registration_id(publication),
+            "image id");
+    tern_image_release(image);
+    tern_publication_close(publication);
+    tern_subscription_close(spy);
+    tern_client_close(client);
+    driver_process_close(&driver);
+}
+
 static const struct system_test tests[] = {
     {"every length and way to send over IPC", every_length_over_ipc},
+    {"every length and way to send over UDP", every_length_over_udp},
     {"many writers share a log", many_writers_share_a_log},
     {"a slow reader presses back and a gone one disconnects",
      a_slow_reader_presses_back_and_a_gone_one_disconnects},
     {"a stream is read to its end over IPC", a_stream_is_read_to_its_end_over_ipc},
+    {"a stream is read to its end over UDP", a_stream_is_read_to_its_end_over_udp},
     {"a revoked stream ends at once", a_revoked_stream_ends_at_once},
     {"a rejected image tells its publisher", a_rejected_image_tells_its_publisher},
+    {"a wildcard port is told", a_wildcard_port_is_told},
+    {"destinations are added and removed", destinations_are_added_and_removed},
+    {"a spy reads what is sent", a_spy_reads_what_is_sent},
 };
 
 int main(int argc, char **argv) {
