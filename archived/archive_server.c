@@ -188,7 +188,7 @@ static int step_subscriptions(struct archive_server *server) {
         bool is_alive;
         work += recording_subscription_step(server->subscriptions.items[i], &is_alive);
         if (!is_alive) {
-            pointer_list_remove_at(&server->subscriptions, i);
+            session_list_remove_at(&server->subscriptions, i);
         }
     }
     return work;
@@ -209,7 +209,7 @@ static void finish_recordings(struct archive_server *server) {
     for (int i = server->recordings.count - 1; i >= 0; i--) {
         struct recording *recording = server->recordings.items[i];
         if (recording->state == RECORDING_STATE_ENDED) {
-            pointer_list_remove_at(&server->recordings, i);
+            session_list_remove_at(&server->recordings, i);
             recording_finish(recording);
         }
     }
@@ -221,7 +221,7 @@ static int step_replays(struct archive_server *server) {
         bool is_alive;
         work += replay_step(server->replays.items[i], &is_alive);
         if (!is_alive) {
-            pointer_list_remove_at(&server->replays, i);
+            session_list_remove_at(&server->replays, i);
         }
     }
     return work;
@@ -233,7 +233,7 @@ static int step_replications(struct archive_server *server) {
         bool is_alive;
         work += replication_step(server->replications.items[i], &is_alive);
         if (!is_alive) {
-            pointer_list_remove_at(&server->replications, i);
+            session_list_remove_at(&server->replications, i);
         }
     }
     return work;
@@ -245,7 +245,7 @@ static int step_deletions(struct archive_server *server) {
         bool is_alive;
         work += deletion_step(server->deletions.items[i], &is_alive);
         if (!is_alive) {
-            pointer_list_remove_at(&server->deletions, i);
+            session_list_remove_at(&server->deletions, i);
         }
     }
     return work;
@@ -257,7 +257,7 @@ static int step_sessions(struct archive_server *server) {
         bool is_alive;
         work += control_session_step(server->sessions.items[i], &is_alive);
         if (!is_alive) {
-            pointer_list_remove_at(&server->sessions, i);
+            session_list_remove_at(&server->sessions, i);
         }
     }
     return work;
@@ -358,12 +358,12 @@ static void close_sessions(struct archive_server *server) {
         control_session_destroy(server->sessions.items[server->sessions.count - 1]);
         server->sessions.count--;
     }
-    pointer_list_close(&server->replications);
-    pointer_list_close(&server->replays);
-    pointer_list_close(&server->recordings);
-    pointer_list_close(&server->subscriptions);
-    pointer_list_close(&server->deletions);
-    pointer_list_close(&server->sessions);
+    session_list_close(&server->replications);
+    session_list_close(&server->replays);
+    session_list_close(&server->recordings);
+    session_list_close(&server->subscriptions);
+    session_list_close(&server->deletions);
+    session_list_close(&server->sessions);
     hash_map_close(&server->sessions_by_id);
     hash_map_close(&server->recordings_by_id);
 }

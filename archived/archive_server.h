@@ -20,7 +20,7 @@
 #include "archived/archive_conf.h"
 #include "archived/archive_mark.h"
 #include "archived/catalog.h"
-#include "archived/pointer_list.h"
+#include "archived/session_list.h"
 #include "archived/segment.h"
 #include "base/hash_map.h"
 #include "base/io.h"
@@ -115,13 +115,13 @@ struct archive_server {
     int64_t next_session_id; /* control sessions and replications */
     int64_t next_replay_id;
     struct hash_map sessions_by_id;
-    struct pointer_list sessions;
-    struct pointer_list subscriptions; /* struct recording_subscription */
+    struct session_list sessions;
+    struct session_list subscriptions; /* struct recording_subscription */
     struct hash_map recordings_by_id;  /* active ones */
-    struct pointer_list recordings;
-    struct pointer_list replays;
-    struct pointer_list deletions;
-    struct pointer_list replications;
+    struct session_list recordings;
+    struct session_list replays;
+    struct session_list deletions;
+    struct session_list replications;
     struct replay_token tokens[ARCHIVE_REPLAY_TOKENS_MAX];
     int token_count;
 };

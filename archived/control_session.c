@@ -108,7 +108,7 @@ int control_session_create(struct archive_server *server,
         hash_map_put(&server->sessions_by_id, server->next_session_id, session) != 0) {
         result = error_set(error, -ENOMEM, "no memory for a control session");
     }
-    if (result == 0 && pointer_list_add(&server->sessions, session) != 0) {
+    if (result == 0 && session_list_add(&server->sessions, session) != 0) {
         (void)hash_map_remove(&server->sessions_by_id, server->next_session_id);
         result = error_set(error, -ENOMEM, "no memory for a control session");
     }
@@ -135,7 +135,7 @@ int control_session_create(struct archive_server *server,
 /* A client may connect a second time over the same stream, say by mistake; the first session must
  * not suffer for it. */
 static bool is_image_shared(const struct control_session *session) {
-    const struct pointer_list *sessions = &session->server->sessions;
+    const struct session_list *sessions = &session->server->sessions;
     for (int i = 0; i < sessions->count; i++) {
         const struct control_session *other = sessions->items[i];
         if (other != session && other->request_image == session->request_image) {

@@ -112,7 +112,7 @@ int deletion_create(struct archive_server *server, const struct deletion_params 
         return 0;
     }
     struct deletion *deletion = calloc(1, sizeof *deletion);
-    if (deletion == NULL || pointer_list_add(&server->deletions, deletion) != 0) {
+    if (deletion == NULL || session_list_add(&server->deletions, deletion) != 0) {
         free(deletion);
         free(params->bases);
         return -ENOMEM;

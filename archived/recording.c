@@ -173,7 +173,7 @@ void recording_create(struct recording_subscription *subscription, tern_image *i
         return;
     }
     if (hash_map_put(&server->recordings_by_id, recording->id, recording) != 0 ||
-        pointer_list_add(&server->recordings, recording) != 0) {
+        session_list_add(&server->recordings, recording) != 0) {
         (void)hash_map_remove(&server->recordings_by_id, recording->id);
         answer_error(subscription, TERN_ARCHIVE_ERROR_GENERIC, "out of memory");
         free(recording);

@@ -58,7 +58,7 @@ struct recording_subscription *recording_subscription_find(const struct archive_
 static void on_available_image(void *context, tern_subscription *handle, tern_image *image) {
     (void)handle;
     struct recording_subscription *subscription = context;
-    if (pointer_list_add(&subscription->images, image) == 0) {
+    if (session_list_add(&subscription->images, image) == 0) {
         tern_image_retain(image);
     } else {
         archive_server_error(subscription->server, -ENOMEM, "no memory to record an image");
@@ -125,7 +125,7 @@ int recording_subscription_create(struct archive_server *server,
     }
     subscription->server = server;
     int result = fill(subscription, params, &uri, refusal);
-    if (result == 0 && pointer_list_add(&server->subscriptions, subscription) != 0) {
+    if (result == 0 && session_list_add(&server->subscriptions, subscription) != 0) {
         result = archive_refuse(refusal, TERN_ARCHIVE_ERROR_GENERIC, "out of memory");
     }
     if (result != 0) {
@@ -141,7 +141,7 @@ void recording_subscription_destroy(struct recording_subscription *subscription)
     for (int i = 0; i < subscription->images.count; i++) {
         tern_image_release(subscription->images.items[i]);
     }
-    pointer_list_close(&subscription->images);
+    session_list_close(&subscription->images);
     free(subscription->key);
     free(subscription->original_channel);
     free(subscription);
@@ -197,7 +197,7 @@ static int record_images(struct recording_subscription *subscription) {
     while (subscription->images.count > 0 &&
            subscription->state == RECORDING_SUBSCRIPTION_STATE_ACTIVE) {
         tern_image *image = subscription->images.items[0];
-        pointer_list_remove_first(&subscription->images);
+        session_list_remove_first(&subscription->images);
         recording_create(subscription, image);
         tern_image_release(image);
         work++;

@@ -25,7 +25,7 @@ struct recording_subscription {
     int recording_count; /* recordings that refer to it */
     tern_async *async;
     tern_subscription *subscription;
-    struct pointer_list images; /* became available; references of our own */
+    struct session_list images; /* became available; references of our own */
     char *key;
     char *original_channel;     /* as requested */
     struct uri_builder channel; /* what is subscribed to */

@@ -230,7 +230,7 @@ int replay_create(struct archive_server *server, const struct replay_params *par
         return archive_refuse(refusal, TERN_ARCHIVE_ERROR_GENERIC, "out of memory");
     }
     int result = check_request(server, params, replay, refusal);
-    if (result == 0 && pointer_list_add(&server->replays, replay) != 0) {
+    if (result == 0 && session_list_add(&server->replays, replay) != 0) {
         result = archive_refuse(refusal, TERN_ARCHIVE_ERROR_GENERIC, "out of memory");
     }
     if (result != 0) {

@@ -236,7 +236,7 @@ int replication_create(struct archive_server *server, const struct replication_p
     }
     replication->server = server;
     int result = fill(replication, params, refusal);
-    if (result == 0 && pointer_list_add(&server->replications, replication) != 0) {
+    if (result == 0 && session_list_add(&server->replications, replication) != 0) {
         result = archive_refuse(refusal, TERN_ARCHIVE_ERROR_GENERIC, "out of memory");
     }
     if (result != 0) {
@@ -458,7 +458,7 @@ static void note_sent(struct replication *replication, int64_t sent) {
 
 /* The subscription ends by itself; look whether it is still in the list before using it. */
 static struct recording_subscription *subscription_of(struct replication *replication) {
-    const struct pointer_list *list = &replication->server->subscriptions;
+    const struct session_list *list = &replication->server->subscriptions;
     for (int i = 0; i < list->count; i++) {
         if (list->items[i] == replication->subscription) {
             return replication->subscription;

@@ -86,7 +86,7 @@ int request_stop_replay(struct archive_request *request) {
     if (result != 0) {
         return result;
     }
-    const struct pointer_list *replays = &request->server->replays;
+    const struct session_list *replays = &request->server->replays;
     for (int i = 0; i < replays->count; i++) {
         struct replay *replay = replays->items[i];
         if (replay->session_id == decoded.replay_session_id && replay->session_id != ARCHIVE_NULL) {
