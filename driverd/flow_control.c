@@ -107,7 +107,7 @@ static int parse_option(struct flow_control_params *params, bool is_max, const c
 int flow_control_params_parse(struct flow_control_params *params, const char *fc,
                               struct tern_error *error) {
     struct flow_control_params parsed = *params;
-    enum flow_control_strategy strategy = FLOW_CONTROL_MAX;
+    enum flow_control_strategy strategy = params->strategy; /* without a value: the configured */
     for (int index = 0; fc != NULL; index++) {
         char token[TOKEN_LENGTH_MAX + 1];
         size_t length = strcspn(fc, ",");
@@ -129,7 +129,9 @@ int flow_control_params_parse(struct flow_control_params *params, const char *fc
                 return 0; /* not in force on a unicast channel */
             }
             return not_supported(error, "fc=tagged");
-        } else if (strcmp(token, "max") != 0) {
+        } else if (strcmp(token, "max") == 0) {
+            strategy = FLOW_CONTROL_MAX;
+        } else {
             return invalid(error, "unknown strategy", token);
         }
     }

@@ -164,6 +164,11 @@ Test(flow_control, fc_values_are_parsed_or_refused_by_name) {
     params = defaults;
     cr_assert_eq(flow_control_params_parse(&params, "max,rrwm:1", NULL), 0);
     cr_assert_eq(params.retransmit_window_multiple, 1);
+    params = (struct flow_control_params){FLOW_CONTROL_MIN, NS_PER_S, 2, 4};
+    cr_assert_eq(flow_control_params_parse(&params, NULL, NULL), 0);
+    cr_assert_eq(params.strategy, FLOW_CONTROL_MIN, "the configured strategy stays");
+    cr_assert_eq(flow_control_params_parse(&params, "max", NULL), 0);
+    cr_assert_eq(params.strategy, FLOW_CONTROL_MAX);
     static const struct {
         const char *fc, *text;
     } bad[] = {
