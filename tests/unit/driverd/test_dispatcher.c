@@ -12,8 +12,7 @@ static enum dispatch_verdict data(struct dispatcher *dispatcher, int32_t stream,
     return dispatcher_on_data(dispatcher, stream, session, false, &image);
 }
 
-static enum dispatch_verdict setup(struct dispatcher *dispatcher, int32_t stream,
-                                   int32_t session) {
+static enum dispatch_verdict setup(struct dispatcher *dispatcher, int32_t stream, int32_t session) {
     struct image *image;
     return dispatcher_on_setup(dispatcher, stream, session, &image);
 }

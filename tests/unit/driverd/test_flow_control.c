@@ -37,9 +37,8 @@ Test(flow_control, min_gives_the_limits_of_the_specification) {
         int64_t receiver, position, window, limit;
         int32_t count;
     } rows[] = {
-        {1, 0, WINDOW, 131072, 1},     {2, 0, WINDOW, 131072, 2},
-        {1, 65536, WINDOW, 131072, 2}, {2, 32768, WINDOW, 163840, 2},
-        {3, 0, 16384, 163840, 2}, /* too far behind: not admitted */
+        {1, 0, WINDOW, 131072, 1},     {2, 0, WINDOW, 131072, 2}, {1, 65536, WINDOW, 131072, 2},
+        {2, 32768, WINDOW, 163840, 2}, {3, 0, 16384, 163840, 2}, /* too far behind: not admitted */
         {4, 1000, WINDOW, 163840, 3},
     };
     struct flow_control flow = make(FLOW_CONTROL_MIN, 0);
@@ -145,9 +144,9 @@ Test(flow_control, retransmit_length_is_capped_as_specified) {
         cr_assert_eq(flow_control_retransmit_length(&unicast, rows[i].term, rows[i].offset,
                                                     rows[i].requested),
                      rows[i].unicast, "unicast %zu", i);
-        cr_assert_eq(flow_control_retransmit_length(&group, rows[i].term, rows[i].offset,
-                                                    rows[i].requested),
-                     rows[i].group, "group %zu", i);
+        cr_assert_eq(
+            flow_control_retransmit_length(&group, rows[i].term, rows[i].offset, rows[i].requested),
+            rows[i].group, "group %zu", i);
     }
 }
 
@@ -172,8 +171,8 @@ Test(flow_control, fc_values_are_parsed_or_refused_by_name) {
     static const struct {
         const char *fc, *text;
     } bad[] = {
-        {"fast", "fast"},       {"min,x:1", "x:1"},   {"min,t:abc", "abc"}, {"min,g:/x", "x"},
-        {"min,g:x", "x"},       {"min,g:", "group"},  {"max,rrwm:0", "0"},  {"max,g:/1", "g:/1"},
+        {"fast", "fast"},         {"min,x:1", "x:1"},  {"min,t:abc", "abc"}, {"min,g:/x", "x"},
+        {"min,g:x", "x"},         {"min,g:", "group"}, {"max,rrwm:0", "0"},  {"max,g:/1", "g:/1"},
         {"tagged,g:1", "tagged"}, {"min,", "unknown"}, {"", "unknown"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {

@@ -26,15 +26,23 @@ Test(loss_detector, group_delays_are_those_of_the_specification) {
         int32_t group_size;
         int64_t backoff_ns, expected_ns;
     } rows[] = {
-        {0, 10, 10 * NS_PER_MS, 0},          {0.1, 10, 10 * NS_PER_MS, 3893917},
-        {0.25, 10, 10 * NS_PER_MS, 6119383}, {0.5, 10, 10 * NS_PER_MS, 8010589},
-        {0.75, 10, 10 * NS_PER_MS, 9165823}, {0.9, 10, 10 * NS_PER_MS, 9693327},
+        {0, 10, 10 * NS_PER_MS, 0},
+        {0.1, 10, 10 * NS_PER_MS, 3893917},
+        {0.25, 10, 10 * NS_PER_MS, 6119383},
+        {0.5, 10, 10 * NS_PER_MS, 8010589},
+        {0.75, 10, 10 * NS_PER_MS, 9165823},
+        {0.9, 10, 10 * NS_PER_MS, 9693327},
         {0.999999, 10, 10 * NS_PER_MS, 9999997},
-        {0, 1, 10 * NS_PER_MS, 0},           {0.1, 1, 10 * NS_PER_MS, 1585650},
-        {0.5, 1, 10 * NS_PER_MS, 6201145},   {0.9, 1, 10 * NS_PER_MS, 9347016},
-        {0.1, 100, 10 * NS_PER_MS, 5950145}, {0.5, 100, 10 * NS_PER_MS, 8769930},
-        {0.9, 100, 10 * NS_PER_MS, 9812758}, {0.1, 10, 60 * NS_PER_MS, 23363503},
-        {0.5, 10, 60 * NS_PER_MS, 48063536}, {0.9, 10, 60 * NS_PER_MS, 58159963},
+        {0, 1, 10 * NS_PER_MS, 0},
+        {0.1, 1, 10 * NS_PER_MS, 1585650},
+        {0.5, 1, 10 * NS_PER_MS, 6201145},
+        {0.9, 1, 10 * NS_PER_MS, 9347016},
+        {0.1, 100, 10 * NS_PER_MS, 5950145},
+        {0.5, 100, 10 * NS_PER_MS, 8769930},
+        {0.9, 100, 10 * NS_PER_MS, 9812758},
+        {0.1, 10, 60 * NS_PER_MS, 23363503},
+        {0.5, 10, 60 * NS_PER_MS, 48063536},
+        {0.9, 10, 60 * NS_PER_MS, 58159963},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct nak_group_delay delay;

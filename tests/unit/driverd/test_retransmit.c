@@ -66,12 +66,20 @@ Test(retransmit, naks_outside_of_a_term_are_invalid) {
         int32_t offset, length;
         bool valid;
     } rows[] = {
-        {0, 0, true},       {0, 1408, true},  {65504, 32, true}, {0, INT32_MAX, true},
-        {65536, 32, false}, {-32, 32, false}, {0, -1, false},    {33, 32, false},
-        {65505, 1, false},  {INT32_MIN, 64, false}, {INT32_MAX - 31, 64, false},
+        {0, 0, true},
+        {0, 1408, true},
+        {65504, 32, true},
+        {0, INT32_MAX, true},
+        {65536, 32, false},
+        {-32, 32, false},
+        {0, -1, false},
+        {33, 32, false},
+        {65505, 1, false},
+        {INT32_MIN, 64, false},
+        {INT32_MAX - 31, 64, false},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        cr_assert_eq(retransmit_nak_is_valid(rows[i].offset, rows[i].length, 65536),
-                     rows[i].valid, "row %zu", i);
+        cr_assert_eq(retransmit_nak_is_valid(rows[i].offset, rows[i].length, 65536), rows[i].valid,
+                     "row %zu", i);
     }
 }

@@ -49,8 +49,8 @@ Test(udp_channel, canonical_forms_follow_the_texts_of_endpoint_and_control) {
          "127.0.0.1:4000"},
         {"aeron:udp?control-mode=manual|tags=7", UDP_CHANNEL_PUBLICATION,
          "UDP-0.0.0.0:0-0.0.0.0:0#7", "0.0.0.0:0", "0.0.0.0:0"},
-        {"aeron:udp?endpoint=127.0.0.1:0", UDP_CHANNEL_SUBSCRIPTION,
-         "UDP-0.0.0.0:0-127.0.0.1:0-3", "127.0.0.1:0", "127.0.0.1:0"},
+        {"aeron:udp?endpoint=127.0.0.1:0", UDP_CHANNEL_SUBSCRIPTION, "UDP-0.0.0.0:0-127.0.0.1:0-3",
+         "127.0.0.1:0", "127.0.0.1:0"},
         {"aeron:udp?endpoint=[::1]:4000", UDP_CHANNEL_SUBSCRIPTION, "UDP-[::]:0-[::1]:4000",
          "[::1]:4000", "[::1]:4000"},
     };
@@ -137,10 +137,10 @@ Test(udp_channel, channels_that_mean_nothing_or_too_much_are_refused) {
 }
 
 Test(udp_channel, values_are_kept_as_given) {
-    struct udp_channel *channel = make(
-        "aeron:udp?endpoint=h:1|so-sndbuf=64k|so-rcvbuf=1m|rcv-wnd=128k|group=true|gtag=-77|"
-        "nak-delay=5ms|tags=5,9|ttl=3",
-        UDP_CHANNEL_SUBSCRIPTION, NULL);
+    struct udp_channel *channel =
+        make("aeron:udp?endpoint=h:1|so-sndbuf=64k|so-rcvbuf=1m|rcv-wnd=128k|group=true|gtag=-77|"
+             "nak-delay=5ms|tags=5,9|ttl=3",
+             UDP_CHANNEL_SUBSCRIPTION, NULL);
     cr_assert_not_null(channel);
     cr_assert_eq(channel->so_sndbuf_bytes, 65536);
     cr_assert_eq(channel->so_rcvbuf_bytes, 1 << 20);
@@ -157,8 +157,8 @@ Test(udp_channel, values_are_kept_as_given) {
 
 Test(udp_channel, names_are_resolved_and_unknown_hosts_named) {
     struct tern_error error = {0};
-    struct udp_channel *channel = make("aeron:udp?endpoint=no-such-host.invalid:4000",
-                                       UDP_CHANNEL_PUBLICATION, &error);
+    struct udp_channel *channel =
+        make("aeron:udp?endpoint=no-such-host.invalid:4000", UDP_CHANNEL_PUBLICATION, &error);
     cr_assert_not_null(channel);
     cr_assert(udp_channel_needs_resolver(channel));
     cr_assert_lt(udp_channel_resolve(channel, net_system(), &error), 0);
@@ -209,29 +209,37 @@ static struct net_interface interface_of(const char *name, const char *address, 
 
 Test(udp_channel, the_most_specific_interface_wins_and_loopback_is_last) {
     const struct net_interface all[] = {
-        interface_of("lo", "127.0.0.1", 8, true),    interface_of("eth0", "10.1.2.3", 16, false),
-        interface_of("eth1", "10.1.5.4", 24, false), interface_of("eth1", "[fe80::5]", 64, false),
+        interface_of("lo", "127.0.0.1", 8, true),
+        interface_of("eth0", "10.1.2.3", 16, false),
+        interface_of("eth1", "10.1.5.4", 24, false),
+        interface_of("eth1", "[fe80::5]", 64, false),
     };
     static const struct {
         const char *text;
         int family;
         int expected; /* index, or -1 */
     } rows[] = {
-        {"10.1.2.3", AF_INET, 1},      {"10.1.2.4", AF_INET, -1},  {"10.1.0.0/16", AF_INET, 2},
-        {"10.1.2.0:77/24", AF_INET, 1}, {"0.0.0.0/0", AF_INET, 2},  {"localhost", AF_INET, 0},
-        {"localhost/8", AF_INET, 0},   {"{eth1}", AF_INET6, 3},    {"{eth1}:5", AF_INET, 2},
-        {"{eth9}", AF_INET, -1},       {"[fe80::]/64", AF_INET6, 3}, {"10.1.2.3", AF_INET6, -1},
+        {"10.1.2.3", AF_INET, 1},       {"10.1.2.4", AF_INET, -1},    {"10.1.0.0/16", AF_INET, 2},
+        {"10.1.2.0:77/24", AF_INET, 1}, {"0.0.0.0/0", AF_INET, 2},    {"localhost", AF_INET, 0},
+        {"localhost/8", AF_INET, 0},    {"{eth1}", AF_INET6, 3},      {"{eth1}:5", AF_INET, 2},
+        {"{eth9}", AF_INET, -1},        {"[fe80::]/64", AF_INET6, 3}, {"10.1.2.3", AF_INET6, -1},
         {"127.0.0.0/8", AF_UNSPEC, 0},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct interface_spec spec;
         cr_assert_eq(interface_spec_parse(&spec, rows[i].text, NULL), 0, "%s", rows[i].text);
         const struct net_interface *found = interface_select(&spec, rows[i].family, all, 4);
-        cr_assert_eq(found == NULL ? -1 : (int)(found - all), rows[i].expected, "%s",
-                     rows[i].text);
+        cr_assert_eq(found == NULL ? -1 : (int)(found - all), rows[i].expected, "%s", rows[i].text);
     }
-    static const char *const bad[] = {"", "nonsense", "10.1.2.3/33", "10.1.2.3/x", "{eth0",
-                                      "{}", "{a-very-long-interface}", "{eth0}:x", "[fe80::]/129"};
+    static const char *const bad[] = {"",
+                                      "nonsense",
+                                      "10.1.2.3/33",
+                                      "10.1.2.3/x",
+                                      "{eth0",
+                                      "{}",
+                                      "{a-very-long-interface}",
+                                      "{eth0}:x",
+                                      "[fe80::]/129"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct interface_spec spec;
         cr_assert_lt(interface_spec_parse(&spec, bad[i], NULL), 0, "%s", bad[i]);

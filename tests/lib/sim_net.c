@@ -1,0 +1,338 @@
+/* See sim_net.h. Addressing follows what the kernel does as far as the driver depends on it: a
+ * socket bound to the wildcard address sends from 127.0.0.1, a connected socket hears its peer
+ * only, a port can be bound once. */
+#include "lib/sim_net.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/compiler.h"
+
+#define FIRST_EPHEMERAL_PORT 40000
+#define BUFFER_BYTES 212992 /* as Linux reports */
+
+static int64_t clock_now(void *context) {
+    return ((struct sim_clock *)context)->now_ns;
+}
+
+static int64_t clock_epoch(void *context) {
+    return ((struct sim_clock *)context)->epoch_ns;
+}
+
+void sim_clock_init(struct sim_clock *clock) {
+    *clock = (struct sim_clock){
+        .table = {clock, clock_now, clock_epoch},
+        .now_ns = NS_PER_S,
+        .epoch_ns = INT64_C(1700000000) * NS_PER_S,
+    };
+}
+
+void sim_clock_advance(struct sim_clock *clock, int64_t duration_ns) {
+    assert(duration_ns >= 0);
+    clock->now_ns += duration_ns;
+    clock->epoch_ns += duration_ns;
+}
+
+/* splitmix64 */
+static uint64_t random_next(void *context) {
+    struct sim_random *random = context;
+    uint64_t z = (random->state += UINT64_C(0x9E3779B97F4A7C15));
+    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
+    return z ^ (z >> 31);
+}
+
+void sim_random_init(struct sim_random *random, uint64_t seed) {
+    *random = (struct sim_random){.table = {random, random_next}, .state = seed};
+}
+
+static struct sim_socket *socket_at(struct sim_net *net, int socket) {
+    assert(socket >= 0 && socket < SIM_SOCKETS_MAX);
+    assert(net->sockets[socket].is_open);
+    return &net->sockets[socket];
+}
+
+static bool is_taken(const struct sim_net *net, const union net_address *address) {
+    for (int i = 0; i < SIM_SOCKETS_MAX; i++) {
+        const struct sim_socket *socket = &net->sockets[i];
+        if (socket->is_open && net_address_port(&socket->bound) == net_address_port(address) &&
+            (net_address_is_wildcard(&socket->bound) || net_address_is_wildcard(address) ||
+             net_address_equal(&socket->bound, address))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int connect_socket(void *context, int handle, const union net_address *address,
+                          struct tern_error *error) {
+    struct sim_socket *socket = socket_at(context, handle);
+    (void)error;
+    socket->is_connected = true;
+    socket->peer = *address;
+    return 0;
+}
+
+static int open_socket(void *context, const struct net_socket_params *params, int *handle,
+                       union net_address *bound, struct tern_error *error) {
+    struct sim_net *net = context;
+    union net_address address = params->bind;
+    if (params->group != NULL) {
+        return error_set_errno(error, EOPNOTSUPP, "no multicast in the simulated network");
+    }
+    while (net_address_port(&params->bind) == 0) {
+        net_address_set_port(&address, net->next_port++);
+        if (!is_taken(net, &address)) {
+            break;
+        }
+    }
+    if (is_taken(net, &address)) {
+        return error_set_errno(error, EADDRINUSE, "cannot bind");
+    }
+    int free_index = 0;
+    while (free_index < SIM_SOCKETS_MAX && net->sockets[free_index].is_open) {
+        free_index++;
+    }
+    assert(free_index < SIM_SOCKETS_MAX);
+    net->sockets[free_index] = (struct sim_socket){.is_open = true, .bound = address};
+    if (params->connect != NULL) {
+        (void)connect_socket(net, free_index, params->connect, error);
+    }
+    *handle = free_index;
+    *bound = address;
+    return 0;
+}
+
+static void destroy_packet(struct sim_packet *packet) {
+    free(packet->data);
+    free(packet);
+}
+
+static void close_socket(void *context, int handle) {
+    struct sim_socket *socket = socket_at(context, handle);
+    while (socket->queue != NULL) {
+        struct sim_packet *next = socket->queue->next;
+        destroy_packet(socket->queue);
+        socket->queue = next;
+    }
+    *socket = (struct sim_socket){0};
+}
+
+static struct sim_socket *find_receiver(struct sim_net *net, const struct sim_packet *packet) {
+    for (int i = 0; i < SIM_SOCKETS_MAX; i++) {
+        struct sim_socket *socket = &net->sockets[i];
+        bool is_addressed = socket->is_open &&
+                            net_address_port(&socket->bound) == net_address_port(&packet->to) &&
+                            (net_address_is_wildcard(&socket->bound) ||
+                             net_address_equal(&socket->bound, &packet->to));
+        if (is_addressed &&
+            (!socket->is_connected || net_address_equal(&socket->peer, &packet->from))) {
+            return socket;
+        }
+    }
+    return NULL;
+}
+
+static void enqueue(struct sim_net *net, const struct sim_packet *packet) {
+    struct sim_socket *socket = find_receiver(net, packet);
+    if (socket == NULL) {
+        return; /* nobody there */
+    }
+    struct sim_packet *copy = malloc(sizeof *copy);
+    assert(copy != NULL);
+    *copy = *packet;
+    copy->data = malloc(packet->length + 1u); /* exact, so that a sanitizer sees over-reads */
+    assert(copy->data != NULL);
+    memcpy(copy->data, packet->data, packet->length);
+    int64_t span_ns = net->faults.delay_max_ns - net->faults.delay_min_ns;
+    copy->deliver_ns = net->clock->now_ns + net->faults.delay_min_ns +
+                       (int64_t)(random_unit(&net->random.table) * (double)span_ns);
+    copy->number = net->next_number++;
+    struct sim_packet **link = &socket->queue;
+    while (*link != NULL &&
+           ((*link)->deliver_ns < copy->deliver_ns ||
+            ((*link)->deliver_ns == copy->deliver_ns && (*link)->number < copy->number))) {
+        link = &(*link)->next;
+    }
+    copy->next = *link;
+    *link = copy;
+}
+
+static void transmit(struct sim_net *net, const struct sim_packet *packet) {
+    net->sent_count++;
+    if ((net->filter != NULL && net->filter(net->filter_context, packet) == SIM_DROP) ||
+        random_unit(&net->random.table) < net->faults.drop) {
+        net->dropped_count++;
+        return;
+    }
+    enqueue(net, packet);
+    if (random_unit(&net->random.table) < net->faults.duplicate) {
+        net->duplicated_count++;
+        enqueue(net, packet);
+    }
+}
+
+static union net_address source_of(const struct sim_socket *socket) {
+    union net_address from = socket->bound;
+    if (net_address_is_wildcard(&from)) {
+        uint16_t port = net_address_port(&from);
+        (void)net_address_parse(from.base.sa_family == AF_INET6 ? "[::1]:0" : "127.0.0.1:0", &from);
+        net_address_set_port(&from, port);
+    }
+    return from;
+}
+
+static int send_datagrams(void *context, int handle, const struct net_datagram *datagrams,
+                          int count, bool use_address) {
+    struct sim_net *net = context;
+    struct sim_socket *socket = socket_at(net, handle);
+    assert(count > 0 && count <= NET_BATCH_COUNT_MAX);
+    assert(use_address || socket->is_connected);
+    if (net->send_count_max > 0 && count > net->send_count_max) {
+        count = net->send_count_max;
+    }
+    for (int i = 0; i < count; i++) {
+        struct sim_packet packet = {
+            .from = source_of(socket),
+            .to = use_address ? datagrams[i].address : socket->peer,
+            .length = datagrams[i].length,
+            .data = datagrams[i].data,
+        };
+        transmit(net, &packet);
+    }
+    return count;
+}
+
+static int receive_datagrams(void *context, int handle, struct net_datagram *datagrams, int count) {
+    struct sim_net *net = context;
+    struct sim_socket *socket = socket_at(net, handle);
+    int received = 0;
+    while (received < count && socket->queue != NULL &&
+           socket->queue->deliver_ns <= net->clock->now_ns) {
+        struct sim_packet *packet = socket->queue;
+        struct net_datagram *datagram = &datagrams[received++];
+        socket->queue = packet->next;
+        datagram->length =
+            packet->length < datagram->capacity ? packet->length : datagram->capacity;
+        datagram->address = packet->from;
+        memcpy(datagram->data, packet->data, datagram->length);
+        destroy_packet(packet);
+    }
+    return received;
+}
+
+static int resolve_host(void *context, const char *name, union net_address *address,
+                        struct tern_error *error) {
+    const struct sim_net *net = context;
+    for (int i = 0; i < net->host_count; i++) {
+        if (strcmp(net->hosts[i].name, name) == 0 &&
+            net->hosts[i].address.base.sa_family != AF_UNSPEC) {
+            *address = net->hosts[i].address;
+            return 0;
+        }
+    }
+    return error_set(error, -ENOENT, "cannot resolve host '%s'", name);
+}
+
+static int list_interfaces(void *context, struct net_interface *interfaces, int capacity) {
+    (void)context;
+    if (capacity < 1) {
+        return 0;
+    }
+    interfaces[0] =
+        (struct net_interface){.name = "lo", .index = 1, .prefix_length = 8, .is_loopback = true};
+    (void)net_address_parse("127.0.0.1", &interfaces[0].address);
+    return 1;
+}
+
+static int buffer_limits(void *context, struct net_buffer_limits *limits,
+                         struct tern_error *error) {
+    (void)context;
+    (void)error;
+    *limits =
+        (struct net_buffer_limits){BUFFER_BYTES, 4 * BUFFER_BYTES, BUFFER_BYTES, 4 * BUFFER_BYTES};
+    return 0;
+}
+
+void sim_net_init(struct sim_net *net, const struct sim_clock *clock, uint64_t seed) {
+    *net = (struct sim_net){
+        .table = {.context = net,
+                  .open = open_socket,
+                  .connect = connect_socket,
+                  .close = close_socket,
+                  .send = send_datagrams,
+                  .receive = receive_datagrams,
+                  .resolve = resolve_host,
+                  .interfaces = list_interfaces,
+                  .buffer_limits = buffer_limits},
+        .clock = clock,
+        .next_port = FIRST_EPHEMERAL_PORT,
+    };
+    sim_random_init(&net->random, seed);
+}
+
+void sim_net_close(struct sim_net *net) {
+    for (int i = 0; i < SIM_SOCKETS_MAX; i++) {
+        if (net->sockets[i].is_open) {
+            close_socket(net, i);
+        }
+    }
+}
+
+void sim_net_set_host(struct sim_net *net, const char *name, const char *address) {
+    int index = 0;
+    while (index < net->host_count && strcmp(net->hosts[index].name, name) != 0) {
+        index++;
+    }
+    assert(index < SIM_HOSTS_MAX);
+    net->host_count += index == net->host_count;
+    struct sim_host *host = &net->hosts[index];
+    *host = (struct sim_host){0};
+    strncpy(host->name, name, sizeof host->name - 1);
+    if (address != NULL) {
+        int result = net_address_parse(address, &host->address);
+        assert(result == 0);
+        (void)result;
+    }
+}
+
+int sim_net_open_count(const struct sim_net *net) {
+    int count = 0;
+    for (int i = 0; i < SIM_SOCKETS_MAX; i++) {
+        count += net->sockets[i].is_open;
+    }
+    return count;
+}
+
+int sim_net_bind(struct sim_net *net, const char *address) {
+    struct net_socket_params params = {0};
+    union net_address bound;
+    int handle = -1;
+    int result = net_address_parse(address, &params.bind);
+    assert(result == 0);
+    result = open_socket(net, &params, &handle, &bound, NULL);
+    assert(result == 0);
+    (void)result;
+    return handle;
+}
+
+void sim_net_send(struct sim_net *net, int socket, const char *to, const void *data,
+                  uint32_t length) {
+    struct sim_packet packet = {
+        .from = source_of(socket_at(net, socket)), .length = length, .data = (uint8_t *)data};
+    int result = net_address_parse(to, &packet.to);
+    assert(result == 0);
+    (void)result;
+    enqueue(net, &packet);
+}
+
+uint32_t sim_net_receive(struct sim_net *net, int socket, void *buffer, union net_address *source) {
+    struct net_datagram datagram = {.data = buffer, .capacity = 65536};
+    if (receive_datagrams(net, socket, &datagram, 1) == 0) {
+        return 0;
+    }
+    *source = datagram.address;
+    return datagram.length;
+}

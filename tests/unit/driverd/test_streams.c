@@ -1,0 +1,508 @@
+/* Whole drivers on the simulated network: streams survive what the network does to them. */
+#include <criterion/criterion.h>
+
+#include <string.h>
+
+#include "driverd/endpoint_recv.h"
+#include "driverd/image.h"
+#include "driverd/publication_net.h"
+#include "lib/sim_driver.h"
+
+#define STREAM 1001
+#define MESSAGE_LENGTH_MAX 3000
+
+/* A numbered message of random length whose bytes follow from the number. */
+static int32_t make_message(uint8_t *buffer, int64_t number) {
+    uint64_t mix = (uint64_t)number * UINT64_C(0x9E3779B97F4A7C15);
+    int32_t length = 8 + (int32_t)((mix >> 40) % (MESSAGE_LENGTH_MAX - 8));
+    memcpy(buffer, &number, sizeof number);
+    for (int32_t i = 8; i < length; i++) {
+        buffer[i] = (uint8_t)(mix >> (i % 8 * 8));
+    }
+    return length;
+}
+
+struct transfer {
+    struct sim_world *world;
+    tern_publication *publication;
+    tern_subscription *subscription;
+    tern_fragment_assembler *assembler;
+    int64_t sent;
+    int64_t received;
+    int64_t count;
+};
+
+static void on_message(void *context, const uint8_t *buffer, int32_t length,
+                       const tern_header *header) {
+    struct transfer *transfer = context;
+    uint8_t expected[MESSAGE_LENGTH_MAX];
+    int32_t expected_length = make_message(expected, transfer->received);
+    (void)header;
+    cr_assert_eq(length, expected_length, "length of message %lld", (long long)transfer->received);
+    cr_assert_eq(memcmp(buffer, expected, (size_t)length), 0, "bytes of message %lld",
+                 (long long)transfer->received);
+    transfer->received++;
+}
+
+static bool is_transferred(void *context) {
+    struct transfer *transfer = context;
+    uint8_t buffer[MESSAGE_LENGTH_MAX];
+    while (transfer->sent < transfer->count &&
+           tern_publication_offer(transfer->publication, buffer,
+                                  make_message(buffer, transfer->sent)) > 0) {
+        transfer->sent++;
+    }
+    (void)tern_subscription_poll(transfer->subscription, tern_fragment_assembler_on_fragment,
+                                 transfer->assembler, 64);
+    return transfer->received == transfer->count;
+}
+
+static struct transfer begin(struct sim_world *world, struct sim_node *from, const char *to_channel,
+                             struct sim_node *to, const char *from_channel) {
+    struct transfer transfer = {.world = world};
+    transfer.subscription = sim_add_subscription(world, to, from_channel, STREAM);
+    transfer.publication = sim_add_publication(world, from, to_channel, STREAM);
+    return transfer;
+}
+
+static void move_messages(struct transfer *transfer, int64_t count, int64_t timeout_ns) {
+    if (transfer->assembler == NULL) {
+        transfer->assembler = tern_fragment_assembler_create(on_message, transfer);
+        cr_assert_not_null(transfer->assembler);
+    }
+    transfer->count += count;
+    cr_assert(sim_world_until(transfer->world, is_transferred, transfer, timeout_ns),
+              "%lld of %lld messages came", (long long)transfer->received,
+              (long long)transfer->count);
+}
+
+static void end(struct transfer *transfer) {
+    tern_fragment_assembler_destroy(transfer->assembler);
+    tern_publication_close(transfer->publication);
+    tern_subscription_close(transfer->subscription);
+}
+
+static bool is_connected(void *context) {
+    return tern_publication_is_connected(context);
+}
+
+static bool has_no_sockets(void *context) {
+    return sim_net_open_count(context) == 0;
+}
+
+#define CHANNEL "aeron:udp?endpoint=127.0.0.1:24000"
+
+Test(streams, a_stream_crosses_a_clean_network_and_everything_is_given_back) {
+    static struct sim_world world;
+    sim_world_init(&world, 1);
+    struct sim_node *a = sim_world_add(&world), *b = sim_world_add(&world);
+    sim_world_start(&world, a);
+    sim_world_start(&world, b);
+    struct transfer transfer = begin(&world, a, CHANNEL, b, CHANNEL);
+    move_messages(&transfer, 300, 20 * NS_PER_S);
+    cr_assert_gt(tern_publication_position(transfer.publication), 4 * 65536);
+    cr_assert_eq(sim_system_counter(b, SYSTEM_COUNTER_NAKS_SENT), 0);
+    cr_assert_eq(sim_system_counter(a, SYSTEM_COUNTER_RETRANSMITS_SENT), 0);
+    cr_assert_eq(sim_system_counter(b, SYSTEM_COUNTER_INVALID_PACKETS), 0);
+    cr_assert_eq(sim_net_open_count(&world.net), 2);
+    end(&transfer);
+    cr_assert(sim_world_until(&world, has_no_sockets, &world.net, 60 * NS_PER_S));
+    sim_world_run(&world, NS_PER_S);
+    cr_assert_eq(a->driver->conductor.publications_net.count, 0);
+    cr_assert_eq(b->driver->conductor.images.count, 0);
+    cr_assert_eq(sim_system_counter(a, SYSTEM_COUNTER_ERRORS), 0);
+    sim_world_close(&world);
+}
+
+Test(streams, streams_survive_loss_duplication_and_reordering, .timeout = 60) {
+    static const struct {
+        struct sim_faults faults;
+        int64_t messages;
+    } rows[] = {
+        {{.drop = 0.05}, 200},
+        {{.drop = 0.3}, 60},
+        {{.duplicate = 0.5, .delay_max_ns = 300 * NS_PER_US}, 200},
+        {{.drop = 0.1, .duplicate = 0.1, .delay_max_ns = 2 * NS_PER_MS}, 100},
+        {{.drop = 0.1, .delay_min_ns = 20 * NS_PER_MS, .delay_max_ns = 25 * NS_PER_MS}, 60},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        for (uint64_t seed = 1; seed <= 3; seed++) {
+            static struct sim_world world;
+            sim_world_init(&world, seed * 1000 + i);
+            struct sim_node *a = sim_world_add(&world), *b = sim_world_add(&world);
+            sim_world_start(&world, a);
+            sim_world_start(&world, b);
+            world.net.faults = rows[i].faults;
+            struct transfer transfer = begin(&world, a, CHANNEL, b, CHANNEL);
+            move_messages(&transfer, rows[i].messages, 200 * NS_PER_S);
+            if (rows[i].faults.drop > 0) {
+                cr_assert_gt(world.net.dropped_count, 0);
+                cr_assert_gt(sim_system_counter(b, SYSTEM_COUNTER_NAKS_SENT), 0);
+                cr_assert_gt(sim_system_counter(a, SYSTEM_COUNTER_RETRANSMITS_SENT), 0);
+            }
+            end(&transfer);
+            sim_world_close(&world);
+        }
+    }
+}
+
+/* Drops the n-th data datagram that is no heartbeat. */
+struct drop_data {
+    int countdown;
+    int naks;
+};
+
+static enum sim_verdict drop_nth_data(void *context, const struct sim_packet *packet) {
+    struct drop_data *script = context;
+    const struct frame_common *common = (const void *)packet->data;
+    script->naks += common->type == FRAME_TYPE_NAK;
+    if (common->type == FRAME_TYPE_DATA && packet->length > 32) {
+        return --script->countdown == 0 ? SIM_DROP : SIM_PASS;
+    }
+    return SIM_PASS;
+}
+
+Test(streams, one_lost_datagram_costs_one_nak_and_one_retransmission) {
+    static struct sim_world world;
+    sim_world_init(&world, 7);
+    struct sim_node *a = sim_world_add(&world), *b = sim_world_add(&world);
+    sim_world_start(&world, a);
+    sim_world_start(&world, b);
+    struct drop_data script = {.countdown = 10};
+    world.net.filter = drop_nth_data;
+    world.net.filter_context = &script;
+    struct transfer transfer = begin(&world, a, CHANNEL, b, CHANNEL);
+    move_messages(&transfer, 100, 20 * NS_PER_S);
+    cr_assert_eq(script.naks, 1);
+    cr_assert_eq(sim_system_counter(b, SYSTEM_COUNTER_NAKS_SENT), 1);
+    cr_assert_eq(sim_system_counter(a, SYSTEM_COUNTER_NAKS_RECEIVED), 1);
+    cr_assert_eq(sim_system_counter(a, SYSTEM_COUNTER_RETRANSMITS_SENT), 1);
+    cr_assert_eq(sim_system_counter(b, SYSTEM_COUNTER_FLOW_CONTROL_UNDER_RUNS), 0);
+    end(&transfer);
+    sim_world_close(&world);
+}
+
+/* A lost last datagram has no successor that betrays it: the heartbeat does. */
+Test(streams, a_lost_tail_is_found_by_the_heartbeat) {
+    static struct sim_world world;
+    sim_world_init(&world, 8);
+    struct sim_node *a = sim_world_add(&world), *b = sim_world_add(&world);
+    sim_world_start(&world, a);
+    sim_world_start(&world, b);
+    struct transfer transfer = begin(&world, a, CHANNEL, b, CHANNEL);
+    cr_assert(sim_world_until(&world, is_connected, transfer.publication, 10 * NS_PER_S));
+    struct drop_data script = {.countdown = 1};
+    world.net.filter = drop_nth_data;
+    world.net.filter_context = &script;
+    move_messages(&transfer, 1, 20 * NS_PER_S);
+    cr_assert_eq(sim_system_counter(b, SYSTEM_COUNTER_NAKS_SENT), 1);
+    end(&transfer);
+    sim_world_close(&world);
+}
+
+Test(streams, a_short_send_sends_nothing_twice) {
+    static struct sim_world world;
+    sim_world_init(&world, 9);
+    struct sim_node *a = sim_world_add(&world), *b = sim_world_add(&world);
+    a->conf.max_messages_per_send = 8;
+    sim_world_start(&world, a);
+    sim_world_start(&world, b);
+    world.net.send_count_max = 3;
+    struct transfer transfer = begin(&world, a, CHANNEL, b, CHANNEL);
+    move_messages(&transfer, 200, 20 * NS_PER_S);
+    cr_assert_gt(sim_system_counter(a, SYSTEM_COUNTER_SHORT_SENDS), 0);
+    cr_assert_eq(sim_system_counter(b, SYSTEM_COUNTER_FLOW_CONTROL_UNDER_RUNS), 0);
+    cr_assert_eq(sim_system_counter(b, SYSTEM_COUNTER_NAKS_SENT), 0);
+    int64_t bytes = tern_publication_position(transfer.publication);
+    struct publication_net *publication = a->driver->conductor.publications_net.items[0];
+    cr_assert_eq(publication->position, bytes);
+    end(&transfer);
+    sim_world_close(&world);
+}
+
+static enum sim_verdict drop_all(void *context, const struct sim_packet *packet) {
+    (void)context;
+    (void)packet;
+    return SIM_DROP;
+}
+
+static bool is_disconnected(void *context) {
+    return !tern_publication_is_connected(context);
+}
+
+static bool has_no_image(void *context) {
+    return !tern_subscription_is_connected(context);
+}
+
+Test(streams, a_cut_cable_disconnects_both_ends_and_a_mended_one_connects_them_again) {
+    static struct sim_world world;
+    sim_world_init(&world, 10);
+    struct sim_node *a = sim_world_add(&world), *b = sim_world_add(&world);
+    sim_world_start(&world, a);
+    sim_world_start(&world, b);
+    struct transfer transfer = begin(&world, a, CHANNEL, b, CHANNEL);
+    move_messages(&transfer, 50, 20 * NS_PER_S);
+    world.net.filter = drop_all;
+    int64_t cut_ns = world.clock.now_ns;
+    cr_assert(sim_world_until(&world, is_disconnected, transfer.publication, 20 * NS_PER_S));
+    cr_assert_gt(world.clock.now_ns - cut_ns, 4 * NS_PER_S);
+    cr_assert(sim_world_until(&world, has_no_image, transfer.subscription, 30 * NS_PER_S));
+    cr_assert_eq(tern_publication_offer(transfer.publication, "x", 1),
+                 TERN_PUBLICATION_NOT_CONNECTED);
+    world.net.filter = NULL;
+    cr_assert(sim_world_until(&world, is_connected, transfer.publication, 20 * NS_PER_S));
+    move_messages(&transfer, 50, 20 * NS_PER_S);
+    end(&transfer);
+    sim_world_close(&world);
+}
+
+Test(streams, end_of_stream_comes_through_loss_and_after_the_last_message) {
+    static struct sim_world world;
+    sim_world_init(&world, 11);
+    struct sim_node *a = sim_world_add(&world), *b = sim_world_add(&world);
+    sim_world_start(&world, a);
+    sim_world_start(&world, b);
+    world.net.faults.drop = 0.2;
+    struct transfer transfer = begin(&world, a, CHANNEL, b, CHANNEL);
+    move_messages(&transfer, 40, 100 * NS_PER_S);
+    uint8_t buffer[MESSAGE_LENGTH_MAX];
+    while (tern_publication_offer(transfer.publication, buffer,
+                                  make_message(buffer, transfer.sent)) < 0) {
+        sim_world_step(&world, SIM_STEP_NS);
+    }
+    transfer.sent++;
+    tern_publication_close(transfer.publication);
+    transfer.count++;
+    cr_assert(sim_world_until(&world, is_transferred, &transfer, 60 * NS_PER_S));
+    cr_assert(sim_world_until(&world, has_no_image, transfer.subscription, 60 * NS_PER_S));
+    tern_fragment_assembler_destroy(transfer.assembler);
+    tern_subscription_close(transfer.subscription);
+    sim_world_close(&world);
+}
+
+Test(streams, a_silent_name_is_looked_up_again_and_followed) {
+    static struct sim_world world;
+    sim_world_init(&world, 12);
+    struct sim_node *a = sim_world_add(&world), *b = sim_world_add(&world);
+    sim_world_start(&world, a);
+    sim_world_start(&world, b);
+    sim_net_set_host(&world.net, "peer", "127.0.0.7");
+    struct transfer transfer =
+        begin(&world, a, "aeron:udp?endpoint=peer:24000", b, "aeron:udp?endpoint=127.0.0.9:24000");
+    sim_world_run(&world, 2 * NS_PER_S);
+    cr_assert_not(tern_publication_is_connected(transfer.publication));
+    sim_net_set_host(&world.net, "peer", "127.0.0.9");
+    cr_assert(sim_world_until(&world, is_connected, transfer.publication, 20 * NS_PER_S));
+    cr_assert_eq(sim_system_counter(a, SYSTEM_COUNTER_RESOLUTION_CHANGES), 1);
+    move_messages(&transfer, 20, 20 * NS_PER_S);
+    sim_net_set_host(&world.net, "peer", NULL);
+    sim_world_run(&world, 10 * NS_PER_S);
+    cr_assert(tern_publication_is_connected(transfer.publication), "a heard name is not asked for");
+    end(&transfer);
+
+    struct tern_error error = {0};
+    cr_assert_null(
+        sim_try_add_publication(&world, a, "aeron:udp?endpoint=nobody:24000", STREAM, &error));
+    cr_assert_eq(error.code, TERN_ERROR_DRIVER_BASE - DRIVER_ERROR_UNKNOWN_HOST);
+    sim_world_close(&world);
+}
+
+Test(streams, several_destinations_receive_the_same_and_the_slowest_governs) {
+    static struct sim_world world;
+    sim_world_init(&world, 13);
+    struct sim_node *a = sim_world_add(&world), *b = sim_world_add(&world);
+    sim_world_start(&world, a);
+    sim_world_start(&world, b);
+    world.net.faults.drop = 0.05;
+    struct transfer first = {.world = &world}, second = {.world = &world};
+    first.publication = second.publication = sim_add_publication(
+        &world, a, "aeron:udp?control-mode=dynamic|control=127.0.0.1:25000|fc=min,g:/2", STREAM);
+    first.subscription = sim_add_subscription(
+        &world, b,
+        "aeron:udp?endpoint=127.0.0.1:25001|control=127.0.0.1:25000|control-mode=dynamic", STREAM);
+    second.subscription = sim_add_subscription(
+        &world, b,
+        "aeron:udp?endpoint=127.0.0.1:25002|control=127.0.0.1:25000|control-mode=dynamic", STREAM);
+    cr_assert(sim_world_until(&world, is_connected, first.publication, 30 * NS_PER_S));
+    second.assembler = tern_fragment_assembler_create(on_message, &second);
+    move_messages(&first, 8, 60 * NS_PER_S); /* no more than a window: the second does not poll */
+    second.count = second.sent = 8;
+    cr_assert(sim_world_until(&world, is_transferred, &second, 60 * NS_PER_S));
+    struct publication_net *publication = a->driver->conductor.publications_net.items[0];
+    cr_assert_eq(publication->flow.receiver_count, 2);
+    cr_assert_eq(publication->endpoint->tracker.count, 2);
+    tern_fragment_assembler_destroy(second.assembler);
+    tern_subscription_close(second.subscription);
+    end(&first);
+    sim_world_close(&world);
+}
+
+/* A peer that is no driver: frames are made by hand. */
+struct peer {
+    struct sim_world *world;
+    int socket;
+    struct frame_setup setup;
+};
+
+static void send_data(struct peer *peer, int32_t offset, int32_t payload_length) {
+    uint8_t frame[2048] = {0};
+    struct frame_header header = {
+        .frame_length = 32 + payload_length,
+        .flags = FRAME_FLAG_UNFRAGMENTED,
+        .type = FRAME_TYPE_DATA,
+        .term_offset = offset,
+        .session_id = peer->setup.session_id,
+        .stream_id = peer->setup.stream_id,
+        .term_id = peer->setup.active_term_id,
+    };
+    memcpy(frame, &header, sizeof header);
+    memset(frame + 32, 0x5A, (size_t)payload_length);
+    sim_net_send(&peer->world->net, peer->socket, "127.0.0.1:24000", frame,
+                 (uint32_t)log_aligned_frame_length(header.frame_length));
+}
+
+static void join(struct peer *peer, struct sim_world *world, struct sim_node *node) {
+    *peer = (struct peer){
+        .world = world,
+        .socket = sim_net_bind(&world->net, "127.0.0.1:30000"),
+        .setup = {.common = {.frame_length = 40, .type = FRAME_TYPE_SETUP},
+                  .session_id = 77,
+                  .stream_id = STREAM,
+                  .initial_term_id = 5,
+                  .active_term_id = 5,
+                  .term_length = 65536,
+                  .mtu = 1408},
+    };
+    sim_net_send(&world->net, peer->socket, "127.0.0.1:24000", &peer->setup, sizeof peer->setup);
+    sim_world_run(world, NS_PER_MS);
+    cr_assert_eq(node->driver->conductor.images.count, 1);
+}
+
+static void count_fragment(void *context, const uint8_t *buffer, int32_t length,
+                           const tern_header *header) {
+    int *count = context;
+    (void)header;
+    cr_assert(length == 0 || buffer[0] == 0x5A);
+    (*count)++;
+}
+
+Test(streams, over_runs_duplicates_and_old_frames_change_nothing) {
+    static struct sim_world world;
+    struct peer peer;
+    int count = 0;
+    sim_world_init(&world, 14);
+    struct sim_node *node = sim_world_add(&world);
+    sim_world_start(&world, node);
+    tern_subscription *subscription = sim_add_subscription(&world, node, CHANNEL, STREAM);
+    join(&peer, &world, node);
+    const struct image *image = node->driver->conductor.images.items[0];
+    for (int32_t i = 0; i < 4; i++) {
+        send_data(&peer, i * 1024, 992);
+        send_data(&peer, i * 1024, 992); /* again */
+    }
+    send_data(&peer, 32768 - 1024 + 32, 992); /* beyond the window */
+    sim_world_run(&world, NS_PER_MS);
+    cr_assert_eq(image->position, 4096);
+    cr_assert_eq(image->hwm, 4096);
+    cr_assert_eq(sim_system_counter(node, SYSTEM_COUNTER_FLOW_CONTROL_OVER_RUNS), 1);
+    (void)tern_subscription_poll(subscription, count_fragment, &count, 100);
+    cr_assert_eq(count, 4);
+    for (int32_t i = 4; i < 16; i++) {
+        send_data(&peer, i * 1024, 992);
+    }
+    sim_world_run(&world, NS_PER_MS);
+    (void)tern_subscription_poll(subscription, count_fragment, &count, 100);
+    sim_world_run(&world, 300 * NS_PER_MS); /* a status message moves the lower bound */
+    send_data(&peer, 0, 992);
+    sim_world_run(&world, NS_PER_MS);
+    cr_assert_eq(count, 16);
+    cr_assert_eq(sim_system_counter(node, SYSTEM_COUNTER_FLOW_CONTROL_UNDER_RUNS), 1);
+    cr_assert_eq(image->position, 16384);
+    tern_subscription_close(subscription);
+    sim_world_close(&world);
+}
+
+/* A client may write anything into its position counter: it must not take the driver along. */
+Test(streams, lying_subscriber_positions_hurt_only_their_own_image) {
+    static const int64_t lies[] = {
+        INT64_MIN, -1, -65536, 17, 4097, 1 << 20, INT64_MAX, INT64_MAX - 31, 65536 * 3 + 8, 0};
+    static struct sim_world world;
+    struct peer peer;
+    sim_world_init(&world, 15);
+    struct sim_node *node = sim_world_add(&world);
+    sim_world_start(&world, node);
+    tern_subscription *subscription = sim_add_subscription(&world, node, CHANNEL, STREAM);
+    tern_subscription *spy = NULL;
+    join(&peer, &world, node);
+    struct image *image = node->driver->conductor.images.items[0];
+    send_data(&peer, 0, 992);
+    tern_publication *publication =
+        sim_add_publication(&world, node, "aeron:udp?endpoint=127.0.0.1:24001|ssc=true", STREAM);
+    spy =
+        sim_add_subscription(&world, node, "aeron-spy:aeron:udp?endpoint=127.0.0.1:24001", STREAM);
+    struct publication_net *net = node->driver->conductor.publications_net.items[0];
+    cr_assert_eq(net->base.subscribers.count, 1);
+    for (size_t i = 0; i < sizeof lies / sizeof lies[0]; i++) {
+        counter_set_release(image->subscribers.positions[0].address, lies[i]);
+        counter_set_release(net->base.subscribers.positions[0].address, lies[i]);
+        counter_set_release(image->hwm_counter, lies[i]);
+        counter_set_release(image->position_counter, lies[i]);
+        counter_set_release(net->position_counter, lies[i]);
+        counter_set_release(net->limit_counter, lies[i]);
+        sim_world_run(&world, 300 * NS_PER_MS);
+        cr_assert_leq(image->position, 65536, "lie %zu", i);
+        cr_assert_eq(net->position % 32, 0, "lie %zu", i);
+        cr_assert_eq(net->position, 0, "lie %zu: nothing was published", i);
+    }
+    tern_publication_close(publication);
+    tern_subscription_close(spy);
+    tern_subscription_close(subscription);
+    sim_world_close(&world);
+}
+
+Test(streams, random_bytes_on_both_sockets_are_counted_and_harmless) {
+    static struct sim_world world;
+    static uint8_t noise[2048];
+    sim_world_init(&world, 16);
+    struct sim_node *a = sim_world_add(&world), *b = sim_world_add(&world);
+    sim_world_start(&world, a);
+    sim_world_start(&world, b);
+    struct transfer transfer = begin(&world, a, CHANNEL, b, CHANNEL);
+    cr_assert(sim_world_until(&world, is_connected, transfer.publication, 10 * NS_PER_S));
+    const struct publication_net *publication = a->driver->conductor.publications_net.items[0];
+    char sender_address[NET_ADDRESS_TEXT_MAX];
+    union net_address bound = publication->endpoint->socket.bound;
+    (void)snprintf(sender_address, sizeof sender_address, "127.0.0.1:%u",
+                   (unsigned)net_address_port(&bound));
+    /* from the address that the connected socket listens to */
+    int receiver_socket = b->driver->conductor.endpoints_recv.endpoints[0]->socket.handle;
+    int stranger = sim_net_bind(&world.net, "127.0.0.1:30001");
+    for (int i = 0; i < 20000; i++) {
+        uint64_t bits = random_u64(&world.random.table);
+        uint32_t length = (uint32_t)(bits % 200);
+        for (uint32_t k = 0; k < length; k += 8) {
+            uint64_t more = random_u64(&world.random.table);
+            memcpy(noise + k, &more, 8);
+        }
+        noise[4] = 0;
+        noise[6] = (uint8_t)(bits >> 32) % 12;
+        noise[7] = 0;
+        int32_t session = tern_publication_session_id(transfer.publication), stream = STREAM;
+        bool is_setup = noise[6] == FRAME_TYPE_SETUP || noise[6] == FRAME_TYPE_DATA;
+        memcpy(noise + (is_setup ? 12 : 8), &session, 4);
+        memcpy(noise + (is_setup ? 16 : 12), &stream, 4);
+        sim_net_send(&world.net, stranger, "127.0.0.1:24000", noise, length);
+        if (noise[6] != FRAME_TYPE_SM && noise[6] != FRAME_TYPE_ERR) {
+            sim_net_send(&world.net, receiver_socket, sender_address, noise, length);
+        }
+        if (i % 16 == 0) {
+            sim_world_step(&world, SIM_STEP_NS);
+        }
+    }
+    sim_world_run(&world, NS_PER_S);
+    cr_assert_gt(sim_system_counter(a, SYSTEM_COUNTER_INVALID_PACKETS), 0);
+    cr_assert_gt(sim_system_counter(b, SYSTEM_COUNTER_INVALID_PACKETS), 0);
+    cr_assert(tern_publication_is_connected(transfer.publication));
+    end(&transfer);
+    sim_world_close(&world);
+}
