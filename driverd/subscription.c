@@ -124,5 +124,5 @@ void subscription_on_detached(struct subscription *subscription, const struct su
             return;
         }
     }
-    assert(!"a subscriber that its subscription does not know");
+    assert(false && "a subscriber that its subscription does not know");
 }

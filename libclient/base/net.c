@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <stddef.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -196,12 +197,14 @@ static void socket_wait(void *context, const int *sockets, int count, int64_t ti
 static int resolve_host(void *context, const char *host, union net_address *address,
                         struct tern_error *error) {
     (void)context;
+    /* Known without asking anybody (RFC 6761): a bare system has no /etc/hosts to ask. */
+    const char *known = strcasecmp(host, "localhost") == 0 ? "127.0.0.1" : host;
     struct addrinfo *found = NULL;
     struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_DGRAM};
-    int failure = getaddrinfo(host, NULL, &hints, &found);
+    int failure = getaddrinfo(known, NULL, &hints, &found);
     if (failure != 0) {
         hints.ai_family = AF_INET6;
-        failure = getaddrinfo(host, NULL, &hints, &found);
+        failure = getaddrinfo(known, NULL, &hints, &found);
     }
     if (failure != 0) {
         return error_set(error, -ENOENT, "cannot resolve host '%s': %s", host,

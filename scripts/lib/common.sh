@@ -41,12 +41,12 @@ need_packages() {
     install_packages $packages || fail "cannot install $packages"
 }
 
-# configure DIR [meson option ...]: a build directory with these options, made anew when the one
-# that is there cannot be used (another compiler, a moved tree).
+# configure DIR [meson option ...]: a build directory with these options, brought up to date, or made
+# anew when the one that is there cannot be used (another compiler, a moved tree).
 configure() {
     local dir=$1
     shift
-    if [ -f "$dir/build.ninja" ] && ninja -C "$dir" -t query all >/dev/null 2>&1; then
+    if [ -f "$dir/build.ninja" ] && ninja -C "$dir" build.ninja >/dev/null 2>&1; then
         return 0
     fi
     rm -rf "$dir"

@@ -12,6 +12,7 @@ import collections
 import glob
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -43,16 +44,18 @@ def read(root, path):
 
 def tracked_files(root):
     """Files under version control; everything that is not a build directory without git."""
-    done = subprocess.run(["git", "-C", root, "ls-files", "-co", "--exclude-standard"],
-                          capture_output=True, text=True, check=False)
-    if done.returncode == 0:
-        return sorted(path for path in done.stdout.splitlines()
-                      if os.path.isfile(os.path.join(root, path)))
+    if shutil.which("git"):
+        done = subprocess.run(["git", "-C", root, "ls-files", "-co", "--exclude-standard"],
+                              capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            return sorted(path for path in done.stdout.splitlines()
+                          if os.path.isfile(os.path.join(root, path)))
     found = []
     for directory, subdirectories, names in os.walk(root):
         subdirectories[:] = [name for name in subdirectories
                              if not name.startswith(("build", ".git", "__pycache__"))]
-        found += [os.path.relpath(os.path.join(directory, name), root) for name in names]
+        found += [os.path.relpath(os.path.join(directory, name), root) for name in names
+                  if name != ".git"]
     return sorted(found)
 
 
