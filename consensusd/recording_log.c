@@ -299,7 +299,8 @@ const struct recording_log_entry *recording_log_last_term(const struct recording
     return NULL;
 }
 
-static bool is_complete_set(const struct recording_log *log, int32_t index, int32_t service_count) {
+bool recording_log_is_complete_set(const struct recording_log *log, int32_t index,
+                                   int32_t service_count) {
     const struct recording_log_entry *module = &log->entries[index];
     if (module->type != RECORDING_LOG_SNAPSHOT || !module->is_valid ||
         module->service_id != RECORDING_LOG_MODULE_SERVICE_ID || index < service_count) {
@@ -318,7 +319,7 @@ static bool is_complete_set(const struct recording_log *log, int32_t index, int3
 
 int32_t recording_log_latest_snapshot(const struct recording_log *log, int32_t service_count) {
     for (int32_t i = log->count - 1; i >= 0; i--) {
-        if (is_complete_set(log, i, service_count)) {
+        if (recording_log_is_complete_set(log, i, service_count)) {
             return i;
         }
     }

@@ -60,6 +60,9 @@ void recording_log_close(struct recording_log *log);
 const struct recording_log_entry *recording_log_find_term(const struct recording_log *log,
                                                           int64_t term_id);
 const struct recording_log_entry *recording_log_last_term(const struct recording_log *log);
+/* A valid module snapshot at `index` whose services stand before it, all valid. */
+bool recording_log_is_complete_set(const struct recording_log *log, int32_t index,
+                                   int32_t service_count);
 /* The newest valid module snapshot that has all its services: its index in entries, else -1. The
  * services' entries stand before it: service i at index - 1 - i. */
 int32_t recording_log_latest_snapshot(const struct recording_log *log, int32_t service_count);

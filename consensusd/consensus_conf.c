@@ -1,0 +1,320 @@
+/* The option table of consensusd. Aeron's names are the properties of cluster.md 8.1 in upper case
+ * with dots as underscores. What a later version brings is refused by name when it is set to
+ * anything but its default. Two defaults differ from the original on purpose: heartbeat and
+ * election time-outs are 1 s and 500 ms instead of 10 s and 1 s.
+ */
+#include "consensusd/consensus_conf.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/agent.h"
+#include "base/clock.h"
+#include "base/uri.h"
+#include "daemon/logger.h"
+
+#define STORE(member) OPTION_STORE(struct consensus_conf, member)
+#define HOUR_NS (3600 * NS_PER_S)
+#define CANVASS_HEARTBEATS_MIN 2
+
+#define PATH_ROW(key_, env_, member_, default_, doc_)                                              \
+    {                                                                                              \
+        .key = key_, .env = env_, STORE(member_), .type = OPTION_PATH, .default_text = default_,   \
+        .doc = doc_                                                                                \
+    }
+#define TEXT_ROW(key_, env_, member_, default_, doc_)                                              \
+    {                                                                                              \
+        .key = key_, .env = env_, STORE(member_), .type = OPTION_STRING, .default_text = default_, \
+        .doc = doc_                                                                                \
+    }
+#define CHANNEL_ROW(key_, env_, member_, default_, doc_)                                           \
+    {                                                                                              \
+        .key = key_, .env = env_, STORE(member_), .type = OPTION_STRING, .default_text = default_, \
+        .flags = OPTION_REQUIRED, .doc = doc_                                                      \
+    }
+#define STREAM_ROW(key_, env_, member_, default_, doc_)                                            \
+    {                                                                                              \
+        .key = key_, .env = env_, STORE(member_), .type = OPTION_I32, .default_text = default_,    \
+        .min = INT32_MIN, .max = INT32_MAX, .doc = doc_                                            \
+    }
+#define COUNT_ROW(key_, env_, member_, default_, min_, max_, doc_)                                 \
+    {                                                                                              \
+        .key = key_, .env = env_, STORE(member_), .type = OPTION_I32, .default_text = default_,    \
+        .min = min_, .max = max_, .doc = doc_                                                      \
+    }
+#define TIME_ROW(key_, env_, member_, default_, doc_)                                              \
+    {                                                                                              \
+        .key = key_, .env = env_, STORE(member_), .type = OPTION_DURATION,                         \
+        .default_text = default_, .min = NS_PER_MS, .max = HOUR_NS, .doc = doc_                    \
+    }
+#define BOOL_ROW(key_, env_, member_, default_, doc_)                                              \
+    {                                                                                              \
+        .key = key_, .env = env_, STORE(member_), .type = OPTION_BOOL, .default_text = default_,   \
+        .doc = doc_                                                                                \
+    }
+#define NOT_YET_ROW(key_, env_, default_, doc_)                                                    \
+    { .key = key_, .env = env_, .type = OPTION_NOT_YET, .default_text = default_, .doc = doc_ }
+
+static const char *const clock_names[] = {"milliseconds", "nanoseconds", NULL};
+static const char *const authorisation_names[] = {"DEFAULT", "ALLOW_ALL", "DENY_ALL", NULL};
+
+static const struct option_row rows[] = {
+    CHANNEL_ROW("aeron_dir", "AERON_DIR", aeron_dir, "/dev/shm/aeron-{user}",
+                "Directory of the media driver."),
+    {.key = "driver_timeout",
+     .env = "AERON_DRIVER_TIMEOUT",
+     STORE(driver_timeout_ns),
+     .type = OPTION_DURATION,
+     .unit = OPTION_UNIT_MS,
+     .default_text = "10000",
+     .min = NS_PER_MS,
+     .max = HOUR_NS,
+     .doc = "A driver whose heartbeat is older than this is dead."},
+    PATH_ROW("cluster_dir", "AERON_CLUSTER_DIR", cluster_dir, "aeron-cluster",
+             "Directory of recording.log, node-state.dat and the mark files."),
+    PATH_ROW("mark_file_dir", "AERON_CLUSTER_MARK_FILE_DIR", mark_file_dir, "",
+             "Directory of the mark file; empty means cluster_dir."),
+    PATH_ROW("services_dir", "AERON_CLUSTER_SERVICES_DIR", services_dir, "",
+             "Where tools find the mark files of the services; empty means cluster_dir."),
+    STREAM_ROW("cluster_id", "AERON_CLUSTER_ID", cluster_id, "0",
+               "Tells several clusters on one driver apart."),
+    COUNT_ROW("member_id", "AERON_CLUSTER_MEMBER_ID", member_id, "0", 0, INT32_MAX,
+              "Which of the members this node is."),
+    {.key = "members",
+     .env = "AERON_CLUSTER_MEMBERS",
+     STORE(members),
+     .type = OPTION_STRING,
+     .flags = OPTION_REQUIRED,
+     .doc = "id,ingress,consensus,log,catchup,archive of each member, joined by |."},
+    TEXT_ROW("member_endpoints", "AERON_CLUSTER_MEMBER_ENDPOINTS", member_endpoints, "",
+             "The own five endpoints once more, as a check; empty means no check."),
+    COUNT_ROW("appointed_leader_id", "AERON_CLUSTER_APPOINTED_LEADER_ID", appointed_leader_id, "-1",
+              -1, INT32_MAX, "Only this member stands for election; -1 means any."),
+    CHANNEL_ROW("ingress_channel", "AERON_CLUSTER_INGRESS_CHANNEL", ingress_channel, "aeron:udp",
+                "Channel of client messages; without endpoint the member's own is used."),
+    STREAM_ROW("ingress_stream_id", "AERON_CLUSTER_INGRESS_STREAM_ID", ingress_stream_id, "101",
+               "Stream of client messages."),
+    COUNT_ROW("ingress_fragment_limit", "AERON_CLUSTER_INGRESS_FRAGMENT_LIMIT",
+              ingress_fragment_limit, "50", 1, 10000,
+              "Fragments of ingress that one duty cycle takes at most."),
+    BOOL_ROW("ingress_ipc_allowed", "AERON_CLUSTER_INGRESS_IPC_ALLOWED", is_ingress_ipc_allowed,
+             "false", "Whether clients on the leader's own driver may use IPC."),
+    TEXT_ROW("egress_channel", "AERON_CLUSTER_EGRESS_CHANNEL", egress_channel, "",
+             "Parameters that override those of the clients' response channels."),
+    CHANNEL_ROW("log_channel", "AERON_CLUSTER_LOG_CHANNEL", log_channel,
+                "aeron:udp?term-length=64m", "Channel of the log; must not say term ids."),
+    STREAM_ROW("log_stream_id", "AERON_CLUSTER_LOG_STREAM_ID", log_stream_id, "100",
+               "Stream of the log."),
+    COUNT_ROW("log_fragment_limit", "AERON_CLUSTER_LOG_FRAGMENT_LIMIT", log_fragment_limit, "50", 1,
+              10000, "Fragments of the log that one duty cycle consumes at most."),
+    CHANNEL_ROW("replay_channel", "AERON_CLUSTER_REPLAY_CHANNEL", replay_channel, "aeron:ipc",
+                "Channel for replays of log and snapshots."),
+    STREAM_ROW("replay_stream_id", "AERON_CLUSTER_REPLAY_STREAM_ID", replay_stream_id, "103",
+               "Stream for replays of log and snapshots."),
+    CHANNEL_ROW("control_channel", "AERON_CLUSTER_CONTROL_CHANNEL", control_channel,
+                "aeron:ipc?term-length=128k", "Channel between consensus module and services."),
+    STREAM_ROW("service_stream_id", "AERON_CLUSTER_SERVICE_STREAM_ID", service_stream_id, "104",
+               "Control stream to the services."),
+    STREAM_ROW("consensus_module_stream_id", "AERON_CLUSTER_CONSENSUS_MODULE_STREAM_ID",
+               consensus_module_stream_id, "105", "Control stream to the consensus module."),
+    CHANNEL_ROW("snapshot_channel", "AERON_CLUSTER_SNAPSHOT_CHANNEL", snapshot_channel,
+                "aeron:ipc?alias=snapshot", "Channel on which snapshots are recorded."),
+    STREAM_ROW("snapshot_stream_id", "AERON_CLUSTER_SNAPSHOT_STREAM_ID", snapshot_stream_id, "107",
+               "Stream on which snapshots of the consensus module are recorded."),
+    CHANNEL_ROW("consensus_channel", "AERON_CLUSTER_CONSENSUS_CHANNEL", consensus_channel,
+                "aeron:udp", "Channel between members; without endpoint the member's own is used."),
+    STREAM_ROW("consensus_stream_id", "AERON_CLUSTER_CONSENSUS_STREAM_ID", consensus_stream_id,
+               "108", "Stream between members."),
+    CHANNEL_ROW("replication_channel", "AERON_CLUSTER_REPLICATION_CHANNEL", replication_channel,
+                "aeron:udp?endpoint=localhost:0",
+                "Channel on which the archive receives what it copies from other members."),
+    CHANNEL_ROW("follower_catchup_channel", "AERON_CLUSTER_FOLLOWER_CATCHUP_CHANNEL",
+                follower_catchup_channel, "aeron:udp",
+                "Channel on which a leader replays its log to a follower."),
+    CHANNEL_ROW("leader_archive_control_channel", "AERON_CLUSTER_LEADER_ARCHIVE_CONTROL_CHANNEL",
+                leader_archive_control_channel, "aeron:udp?term-length=64k",
+                "Control channel to other members' archives; the endpoint is added."),
+    COUNT_ROW("service_count", "AERON_CLUSTER_SERVICE_COUNT", service_count, "1", 1,
+              CONSENSUS_SERVICES_MAX, "Number of services on each node."),
+    COUNT_ROW("max_sessions", "AERON_CLUSTER_MAX_SESSIONS", sessions_max, "10", 1,
+              CONSENSUS_SESSIONS_MAX, "Client sessions at the same time."),
+    TIME_ROW("session_timeout", "AERON_CLUSTER_SESSION_TIMEOUT", session_timeout_ns, "10s",
+             "A client session that says nothing for so long is closed."),
+    TIME_ROW("leader_heartbeat_timeout", "AERON_CLUSTER_LEADER_HEARTBEAT_TIMEOUT",
+             leader_heartbeat_timeout_ns, "1s",
+             "Silence after which a leader or follower is given up (Aeron: 10s)."),
+    TIME_ROW("leader_heartbeat_interval", "AERON_CLUSTER_LEADER_HEARTBEAT_INTERVAL",
+             leader_heartbeat_interval_ns, "200ms", "Period of the leader's heartbeats."),
+    TIME_ROW("startup_canvass_timeout", "AERON_CLUSTER_STARTUP_CANVASS_TIMEOUT",
+             startup_canvass_timeout_ns, "60s",
+             "How long a starting node waits for all members before a quorum is enough."),
+    TIME_ROW("election_timeout", "AERON_CLUSTER_ELECTION_TIMEOUT", election_timeout_ns, "500ms",
+             "How long a ballot stays open (Aeron: 1s)."),
+    TIME_ROW("election_status_interval", "AERON_CLUSTER_ELECTION_STATUS_INTERVAL",
+             election_status_interval_ns, "100ms", "Period of messages in an election."),
+    TIME_ROW("termination_timeout", "AERON_CLUSTER_TERMINATION_TIMEOUT", termination_timeout_ns,
+             "10s", "How long a leader that ends the cluster waits for the others."),
+    TIME_ROW("cycle_threshold", "AERON_CLUSTER_CYCLE_THRESHOLD", cycle_threshold_ns, "100ms",
+             "Longer duty cycles are counted."),
+    TIME_ROW("total_snapshot_threshold", "AERON_CLUSTER_TOTAL_SNAPSHOT_THRESHOLD",
+             snapshot_threshold_ns, "1s", "Snapshots that take longer are counted."),
+    {.key = "error_buffer_length",
+     .env = "AERON_CLUSTER_ERROR_BUFFER_LENGTH",
+     STORE(error_buffer_length),
+     .type = OPTION_SIZE,
+     .default_text = "1m",
+     .min = 1 << 20,
+     .max = INT32_MAX - 8192,
+     .doc = "Length of the error log in the mark file."},
+    {.key = "clock",
+     .env = "AERON_CLUSTER_CLOCK",
+     STORE(clock),
+     .type = OPTION_ENUM,
+     .default_text = "milliseconds",
+     .names = clock_names,
+     .doc = "Unit of the timestamps in the log; the same on all members."},
+    {.key = "authorisation_service",
+     .env = "AERON_CLUSTER_AUTHORISATION_SERVICE_SUPPLIER",
+     STORE(authorisation),
+     .type = OPTION_ENUM,
+     .default_text = "DEFAULT",
+     .names = authorisation_names,
+     .doc = "Who may ask for snapshots by client message: nobody (DEFAULT, DENY_ALL) or all."},
+    BOOL_ROW("consensus_control_enable", "AERON_CLUSTER_CONSENSUS_CONTROL_ENABLE",
+             is_consensus_control_enabled, "true",
+             "Bind the socket of outgoing consensus messages to the own consensus host."),
+    BOOL_ROW("log_control_enable", "AERON_CLUSTER_LOG_CONTROL_ENABLE", is_log_control_enabled,
+             "true", "Bind the socket of the outgoing log to the own log host."),
+    TEXT_ROW("app_version", "TERN_CLUSTER_APP_VERSION", app_version_text, "0.0.1",
+             "Version of the application; members of another major version are refused."),
+    TEXT_ROW("idle_strategy", "AERON_CLUSTER_IDLE_STRATEGY", idle_strategy, "backoff",
+             "How the thread waits: backoff, sleeping, yield, spin or noop."),
+    CHANNEL_ROW("archive_control_channel", "AERON_ARCHIVE_LOCAL_CONTROL_CHANNEL",
+                archive_control_channel, "aeron:ipc?term-length=64k",
+                "Control channel of the archive of this node."),
+    STREAM_ROW("archive_control_stream_id", "AERON_ARCHIVE_LOCAL_CONTROL_STREAM_ID",
+               archive_control_stream_id, "10", "Control stream of the archive of this node."),
+    TIME_ROW("archive_message_timeout", "AERON_ARCHIVE_MESSAGE_TIMEOUT", archive_message_timeout_ns,
+             "10s", "How long the archive may take for an answer."),
+    LOGGER_LEVEL_OPTION(struct consensus_conf, log_level),
+    NOT_YET_ROW("authenticator", "AERON_CLUSTER_AUTHENTICATOR_SUPPLIER", "",
+                "Checks clients' credentials; not yet: every client is let in."),
+    NOT_YET_ROW("accept_standby_snapshots", "AERON_CLUSTER_ACCEPT_STANDBY_SNAPSHOTS", "false",
+                "Take over snapshots of standby nodes; not yet."),
+    NOT_YET_ROW("standby_notification_delay",
+                "AERON_CLUSTER_STANDBY_SNAPSHOT_NOTIFICATION_PROCESSING_DELAY", "0",
+                "Delay of notifications of standby nodes; not yet."),
+    NOT_YET_ROW("timer_service", "AERON_CLUSTER_TIMER_SERVICE_SUPPLIER", "",
+                "Order of timers with the same deadline; not yet: there are no timers."),
+    NOT_YET_ROW("wheel_tick_resolution", "AERON_CLUSTER_WHEEL_TICK_RESOLUTION", "8ms",
+                "Resolution of timers; not yet: there are no timers."),
+    NOT_YET_ROW("ticks_per_wheel", "AERON_CLUSTER_TICKS_PER_WHEEL", "128",
+                "Size of the timer wheel; not yet: there are no timers."),
+    NOT_YET_ROW("extension", "AERON_CLUSTER_CONSENSUS_MODULE_EXTENSION", "",
+                "Names a class of the Java implementation; has no meaning here."),
+};
+
+int32_t consensus_conf_parse_version(const char *text) {
+    unsigned parts[3];
+    char extra;
+    if (sscanf(text, "%3u.%3u.%3u%c", &parts[0], &parts[1], &parts[2], &extra) != 3) {
+        return -1;
+    }
+    if (parts[0] > 255 || parts[1] > 255 || parts[2] > 255) {
+        return -1;
+    }
+    return (int32_t)(parts[0] << 16 | parts[1] << 8 | parts[2]);
+}
+
+static void check_channel(struct options *options, const char *key, const char *channel) {
+    struct uri uri;
+    struct tern_error error;
+    if (uri_parse(&uri, channel, (int32_t)strlen(channel), &error) != 0) {
+        options_refuse(options, key, "%s", error.text);
+    }
+}
+
+static void check_channels(const struct consensus_conf *conf, struct options *options) {
+    check_channel(options, "ingress_channel", conf->ingress_channel);
+    check_channel(options, "log_channel", conf->log_channel);
+    check_channel(options, "replay_channel", conf->replay_channel);
+    check_channel(options, "control_channel", conf->control_channel);
+    check_channel(options, "snapshot_channel", conf->snapshot_channel);
+    check_channel(options, "consensus_channel", conf->consensus_channel);
+    check_channel(options, "replication_channel", conf->replication_channel);
+    check_channel(options, "follower_catchup_channel", conf->follower_catchup_channel);
+    check_channel(options, "leader_archive_control_channel", conf->leader_archive_control_channel);
+    check_channel(options, "archive_control_channel", conf->archive_control_channel);
+    if (conf->egress_channel[0] != '\0') {
+        check_channel(options, "egress_channel", conf->egress_channel);
+    }
+}
+
+static void check_log_channel(const struct consensus_conf *conf, struct options *options) {
+    static const char *const forbidden[] = {"init-term-id", "term-id", "term-offset"};
+    struct uri uri;
+    if (uri_parse(&uri, conf->log_channel, (int32_t)strlen(conf->log_channel), NULL) != 0) {
+        return;
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(forbidden); i++) {
+        if (uri_get(&uri, forbidden[i]) != NULL) {
+            options_refuse(options, "log_channel", "must not contain %s: the log says where it is",
+                           forbidden[i]);
+        }
+    }
+}
+
+static void check_members(const struct consensus_conf *conf, struct options *options) {
+    struct members members;
+    struct tern_error error;
+    if (members_parse(&members, conf->members, &error) != 0) {
+        options_refuse(options, "members", "%s", error.text);
+        return;
+    }
+    int32_t own = members_index(&members, conf->member_id);
+    if (own < 0) {
+        options_refuse(options, "member_id", "is not in the list of members");
+        return;
+    }
+    if (conf->appointed_leader_id >= 0 && members_index(&members, conf->appointed_leader_id) < 0) {
+        options_refuse(options, "appointed_leader_id", "is not in the list of members");
+    }
+    if (conf->member_endpoints[0] != '\0' &&
+        members_check_own(&members.list[own], conf->member_endpoints, &error) != 0) {
+        options_refuse(options, "member_endpoints", "%s", error.text);
+    }
+}
+
+static void check(const void *checked, struct options *options) {
+    const struct consensus_conf *conf = checked;
+    struct idle_strategy idle;
+    struct tern_error error;
+    check_channels(conf, options);
+    check_log_channel(conf, options);
+    check_members(conf, options);
+    if (conf->startup_canvass_timeout_ns / conf->leader_heartbeat_timeout_ns <
+        CANVASS_HEARTBEATS_MIN) {
+        options_refuse(options, "startup_canvass_timeout",
+                       "must be at least twice leader_heartbeat_timeout");
+    }
+    if (conf->leader_heartbeat_interval_ns >= conf->leader_heartbeat_timeout_ns) {
+        options_refuse(options, "leader_heartbeat_interval",
+                       "must be shorter than leader_heartbeat_timeout");
+    }
+    if (consensus_conf_parse_version(conf->app_version_text) <= 0) {
+        options_refuse(options, "app_version", "is not major.minor.patch, each 0..255");
+    }
+    if (idle_strategy_parse(&idle, conf->idle_strategy, NULL, &error) != 0) {
+        options_refuse(options, "idle_strategy", "%s", error.text);
+    }
+}
+
+const struct option_table consensus_option_table = {
+    .daemon = "consensusd",
+    .summary = "the consensus module of a cluster node: elects, orders, commits",
+    .rows = rows,
+    .count = ARRAY_COUNT(rows),
+    .conf_size = sizeof(struct consensus_conf),
+    .check = check,
+};

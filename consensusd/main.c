@@ -1,0 +1,98 @@
+/* consensusd: the consensus module of one cluster node. The work is in consensus.c; this file
+ * connects it to the frame of all daemons. */
+#include <errno.h>
+
+#include "consensusd/consensus.h"
+#include "daemon/daemon.h"
+
+struct program {
+    struct consensus_conf conf;
+    struct consensus consensus;
+    struct daemon *daemon;
+    const char *announced; /* what it was last said to wait for */
+    bool is_open;
+};
+
+static void log_line(void *context, enum consensus_log_level level, const char *text) {
+    struct program *program = context;
+    logger_write(&program->daemon->logger, (enum logger_level)level, "%s", text);
+}
+
+static enum exit_code exit_code_for(enum consensus_exit status) {
+    switch (status) {
+    case CONSENSUS_EXIT_ORDERLY:
+        return EXIT_CODE_OK;
+    case CONSENSUS_EXIT_UNAVAILABLE:
+        return EXIT_CODE_UNAVAILABLE;
+    case CONSENSUS_EXIT_STORAGE:
+        return EXIT_CODE_IO;
+    case CONSENSUS_EXIT_REFUSED:
+        return EXIT_CODE_CONFIG;
+    }
+    return EXIT_CODE_UNAVAILABLE;
+}
+
+static int do_work(void *context, int64_t now_ns) {
+    struct program *program = context;
+    struct consensus *consensus = &program->consensus;
+    int work = consensus_do_work(consensus, now_ns);
+    if (consensus->is_done) {
+        daemon_stop(program->daemon, exit_code_for(consensus->exit_status), "%s",
+                    consensus->exit_error.code == 0 ? "the cluster was shut down"
+                                                    : consensus->exit_error.text);
+        return work;
+    }
+    const char *waiting_for = consensus_waiting_for(consensus);
+    if (waiting_for != program->announced) {
+        program->announced = waiting_for;
+        if (waiting_for != NULL) {
+            logger_info(&program->daemon->logger, "waiting for the %s", waiting_for);
+            daemon_status(program->daemon, "waiting for the %s", waiting_for);
+        }
+    }
+    if (waiting_for == NULL) {
+        daemon_ready(program->daemon, "member %d of %d", consensus->conf->member_id,
+                     consensus->members.count);
+    }
+    return work;
+}
+
+static int open_consensus(void *context, struct daemon *daemon, struct tern_error *error) {
+    struct program *program = context;
+    const struct consensus_params params = {
+        .conf = &program->conf,
+        .io = daemon->io,
+        .log = log_line,
+        .log_context = program,
+    };
+    program->daemon = daemon;
+    program->is_open = true;
+    int result = consensus_init(&program->consensus, &params, error);
+    if (result != 0) {
+        daemon->exit_code = result == -EBUSY ? EXIT_CODE_TEMPORARY : EXIT_CODE_IO;
+        return result;
+    }
+    daemon->runner.agent = (struct agent){"consensusd", program, do_work, NULL};
+    daemon->runner.cpu = -1;
+    return idle_strategy_parse(&daemon->runner.idle, program->conf.idle_strategy, NULL, error);
+}
+
+static void close_consensus(void *context) {
+    struct program *program = context;
+    if (program->is_open) {
+        consensus_close(&program->consensus);
+        program->is_open = false;
+    }
+}
+
+int main(int argc, char **argv) {
+    static struct program program; /* too big for some stacks; used by this thread only */
+    const struct daemon_program daemon = {
+        .table = &consensus_option_table,
+        .conf = &program.conf,
+        .context = &program,
+        .open = open_consensus,
+        .close = close_consensus,
+    };
+    return daemon_main(&daemon, argc, argv);
+}

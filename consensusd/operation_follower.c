@@ -1,0 +1,340 @@
+/* Operations of a follower: subscribe to the leader's log, join it, replay the own recording, copy
+ * what is missing from the leader's archive (cluster.md 3.6.2 states 9 to 15, 3.8, 3.9, 3.15). */
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/bits.h"
+#include "base/uri.h"
+#include "consensusd/operation_internal.h"
+
+/* -- SUBSCRIBE_CATCHUP, SUBSCRIBE_LIVE -- */
+
+enum { SUBSCRIBE_OPEN, SUBSCRIBE_AWAIT, SUBSCRIBE_AWAIT_DESTINATION, SUBSCRIBE_AWAIT_ENDPOINT };
+
+static int open_follower(struct consensus *consensus, struct tern_error *error) {
+    const struct log_follower_params params = {
+        .client = consensus->client,
+        .conf = consensus->conf,
+        .own = &consensus->members.list[consensus->own_index],
+        .session_id = consensus->raft.log_session_id,
+    };
+    return log_follower_open(&consensus->follower, &params, error);
+}
+
+static int subscribe(struct consensus *consensus, bool is_catchup, struct tern_error *error) {
+    char endpoint[TERN_ADDRESS_TEXT_MAX + 256];
+    struct log_follower *follower = &consensus->follower;
+    int result;
+    switch (consensus->operation.step) {
+    case SUBSCRIBE_OPEN:
+        result = open_follower(consensus, error);
+        return result < 0 ? result : 1;
+    case SUBSCRIBE_AWAIT:
+        result = log_follower_await(follower, error);
+        if (result <= 0) {
+            return result;
+        }
+        result = is_catchup ? log_follower_add_catchup(follower, error)
+                            : log_follower_add_live(follower, error);
+        return result < 0 ? result : 1;
+    case SUBSCRIBE_AWAIT_DESTINATION:
+        return log_follower_await(follower, error);
+    default:
+        return is_catchup ? log_follower_catchup_endpoint(follower, endpoint, sizeof endpoint) : 1;
+    }
+}
+
+int operation_subscribe_step(struct consensus *consensus) {
+    struct tern_error error = {0};
+    bool is_catchup = consensus->operation.wanted.kind == RAFT_OPERATION_SUBSCRIBE_CATCHUP;
+    int result = subscribe(consensus, is_catchup, &error);
+    if (result < 0) {
+        return operation_fail(consensus, &error);
+    }
+    if (result > 0 && consensus->operation.step == SUBSCRIBE_AWAIT_ENDPOINT) {
+        struct raft_result done = operation_result(consensus);
+        return operation_finish(consensus, &done);
+    }
+    if (result > 0) {
+        operation_next(consensus);
+    }
+    return result;
+}
+
+int operation_add_live_step(struct consensus *consensus) {
+    struct tern_error error;
+    int result;
+    if (consensus->operation.step == 0) {
+        result = log_follower_add_live(&consensus->follower, &error);
+        operation_next(consensus);
+        return result < 0 ? operation_fail(consensus, &error) : 1;
+    }
+    result = log_follower_await(&consensus->follower, &error);
+    if (result < 0) {
+        return operation_fail(consensus, &error);
+    }
+    if (result == 0) {
+        return 0;
+    }
+    struct raft_result done = operation_result(consensus);
+    return operation_finish(consensus, &done);
+}
+
+/* -- FOLLOWER_JOIN -- */
+
+enum { FJOIN_IMAGE, FJOIN_AWAIT_ANSWER, FJOIN_AWAIT_COUNTER, FJOIN_SERVICES, FJOIN_AWAIT_ACKS };
+
+static int await_image(struct consensus *consensus) {
+    struct tern_error error;
+    if (!log_follower_has_image(&consensus->follower)) {
+        return 0; /* the core has a time-out for this */
+    }
+    int64_t join_position = tern_image_join_position(consensus->follower.image);
+    int64_t wanted = consensus->operation.wanted.from;
+    if (join_position != wanted) {
+        error_set(&error, TERN_ERROR_PROTOCOL,
+                  "the leader's log is received from %lld on, the own ends at %lld: once more",
+                  (long long)join_position, (long long)wanted);
+        return operation_fail(consensus, &error);
+    }
+    return operation_record(consensus, consensus->follower.channel, TERN_ARCHIVE_SOURCE_REMOTE);
+}
+
+static int join_services(struct consensus *consensus) {
+    int64_t position = consensus->operation.wanted.from;
+    const char *channel = consensus->follower.channel;
+    const struct cluster_join_log message = {
+        .log_position = position,
+        .max_log_position = INT64_MAX,
+        .member_id = consensus->conf->member_id,
+        .log_session_id = consensus->follower.session_id,
+        .log_stream_id = consensus->conf->log_stream_id,
+        .is_startup = consensus->raft.election.is_leader_startup ? CLUSTER_BOOLEAN_TYPE_TRUE
+                                                                 : CLUSTER_BOOLEAN_TYPE_FALSE,
+        .role = CLUSTER_ROLE_FOLLOWER,
+        .is_standby = CLUSTER_BOOLEAN_TYPE_FALSE,
+        .log_channel = {channel, (int32_t)strlen(channel)},
+    };
+    if (!service_link_join_log(&consensus->services, &message)) {
+        return 0;
+    }
+    consensus_expect_acks(consensus, position);
+    operation_next(consensus);
+    return 1;
+}
+
+int operation_follower_join_step(struct consensus *consensus) {
+    struct operation *operation = &consensus->operation;
+    struct tern_error error;
+    int result;
+    switch (operation->step) {
+    case FJOIN_IMAGE:
+        return await_image(consensus);
+    case FJOIN_AWAIT_ANSWER:
+        result = operation_answered(consensus, &error);
+        if (result < 0) {
+            return operation_fail(consensus, &error);
+        }
+        operation->step += result;
+        return result;
+    case FJOIN_AWAIT_COUNTER:
+        result = operation_find_recording(consensus, consensus->follower.session_id);
+        if (result == 0 && operation_is_late(consensus)) {
+            error_set(&error, -ETIMEDOUT, "the archive does not begin to record the log");
+            return operation_fail(consensus, &error);
+        }
+        operation->step += result;
+        return result;
+    case FJOIN_SERVICES:
+        return join_services(consensus);
+    default:
+        if (!consensus_are_acks_in(consensus)) {
+            return 0;
+        }
+        consensus->consumed_position = operation->wanted.from;
+        struct raft_result done = operation_result(consensus);
+        return operation_finish(consensus, &done);
+    }
+}
+
+/* -- REPLAY -- */
+
+enum { REPLAY_BEGIN, REPLAY_AWAIT_IMAGE, REPLAY_SERVICES, REPLAY_AWAIT_ACKS, REPLAY_CONSUME };
+
+static int begin_replay(struct consensus *consensus) {
+    const struct replay_reader_params params = {
+        .link = &consensus->archive,
+        .conf = consensus->conf,
+        .recording_id = consensus->recording.recording_id,
+        .from = consensus->operation.wanted.from,
+        .to = consensus->operation.wanted.to,
+        .now_ns = consensus->now_ns,
+    };
+    replay_reader_close(&consensus->replay); /* of the part before */
+    replay_reader_start(&consensus->replay, &params);
+    operation_next(consensus);
+    return 1;
+}
+
+static int join_replay(struct consensus *consensus) {
+    const struct raft_operation *wanted = &consensus->operation.wanted;
+    const char *channel = consensus->replay.channel;
+    const struct cluster_join_log message = {
+        .log_position = wanted->from,
+        .max_log_position = wanted->to,
+        .member_id = consensus->conf->member_id,
+        .log_session_id = replay_reader_session_id(&consensus->replay),
+        .log_stream_id = consensus->conf->replay_stream_id,
+        .is_startup = CLUSTER_BOOLEAN_TYPE_TRUE,
+        .role = CLUSTER_ROLE_FOLLOWER,
+        .is_standby = CLUSTER_BOOLEAN_TYPE_FALSE,
+        .log_channel = {channel, (int32_t)strlen(channel)},
+    };
+    if (!service_link_join_log(&consensus->services, &message)) {
+        return 0;
+    }
+    consensus_expect_acks(consensus, wanted->from);
+    operation_next(consensus);
+    return 1;
+}
+
+static int consume_replay(struct consensus *consensus) {
+    const struct raft_operation *wanted = &consensus->operation.wanted;
+    bool may_consume =
+        consensus->state == MODULE_STATE_ACTIVE || consensus->state == MODULE_STATE_SUSPENDED;
+    if (!may_consume) {
+        return 0; /* a snapshot in the replayed part is being taken */
+    }
+    if (consensus->consumed_position >= wanted->to) {
+        struct raft_result done = operation_result(consensus);
+        return operation_finish(consensus, &done);
+    }
+    int work = consensus_consume(consensus, consensus->replay.image, wanted->to);
+    if (work == 0 && replay_reader_is_cut_short(&consensus->replay)) {
+        struct tern_error error;
+        error_set(&error, -EIO, "the replay of the log ended at %lld instead of %lld",
+                  (long long)consensus->consumed_position, (long long)wanted->to);
+        return operation_fail(consensus, &error);
+    }
+    return work;
+}
+
+int operation_replay_step(struct consensus *consensus) {
+    struct tern_error error;
+    int result;
+    switch (consensus->operation.step) {
+    case REPLAY_BEGIN:
+        return begin_replay(consensus);
+    case REPLAY_AWAIT_IMAGE:
+        result = replay_reader_step(&consensus->replay, consensus->now_ns, &error);
+        if (result < 0) {
+            return operation_fail(consensus, &error);
+        }
+        consensus->operation.step += result;
+        return result;
+    case REPLAY_SERVICES:
+        return join_replay(consensus);
+    case REPLAY_AWAIT_ACKS:
+        if (!consensus_are_acks_in(consensus)) {
+            return 0;
+        }
+        consensus->consumed_position = consensus->operation.wanted.from;
+        operation_next(consensus);
+        return 1;
+    default:
+        return consume_replay(consensus);
+    }
+}
+
+/* -- REPLICATE -- */
+
+enum { REPLICATE_ASK, REPLICATE_AWAIT_ANSWER, REPLICATE_AWAIT_END };
+
+static int ask_replication(struct consensus *consensus) {
+    const struct consensus_conf *conf = consensus->conf;
+    int32_t leader = raft_member_index(&consensus->raft, consensus->raft.leader_id);
+    const struct member *member = &consensus->members.list[leader];
+    struct uri_builder control;
+    struct uri_builder replication;
+    struct tern_archive_replicate_params params;
+    struct tern_error error;
+    int result = uri_builder_init(&control, conf->leader_archive_control_channel);
+    result |= uri_builder_set(&control, "endpoint", member->archive);
+    result |= uri_builder_init(&replication, conf->replication_channel);
+    if (result != 0) {
+        error_set(&error, -ENAMETOOLONG, "the channel to the leader's archive is too long");
+        return operation_fail(consensus, &error);
+    }
+    tern_archive_replicate_params_init(&params, consensus->raft.leader_recording_id, control.text,
+                                       conf->archive_control_stream_id);
+    params.destination_recording_id = consensus->recording.recording_id;
+    params.stop_position = consensus->operation.wanted.to;
+    params.replication_channel = replication.text;
+    params.replication_session_id = (int32_t)tern_client_next_correlation_id(consensus->client);
+    return operation_sent(consensus,
+                          tern_archive_send_replicate(consensus->archive.archive, &params));
+}
+
+/* Progress is what the archive has recorded so far; the core times it out. */
+static void note_progress(struct consensus *consensus) {
+    struct operation *operation = &consensus->operation;
+    if (consensus->recording.recording_id == RAFT_NULL) {
+        return;
+    }
+    if (operation->counter_id == TERN_NULL_COUNTER_ID) {
+        operation->counter_id = tern_archive_find_counter_by_recording(
+            consensus->client, consensus->recording.recording_id,
+            tern_archive_id(consensus->archive.archive));
+    }
+    if (operation->counter_id != TERN_NULL_COUNTER_ID &&
+        tern_archive_counter_recording_id(consensus->client, operation->counter_id) ==
+            consensus->recording.recording_id) {
+        int64_t position =
+            tern_counters_value(tern_client_counters(consensus->client), operation->counter_id);
+        operation->counter_position = max_i64(operation->counter_position, position);
+        consensus->recorded_position = operation->counter_position;
+    }
+}
+
+static int await_replication(struct consensus *consensus) {
+    struct operation *operation = &consensus->operation;
+    note_progress(consensus);
+    if (!operation->has_ended || !operation->has_stopped) {
+        return 0;
+    }
+    if (operation->signal_position != operation->wanted.to) {
+        struct tern_error error;
+        error_set(&error, -EIO, "the copy of the leader's log ended at %lld instead of %lld",
+                  (long long)operation->signal_position, (long long)operation->wanted.to);
+        return operation_fail(consensus, &error);
+    }
+    consensus->recorded_position = RAFT_NULL;
+    consensus->recording.stop_position = operation->signal_position;
+    struct raft_result done = operation_result(consensus);
+    done.append_position = operation->signal_position;
+    return operation_finish(consensus, &done);
+}
+
+int operation_replicate_step(struct consensus *consensus) {
+    struct operation *operation = &consensus->operation;
+    struct tern_error error;
+    int result;
+    switch (operation->step) {
+    case REPLICATE_ASK:
+        result = ask_replication(consensus);
+        operation->replication_id =
+            operation->step > REPLICATE_ASK ? operation->request.correlation_id : RAFT_NULL;
+        return result;
+    case REPLICATE_AWAIT_ANSWER:
+        result = operation_answered(consensus, &error);
+        if (result < 0) {
+            return operation_fail(consensus, &error);
+        }
+        operation->step += result;
+        return result;
+    default:
+        return await_replication(consensus);
+    }
+}
