@@ -126,6 +126,7 @@ struct consensus {
 
     /* start */
     int64_t retry_ns;
+    bool has_predecessor; /* its counters are still there */
     tern_async *recovery_request;
     tern_counter *recovery_counter;
     int32_t snapshot_index; /* in recording_log; -1: none is loaded */

@@ -88,6 +88,7 @@ static int add_counters_step(struct consensus *consensus) {
         if (result == -EEXIST) {
             /* Most likely our predecessor, whom the driver has not declared dead yet. */
             consensus->counters.client = NULL;
+            consensus->has_predecessor = true;
             return 0;
         }
     } else {
@@ -389,11 +390,13 @@ int consensus_start_step(struct consensus *consensus) {
 const char *consensus_waiting_for(const struct consensus *consensus) {
     static const char *const texts[CONSENSUS_STAGE_COUNT] = {
         [CONSENSUS_CONNECT_DRIVER] = "media driver",
-        [CONSENSUS_ADD_COUNTERS] = "media driver to forget the consensus module before this one",
+        [CONSENSUS_ADD_COUNTERS] = "counters of the media driver",
         [CONSENSUS_ADD_STREAMS] = "streams of the media driver",
         [CONSENSUS_CONNECT_ARCHIVE] = "archive",
         [CONSENSUS_LOAD_SNAPSHOT] = "snapshot to be loaded",
         [CONSENSUS_RECOVER_SERVICES] = "services",
     };
-    return texts[consensus->stage];
+    return consensus->stage == CONSENSUS_ADD_COUNTERS && consensus->has_predecessor
+               ? "media driver to forget the consensus module before this one"
+               : texts[consensus->stage];
 }

@@ -1,0 +1,65 @@
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "consensusd/consensus_conf.h"
+
+#define MEMBERS "0,a:2,a:3,a:4,a:5,a:1|1,b:2,b:3,b:4,b:5,b:1"
+
+Test(consensus_conf, table_is_sound) {
+    struct tern_error error = {0};
+    cr_assert_eq(option_table_check(&consensus_option_table, &error), 0, "%s", error.text);
+}
+
+Test(consensus_conf, environment_is_read_and_what_cannot_be_is_refused_by_name) {
+    static struct options options;
+    static struct consensus_conf conf;
+    char members[] = "AERON_CLUSTER_MEMBERS=" MEMBERS;
+    struct {
+        char *variable;
+        const char *said; /* NULL: accepted */
+    } cases[] = {
+        {"AERON_CLUSTER_LEADER_HEARTBEAT_TIMEOUT=10s", NULL},
+        {"AERON_CLUSTER_MEMBER_ID=1", NULL},
+        {"AERON_CLUSTER_CLOCK=nanoseconds", NULL},
+        {"AERON_CLUSTER_MEMBER_ID=7", "member_id"},
+        {"AERON_CLUSTER_MEMBERS=0,a:2", "members"},
+        {"AERON_CLUSTER_STARTUP_CANVASS_TIMEOUT=1500ms", "startup_canvass_timeout"},
+        {"AERON_CLUSTER_LOG_CHANNEL=aeron:udp?term-id=3", "log_channel"},
+        {"AERON_CLUSTER_INGRESS_CHANNEL=nonsense", "ingress_channel"},
+        {"AERON_CLUSTER_MEMBER_ENDPOINTS=b:2,b:3,b:4,b:5,b:1", "member_endpoints"},
+        {"AERON_CLUSTER_APPOINTED_LEADER_ID=5", "appointed_leader_id"},
+        {"AERON_CLUSTER_SERVICE_COUNT=0", "service_count"},
+        {"AERON_CLUSTER_AUTHENTICATOR_SUPPLIER=com.example.Mine", "authenticator"},
+        {"AERON_CLUSTER_ACCEPT_STANDBY_SNAPSHOTS=true", "accept_standby_snapshots"},
+        {"TERN_CLUSTER_APP_VERSION=1.2", "app_version"},
+        {"AERON_CLUSTER_LEADER_HEARTBEAT_INTERVAL=2s", "leader_heartbeat_interval"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char *environment[] = {cases[i].variable, members, NULL};
+        int errors = options_load(&options, &consensus_option_table, &conf, NULL, environment);
+        if (cases[i].said == NULL) {
+            cr_assert_eq(errors, 0, "%s: %s", cases[i].variable, options.errors);
+        } else {
+            cr_assert_neq(strstr(options.errors, cases[i].said), NULL, "%s: %s", cases[i].variable,
+                          options.errors);
+        }
+    }
+    char *environment[] = {members, NULL};
+    cr_assert_eq(options_load(&options, &consensus_option_table, &conf, NULL, environment), 0);
+    cr_assert_eq(conf.leader_heartbeat_timeout_ns, 1000000000);
+    cr_assert_eq(conf.election_timeout_ns, 500000000);
+    cr_assert_eq(conf.sessions_max, 10);
+}
+
+Test(consensus_conf, versions_are_three_bytes) {
+    struct {
+        const char *text;
+        int32_t version;
+    } cases[] = {{"0.0.1", 1},   {"1.2.3", 0x10203}, {"255.255.255", 0xffffff},
+                 {"", -1},       {"1.2", -1},        {"1.2.256", -1},
+                 {"1.2.3x", -1}, {"-1.2.3", -1}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        cr_assert_eq(consensus_conf_parse_version(cases[i].text), cases[i].version, "%s",
+                     cases[i].text);
+    }
+}
