@@ -63,6 +63,7 @@ static int open_handle(struct endpoint_socket *socket, const struct driver_conte
     struct net_socket_params open = {
         .bind = channel->local,
         .connect = params->is_connected ? &channel->remote : NULL,
+        .joins_segments = !params->is_send, /* control frames are small and few */
         .rcvbuf_bytes = channel->so_rcvbuf_bytes > 0 ? channel->so_rcvbuf_bytes
                                                      : context->conf->so_rcvbuf_bytes,
         .sndbuf_bytes = channel->so_sndbuf_bytes > 0 ? channel->so_sndbuf_bytes

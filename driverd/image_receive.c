@@ -26,7 +26,7 @@ void endpoint_recv_transmit(struct endpoint_recv *endpoint, struct driver_contex
                             int64_t now_ns) {
     const struct net *net = context->io.net;
     struct net_datagram datagram = {.data = (void *)frame, .length = length, .address = *to};
-    int sent = net->send(net->context, endpoint->socket.handle, &datagram, 1, true);
+    int sent = net->send(net->context, endpoint->socket.handle, &datagram, 1, NET_SEND_TO_ADDRESS);
     if (sent == 1) {
         context_count(context, SYSTEM_COUNTER_BYTES_SENT, length);
     } else if (sent == 0) {

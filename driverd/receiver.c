@@ -401,6 +401,27 @@ static void post_receive_error(struct receiver *receiver, struct endpoint_recv *
     driver_context_post_error(receiver->context, &error);
 }
 
+/* One datagram, or several that the kernel joined. A segment that does not begin on 8 bytes is
+ * moved to the beginning of the buffer, which was read before. */
+static void on_buffer(struct receiver *receiver, struct endpoint_recv *endpoint,
+                      const struct net_datagram *datagram, int64_t now_ns) {
+    uint8_t *buffer = datagram->data;
+    uint32_t step = datagram->segment_length > 0 ? datagram->segment_length : datagram->length;
+    uint32_t offset = 0;
+    do {
+        uint32_t length = datagram->length - offset < step ? datagram->length - offset : step;
+        uint8_t *data = buffer + offset;
+        if (offset % sizeof(int64_t) != 0) {
+            memmove(buffer, data, length);
+            data = buffer;
+        }
+        struct received_frame frame = {receiver, endpoint,           data,
+                                       length,   &datagram->address, now_ns};
+        (void)on_frame(&frame);
+        offset += length;
+    } while (offset < datagram->length);
+}
+
 static int poll_endpoint(struct receiver *receiver, struct endpoint_recv *endpoint,
                          int64_t now_ns) {
     const struct net *net = receiver->context->io.net;
@@ -414,11 +435,8 @@ static int poll_endpoint(struct receiver *receiver, struct endpoint_recv *endpoi
             break;
         }
         for (int i = 0; i < count; i++) {
-            const struct net_datagram *datagram = &receiver->datagrams[i];
-            struct received_frame frame = {receiver,         endpoint,           datagram->data,
-                                           datagram->length, &datagram->address, now_ns};
-            bytes += datagram->length;
-            (void)on_frame(&frame);
+            bytes += receiver->datagrams[i].length;
+            on_buffer(receiver, endpoint, &receiver->datagrams[i], now_ns);
         }
         total += count;
         if (count < receiver->batch) {

@@ -7,6 +7,7 @@
 #include "driverd/transmit.h"
 
 #include <assert.h>
+#include <errno.h>
 
 #include "driverd/driver_context.h"
 #include "driverd/endpoint_send.h"
@@ -26,15 +27,32 @@ static void report(struct endpoint_send *endpoint, struct driver_context *contex
     driver_context_post_error(context, &error);
 }
 
+/* The system or the device cannot cut buffers into datagrams, or not into such long ones. */
+static bool is_segmentation_refused(int code) {
+    return code == -EINVAL || code == -EIO || code == -EMSGSIZE || code == -EOPNOTSUPP;
+}
+
+static int send_datagrams(struct endpoint_send *endpoint, const struct net *net,
+                          const struct net_datagram *datagrams, int count) {
+    unsigned flags = endpoint->socket.is_connected ? 0 : NET_SEND_TO_ADDRESS;
+    int handle = endpoint->socket.handle;
+    if (count > 1 && !endpoint->is_unsegmented) {
+        int sent = net->send(net->context, handle, datagrams, count, flags | NET_SEND_SEGMENTED);
+        if (!is_segmentation_refused(sent)) {
+            return sent;
+        }
+        endpoint->is_unsegmented = true;
+    }
+    return net->send(net->context, handle, datagrams, count, flags);
+}
+
 static int send_to(struct endpoint_send *endpoint, struct driver_context *context,
                    const union net_address *address, struct net_datagram *datagrams, int count,
                    int64_t now_ns) {
-    const struct net *net = context->io.net;
-    bool use_address = !endpoint->socket.is_connected;
-    for (int i = 0; use_address && i < count; i++) {
+    for (int i = 0; !endpoint->socket.is_connected && i < count; i++) {
         datagrams[i].address = *address;
     }
-    int sent = net->send(net->context, endpoint->socket.handle, datagrams, count, use_address);
+    int sent = send_datagrams(endpoint, context->io.net, datagrams, count);
     if (sent < 0) {
         report(endpoint, context, sent, address, now_ns);
         return sent;

@@ -1,7 +1,9 @@
 /* The net seam over kernel UDP sockets. A socket handle is the descriptor itself.
  *
- * Batches go through sendmmsg and recvmmsg. Errors that only say "not now" or "the peer is not
- * there" are an empty batch; everything else is reported as -errno (media-driver.md 5.1).
+ * Batches go through sendmmsg and recvmmsg. A datagram costs about the same whatever its length, so
+ * runs of equal ones go and come as one buffer where the kernel can (UDP_SEGMENT, UDP_GRO). Errors
+ * that only say "not now" or "the peer is not there" are an empty batch; everything else is
+ * reported as -errno (media-driver.md 5.1).
  */
 #include "base/net.h"
 
@@ -9,6 +11,7 @@
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <netdb.h>
+#include <netinet/udp.h>
 #include <poll.h>
 #include <stddef.h>
 #include <string.h>
@@ -94,6 +97,9 @@ static int bind_socket(int fd, const struct net_socket_params *params, struct te
     if (result == 0 && params->sndbuf_bytes > 0) {
         result = set_int(fd, SOL_SOCKET, SO_SNDBUF, params->sndbuf_bytes, "SO_SNDBUF", error);
     }
+    if (result == 0 && params->joins_segments) {
+        (void)set_int(fd, SOL_UDP, UDP_GRO, 1, "UDP_GRO", NULL); /* a bonus */
+    }
     return result;
 }
 
@@ -136,33 +142,114 @@ static void socket_close(void *context, int fd) {
     (void)close(fd);
 }
 
+/* What one message of sendmmsg or recvmmsg needs beside its header. */
+union segment_control {
+    struct cmsghdr header;
+    char bytes[CMSG_SPACE(sizeof(int))];
+};
+
+/* The kernel cuts at most 64 segments out of one buffer, and the buffer must fit a UDP length. */
+#define SEGMENTS_MAX 64
+
+static bool is_same_address(const struct net_datagram *a, const struct net_datagram *b,
+                            unsigned flags) {
+    return (flags & NET_SEND_TO_ADDRESS) == 0 || net_address_equal(&a->address, &b->address);
+}
+
+/* How many datagrams from the first on can go as one buffer: all of one length, the last may be
+ * shorter. */
+static int count_segments(const struct net_datagram *datagrams, int count, unsigned flags) {
+    uint32_t segment_length = datagrams[0].length;
+    uint32_t total = segment_length;
+    int segments = 1;
+    if ((flags & NET_SEND_SEGMENTED) == 0 || segment_length == 0) {
+        return 1;
+    }
+    while (segments < count && segments < SEGMENTS_MAX) {
+        const struct net_datagram *next = &datagrams[segments];
+        total += next->length;
+        if (next->length == 0 || next->length > segment_length || total > NET_DATAGRAM_LENGTH_MAX ||
+            !is_same_address(next, &datagrams[0], flags)) {
+            break;
+        }
+        segments++;
+        if (next->length < segment_length) {
+            break;
+        }
+    }
+    return segments;
+}
+
+static void put_segment_length(struct msghdr *message, union segment_control *control,
+                               uint32_t length) {
+    uint16_t segment_length = (uint16_t)length;
+    message->msg_control = control;
+    message->msg_controllen = CMSG_SPACE(sizeof segment_length);
+    struct cmsghdr *header = CMSG_FIRSTHDR(message);
+    header->cmsg_level = SOL_UDP;
+    header->cmsg_type = UDP_SEGMENT;
+    header->cmsg_len = CMSG_LEN(sizeof segment_length);
+    memcpy(CMSG_DATA(header), &segment_length, sizeof segment_length);
+}
+
 static int socket_send(void *context, int fd, const struct net_datagram *datagrams, int count,
-                       bool use_address) {
+                       unsigned flags) {
     (void)context;
     struct mmsghdr messages[NET_BATCH_COUNT_MAX];
     struct iovec vectors[NET_BATCH_COUNT_MAX];
+    union segment_control controls[NET_BATCH_COUNT_MAX];
+    int segments[NET_BATCH_COUNT_MAX]; /* datagrams of each message */
+    int message_count = 0;
     count = count < NET_BATCH_COUNT_MAX ? count : NET_BATCH_COUNT_MAX;
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < count;) {
         union net_address *address = (union net_address *)&datagrams[i].address;
-        vectors[i] = (struct iovec){datagrams[i].data, datagrams[i].length};
-        messages[i].msg_hdr = (struct msghdr){
-            .msg_name = use_address ? &address->base : NULL,
-            .msg_namelen = use_address ? net_address_length(address) : 0,
+        bool has_address = (flags & NET_SEND_TO_ADDRESS) != 0;
+        int taken = count_segments(&datagrams[i], count - i, flags);
+        struct msghdr *message = &messages[message_count].msg_hdr;
+        *message = (struct msghdr){
+            .msg_name = has_address ? &address->base : NULL,
+            .msg_namelen = has_address ? net_address_length(address) : 0,
             .msg_iov = &vectors[i],
-            .msg_iovlen = 1,
+            .msg_iovlen = (size_t)taken,
         };
+        if (taken > 1) {
+            put_segment_length(message, &controls[message_count], datagrams[i].length);
+        }
+        segments[message_count++] = taken;
+        for (int end = i + taken; i < end; i++) {
+            vectors[i] = (struct iovec){datagrams[i].data, datagrams[i].length};
+        }
     }
-    int sent = sendmmsg(fd, messages, (unsigned)count, 0);
+    int sent = message_count == 1 ? (sendmsg(fd, &messages[0].msg_hdr, 0) < 0 ? -1 : 1)
+                                  : sendmmsg(fd, messages, (unsigned)message_count, 0);
     if (sent < 0) {
         return is_transient(errno) ? 0 : -errno;
     }
-    return sent;
+    int total = 0;
+    for (int i = 0; i < sent; i++) {
+        total += segments[i];
+    }
+    return total;
+}
+
+/* The kernel says how long the segments are when it joined some. */
+static uint32_t segment_length_of(struct msghdr *message) {
+    for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header != NULL;
+         header = CMSG_NXTHDR(message, header)) {
+        if (header->cmsg_level == SOL_UDP && header->cmsg_type == UDP_GRO) {
+            int length;
+            memcpy(&length, CMSG_DATA(header), sizeof length);
+            return length > 0 ? (uint32_t)length : 0;
+        }
+    }
+    return 0;
 }
 
 static int socket_receive(void *context, int fd, struct net_datagram *datagrams, int count) {
     (void)context;
     struct mmsghdr messages[NET_BATCH_COUNT_MAX];
     struct iovec vectors[NET_BATCH_COUNT_MAX];
+    union segment_control controls[NET_BATCH_COUNT_MAX];
     count = count < NET_BATCH_COUNT_MAX ? count : NET_BATCH_COUNT_MAX;
     for (int i = 0; i < count; i++) {
         vectors[i] = (struct iovec){datagrams[i].data, datagrams[i].capacity};
@@ -171,6 +258,8 @@ static int socket_receive(void *context, int fd, struct net_datagram *datagrams,
             .msg_namelen = sizeof datagrams[i].address,
             .msg_iov = &vectors[i],
             .msg_iovlen = 1,
+            .msg_control = &controls[i],
+            .msg_controllen = sizeof controls[i],
         };
     }
     int received = recvmmsg(fd, messages, (unsigned)count, MSG_DONTWAIT, NULL);
@@ -178,7 +267,9 @@ static int socket_receive(void *context, int fd, struct net_datagram *datagrams,
         return is_transient(errno) ? 0 : -errno;
     }
     for (int i = 0; i < received; i++) {
+        uint32_t segment_length = segment_length_of(&messages[i].msg_hdr);
         datagrams[i].length = messages[i].msg_len;
+        datagrams[i].segment_length = segment_length < messages[i].msg_len ? segment_length : 0;
     }
     return received;
 }

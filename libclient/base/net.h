@@ -23,12 +23,25 @@ union net_address {
 };
 
 /* One datagram. For send: data, length and (unconnected sockets) address are read. For receive:
- * data and capacity are read, length and address written. */
+ * data and capacity are read, length, segment_length and address written.
+ *
+ * A receiving socket that was opened with `joins_segments` may be given several datagrams of one
+ * sender in one buffer: segment_length is then the length of each but the last, which may be
+ * shorter. Else it is 0. */
 struct net_datagram {
     void *data;
     uint32_t capacity;
     uint32_t length;
     union net_address address;
+    uint32_t segment_length;
+};
+
+enum net_send_flag {
+    NET_SEND_TO_ADDRESS = 1, /* each datagram has its address; else to the connected peer */
+    /* Runs of datagrams of one length may be handed to the system as one buffer to be cut (GSO). On
+     * the wire nothing changes. Where system or device cannot do it the call fails with -EINVAL,
+     * -EIO or -EMSGSIZE: go on without the flag. */
+    NET_SEND_SEGMENTED = 2,
 };
 
 struct net_socket_params {
@@ -41,6 +54,8 @@ struct net_socket_params {
     union net_address group_interface;
     uint32_t group_interface_index;
     uint8_t ttl; /* 0: leave the system's default */
+    /* The reader splits joined datagrams (GRO); silently without effect where the system cannot. */
+    bool joins_segments;
 };
 
 /* One address of a network interface that is up. */
@@ -73,10 +88,10 @@ struct net {
     void (*close)(void *context, int socket);
 
     /* Send `count` datagrams in order; returns how many the system took (0 when it would block or
-     * the peer refused), or -errno when the first of them met another error. With
-     * `use_address` false the socket's connected peer is the destination. */
+     * the peer refused), or -errno when the first of them met another error. `flags` are of enum
+     * net_send_flag. */
     int (*send)(void *context, int socket, const struct net_datagram *datagrams, int count,
-                bool use_address);
+                unsigned flags);
 
     /* Receive up to `count` datagrams; returns how many (0: nothing there) or -errno. */
     int (*receive)(void *context, int socket, struct net_datagram *datagrams, int count);

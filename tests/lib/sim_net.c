@@ -185,10 +185,11 @@ static union net_address source_of(const struct sim_socket *socket) {
 }
 
 static int send_datagrams(void *context, int handle, const struct net_datagram *datagrams,
-                          int count, bool use_address) {
+                          int count, unsigned flags) {
     struct sim_net *net = context;
     struct sim_socket *socket = socket_at(net, handle);
     assert(count > 0 && count <= NET_BATCH_COUNT_MAX);
+    bool use_address = (flags & NET_SEND_TO_ADDRESS) != 0;
     assert(use_address || socket->is_connected);
     if (net->send_count_max > 0 && count > net->send_count_max) {
         count = net->send_count_max;
@@ -217,6 +218,7 @@ static int receive_datagrams(void *context, int handle, struct net_datagram *dat
         datagram->length =
             packet->length < datagram->capacity ? packet->length : datagram->capacity;
         datagram->address = packet->from;
+        datagram->segment_length = 0;
         memcpy(datagram->data, packet->data, datagram->length);
         destroy_packet(packet);
     }

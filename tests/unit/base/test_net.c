@@ -73,13 +73,14 @@ Test(net, datagrams_travel_in_batches_with_their_source) {
     char out[3][8] = {"one", "two2", "three"};
     struct net_datagram sent[3];
     for (int i = 0; i < 3; i++) {
-        sent[i] = (struct net_datagram){out[i], 0, (uint32_t)strlen(out[i]), address_b};
+        sent[i] = (struct net_datagram){
+            .data = out[i], .length = (uint32_t)strlen(out[i]), .address = address_b};
     }
-    cr_assert_eq(net->send(NULL, a, sent, 3, true), 3);
+    cr_assert_eq(net->send(NULL, a, sent, 3, NET_SEND_TO_ADDRESS), 3);
     char in[4][16];
     struct net_datagram received[4];
     for (int i = 0; i < 4; i++) {
-        received[i] = (struct net_datagram){in[i], sizeof in[i], 0, {{0}}};
+        received[i] = (struct net_datagram){.data = in[i], .capacity = sizeof in[i]};
     }
     int count = 0;
     while (count < 3) {
@@ -118,4 +119,101 @@ Test(net, localhost_resolves_and_nonsense_does_not) {
     cr_assert_eq(net_system()->resolve(NULL, "localhost", &address, &error), 0);
     cr_assert_lt(net_system()->resolve(NULL, "no such host.invalid", &address, &error), 0);
     cr_assert(strstr(error.text, "no such host.invalid") != NULL, "%s", error.text);
+}
+
+/* Whether the receiver is given them joined is the kernel's choice: lengths and bytes tell. */
+static int receive_split(int socket, uint8_t *bytes, uint32_t *lengths, int expected) {
+    static uint8_t buffers[8][65536];
+    const struct net *net = net_system();
+    struct net_datagram received[8];
+    int count = 0;
+    uint32_t total = 0;
+    for (int tries = 0; count < expected && tries < 100; tries++) {
+        for (int i = 0; i < 8; i++) {
+            received[i] = (struct net_datagram){.data = buffers[i], .capacity = 65536};
+        }
+        net->wait(NULL, &socket, 1, NS_PER_S / 10);
+        int got = net->receive(NULL, socket, received, 8);
+        for (int i = 0; i < got; i++) {
+            uint32_t step =
+                received[i].segment_length > 0 ? received[i].segment_length : received[i].length;
+            memcpy(bytes + total, received[i].data, received[i].length);
+            total += received[i].length;
+            for (uint32_t at = 0; at < received[i].length; at += step) {
+                uint32_t rest = received[i].length - at;
+                lengths[count++] = rest < step ? rest : step;
+            }
+        }
+    }
+    return count;
+}
+
+Test(net, segmented_sends_arrive_as_the_same_datagrams) {
+    static const uint32_t patterns[][8] = {
+        {1408, 1408, 1408, 1408, 1408, 1408, 1408, 1408}, /* one buffer */
+        {1408, 1408, 320, 1408, 1408, 1376, 64, 32},      /* short ones end a run */
+        {320, 1408, 1408, 64, 64, 64, 64, 1408},
+        {32, 32, 32, 32, 32, 32, 32, 32},
+        {9000, 9000, 9000, 9000, 9000, 9000, 9000, 9000}, /* more than one buffer holds */
+        {65504, 65504, 1408, 1408, 1408, 1408, 1408, 1408},
+    };
+    static uint8_t out[8 * 65504];
+    static uint8_t in[8 * 65504];
+    const struct net *net = net_system();
+    for (size_t i = 0; i < sizeof out; i++) {
+        out[i] = (uint8_t)(i * 7 + i / 1408);
+    }
+    for (int joined = 0; joined < 2; joined++) {
+        struct net_socket_params params = {
+            .rcvbuf_bytes = 1 << 20, .sndbuf_bytes = 1 << 20, .joins_segments = joined == 1};
+        union net_address to;
+        union net_address from;
+        int a;
+        int b;
+        cr_assert_eq(net_address_parse("127.0.0.1:0", &params.bind), 0);
+        cr_assert_eq(net->open(NULL, &params, &b, &to, NULL), 0);
+        params.connect = &to;
+        cr_assert_eq(net->open(NULL, &params, &a, &from, NULL), 0);
+        for (size_t p = 0; p < sizeof patterns / sizeof patterns[0]; p++) {
+            struct net_datagram sent[8];
+            uint32_t lengths[64] = {0};
+            uint32_t total = 0;
+            for (int i = 0; i < 8; i++) {
+                sent[i] = (struct net_datagram){.data = out + total, .length = patterns[p][i]};
+                total += patterns[p][i];
+            }
+            int taken = 0;
+            while (taken < 8) {
+                int more = net->send(NULL, a, sent + taken, 8 - taken, NET_SEND_SEGMENTED);
+                cr_assert_gt(more, 0, "pattern %zu: %d", p, more);
+                taken += more;
+            }
+            cr_assert_eq(receive_split(b, in, lengths, 8), 8, "pattern %zu joined %d", p, joined);
+            for (int i = 0; i < 8; i++) {
+                cr_assert_eq(lengths[i], patterns[p][i], "pattern %zu datagram %d", p, i);
+            }
+            cr_assert_eq(memcmp(in, out, total), 0, "pattern %zu", p);
+        }
+        net->close(NULL, a);
+        net->close(NULL, b);
+    }
+}
+
+Test(net, limits_and_interfaces_of_this_machine_are_plausible) {
+    const struct net *net = net_system();
+    struct net_buffer_limits limits;
+    struct net_interface interfaces[64];
+    cr_assert_eq(net->buffer_limits(NULL, &limits, NULL), 0);
+    cr_assert_gt(limits.rcvbuf_default_bytes, 4096);
+    cr_assert_gt(limits.sndbuf_default_bytes, 4096);
+    cr_assert_geq(limits.rcvbuf_max_bytes, limits.rcvbuf_default_bytes);
+    int count = net->interfaces(NULL, interfaces, 64);
+    bool has_loopback = false;
+    for (int i = 0; i < count; i++) {
+        char text[NET_ADDRESS_TEXT_MAX];
+        (void)net_address_format(&interfaces[i].address, text);
+        has_loopback |= interfaces[i].is_loopback && interfaces[i].prefix_length == 8 &&
+                        strcmp(text, "127.0.0.1:0") == 0;
+    }
+    cr_assert(has_loopback);
 }
