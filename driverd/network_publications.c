@@ -64,15 +64,18 @@ static int create_publication(struct conductor *conductor, const struct command 
         .sender = conductor->sender,
         .flow = wanted->flow,
     };
-    bool is_clashing = params->has_session_id &&
-                       is_session_used(conductor, endpoint, command->stream_id, params->session_id);
-    int result = publication_commands_choose_session(conductor, command, params, is_clashing,
-                                                     &spec.base.session_id, error);
+    int result = 0;
+    if (params->has_session_id &&
+        is_session_used(conductor, endpoint, command->stream_id, params->session_id)) {
+        result = publication_commands_refuse_clash(command, params->session_id, error);
+    }
     if (result == 0 && pointer_list_reserve(&conductor->publications_net) < 0) {
         result = error_set(error, -ENOMEM, "no memory for a publication");
     }
     struct publication_net *publication;
     if (result == 0) {
+        spec.base.session_id =
+            publication_commands_session_id(conductor, params, command->stream_id);
         result = publication_net_create(&publication, conductor->context, &spec, error);
     }
     if (result < 0) {

@@ -93,22 +93,19 @@ int publication_commands_apply_session_tag(const struct conductor *conductor,
     return 0;
 }
 
-int publication_commands_choose_session(struct conductor *conductor, const struct command *command,
-                                        const struct publication_params *params, bool is_clashing,
-                                        int32_t *session_id, struct tern_error *error) {
-    if (!params->has_session_id) {
-        *session_id = publication_commands_next_session_id(conductor, command->stream_id);
-        return 0;
-    }
-    if (is_clashing) {
-        return error_set(error, DRIVER_ERROR(DRIVER_ERROR_INVALID_CHANNEL),
-                         "existing publication has clashing session-id=%d stream-id=%d "
-                         "channel=%.*s",
-                         params->session_id, command->stream_id,
-                         min_i32(command->channel.length, 120), command->channel.text);
-    }
-    *session_id = params->session_id;
-    return 0;
+int publication_commands_refuse_clash(const struct command *command, int32_t session_id,
+                                      struct tern_error *error) {
+    return error_set(error, DRIVER_ERROR(DRIVER_ERROR_INVALID_CHANNEL),
+                     "existing publication has clashing session-id=%d stream-id=%d channel=%.*s",
+                     session_id, command->stream_id, min_i32(command->channel.length, 120),
+                     command->channel.text);
+}
+
+int32_t publication_commands_session_id(struct conductor *conductor,
+                                        const struct publication_params *params,
+                                        int32_t stream_id) {
+    return params->has_session_id ? params->session_id
+                                  : publication_commands_next_session_id(conductor, stream_id);
 }
 
 static struct publication_ipc *find_shared(const struct conductor *conductor, int32_t stream_id) {
@@ -168,26 +165,22 @@ static int create_ipc(struct conductor *conductor, const struct command *command
                       const struct publication_params *params, struct tern_error *error) {
     char channel[URI_LENGTH_MAX + 1];
     (void)snprintf(channel, sizeof channel, "%.*s", command->channel.length, command->channel.text);
-    int32_t session_id = 0;
-    bool is_clashing =
-        is_used(&conductor->publications_ipc, command->stream_id, params->session_id);
-    int result = publication_commands_choose_session(conductor, command, params, is_clashing,
-                                                     &session_id, error);
-    if (result < 0) {
-        return result;
+    if (params->has_session_id &&
+        is_used(&conductor->publications_ipc, command->stream_id, params->session_id)) {
+        return publication_commands_refuse_clash(command, params->session_id, error);
     }
     const struct publication_spec spec = {
         .kind = PUBLICATION_IPC,
         .params = params,
         .registration_id = command->correlation_id,
         .client_id = command->client_id,
-        .session_id = session_id,
+        .session_id = publication_commands_session_id(conductor, params, command->stream_id),
         .stream_id = command->stream_id,
         .is_exclusive = command->type == COMMAND_ADD_EXCLUSIVE_PUBLICATION,
         .channel = channel,
     };
     struct publication_ipc *publication;
-    result = publication_ipc_create(&publication, conductor->context, &spec, error);
+    int result = publication_ipc_create(&publication, conductor->context, &spec, error);
     if (result < 0) {
         return result;
     }

@@ -18,10 +18,12 @@ int32_t publication_commands_next_session_id(struct conductor *conductor, int32_
 int publication_commands_apply_session_tag(const struct conductor *conductor,
                                            struct publication_params *params,
                                            struct tern_error *error);
-/* The session id of a new publication: the URI's unless it is in use, else the next one. */
-int publication_commands_choose_session(struct conductor *conductor, const struct command *command,
-                                        const struct publication_params *params, bool is_clashing,
-                                        int32_t *session_id, struct tern_error *error);
+/* An explicit session id is in use on the stream. */
+int publication_commands_refuse_clash(const struct command *command, int32_t session_id,
+                                      struct tern_error *error);
+/* The session id of a new publication: the URI's, else the next one. */
+int32_t publication_commands_session_id(struct conductor *conductor,
+                                        const struct publication_params *params, int32_t stream_id);
 
 /* Into the conductor's list and map; 0 or -ENOMEM with neither changed. */
 int publication_commands_register(struct conductor *conductor, struct pointer_list *list,
