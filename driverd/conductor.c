@@ -84,82 +84,117 @@ static void refuse_undecoded(struct conductor *conductor, int32_t type, const ui
     refuse(conductor, correlation_id, has_id && type != COMMAND_TERMINATE_DRIVER, &error);
 }
 
-static void keep_pending(struct conductor *conductor, int32_t type, const uint8_t *payload,
-                         int32_t length) {
-    struct pending_command *pending = &conductor->pending;
-    if (pending->payload != payload) { /* else it was run again and waits again */
-        memcpy(pending->payload, payload, (size_t)length);
-    }
-    pending->type = type;
-    pending->length = length;
-}
-
-static void run_command(struct conductor *conductor, int32_t type, const uint8_t *payload,
+/* True: it waits for a name and has to be run again. */
+static bool run_command(struct conductor *conductor, int32_t type, const uint8_t *payload,
                         int32_t length) {
     const struct command_row *row = find_row(type);
     struct command command;
     if (row == NULL || command_decode(&command, type, payload, length) < 0) {
         refuse_undecoded(conductor, type, payload, length, row != NULL);
-        return;
+        return false;
     }
     struct tern_error error = {0};
     int result = row->handler(conductor, &command, &error);
-    if (result == COMMAND_PENDING) {
-        keep_pending(conductor, type, payload, length);
-    } else if (result < 0) {
+    if (result < 0) {
         refuse(conductor, command.correlation_id, row->has_answer, &error);
     }
+    return result == COMMAND_PENDING;
 }
 
 static enum ring_action on_command(void *context, int32_t type, const uint8_t *payload,
                                    int32_t length) {
     struct conductor *conductor = context;
-    if (conductor->pending.is_pending || !network_has_room(conductor)) {
+    struct pending_commands *pending = &conductor->pending;
+    int64_t client_id = length >= (int32_t)sizeof client_id ? get_i64(payload) : -1;
+    struct pending_client *client = pending_commands_find(pending, client_id);
+    if (client != NULL) {
+        int result = pending_commands_append(client, type, payload, length);
+        return result == 0 ? RING_COMMIT : RING_ABORT;
+    }
+    if (!network_has_room(conductor)) {
         return RING_ABORT;
     }
-    run_command(conductor, type, payload, length);
+    if (run_command(conductor, type, payload, length)) {
+        client = pending_commands_find(pending, client_id);
+        assert(client != NULL);
+        /* Without memory for the copy the request goes unanswered, as if the driver were busy. */
+        (void)pending_commands_append(client, type, payload, length);
+    }
     /* Publish the head after each: what a crash leaves behind has then been answered. */
     return RING_COMMIT;
 }
 
-/* The handler found another reason to fail before it asked for its channel. */
-static void drop_unused_channel(struct pending_command *pending) {
-    if (pending->is_resolved) {
-        pending->is_resolved = false;
-        udp_channel_destroy(pending->channel);
+/* The name of its first command is known: run what has waited, up to the next name or until the
+ * queues are full. */
+static void resume(struct conductor *conductor, struct pending_client *client) {
+    conductor->resumed = client;
+    while (client->first != NULL && network_has_room(conductor)) {
+        const struct waiting_command *command = client->first;
+        if (run_command(conductor, command->type, command->payload, command->length)) {
+            break;
+        }
+        free(pending_commands_pop(client));
+        if (client->is_resolved) { /* it failed before it asked for its channel */
+            client->is_resolved = false;
+            udp_channel_destroy(client->channel);
+        }
+    }
+    conductor->resumed = NULL;
+    if (client->first == NULL) {
+        pending_commands_end(&conductor->pending, client);
     }
 }
 
 static int take_commands(struct conductor *conductor) {
-    struct pending_command *pending = &conductor->pending;
+    struct pending_commands *pending = &conductor->pending;
     int work = 0;
-    if (pending->is_pending && pending->is_resolved) {
-        pending->is_pending = false;
-        run_command(conductor, pending->type, pending->payload, pending->length);
-        drop_unused_channel(pending);
-        work++;
+    for (int i = 0; pending->count > 0 && i < PENDING_CLIENTS_MAX; i++) {
+        struct pending_client *client = &pending->clients[i];
+        if (client->is_used && !client->is_waiting) {
+            resume(conductor, client);
+            work++;
+        }
     }
-    if (!pending->is_pending) {
-        work += ring_mpsc_controlled_read(&conductor->context->to_driver, on_command, conductor,
-                                          COMMANDS_PER_CYCLE_MAX);
+    return work + ring_mpsc_controlled_read(&conductor->context->to_driver, on_command, conductor,
+                                            COMMANDS_PER_CYCLE_MAX);
+}
+
+/* The channel that was lent to the resolver is back. */
+static int take_resolved(struct pending_client *client, struct udp_channel **channel,
+                         struct tern_error *error) {
+    client->is_resolved = false;
+    if (client->error.code != 0) {
+        *error = client->error;
+        udp_channel_destroy(client->channel);
+        return error->code;
     }
-    return work;
+    *channel = client->channel;
+    return 0;
+}
+
+/* COMMAND_PENDING, or an error with the channel still the caller's. */
+static int look_up(struct conductor *conductor, int64_t client_id, struct udp_channel *channel,
+                   struct tern_error *error) {
+    struct pending_commands *pending = &conductor->pending;
+    struct pending_client *client = pending_commands_begin(pending, client_id, channel);
+    if (client != NULL && network_submit_channel(conductor, channel, client->request_id)) {
+        return COMMAND_PENDING;
+    }
+    if (client != NULL) {
+        client->is_waiting = false;
+        if (client->first == NULL) {
+            pending_commands_end(pending, client);
+        }
+    }
+    return error_set(error, DRIVER_ERROR(DRIVER_ERROR_TEMPORARILY_UNAVAILABLE),
+                     "too many names are being looked up, try again: %.120s", channel->text);
 }
 
 int conductor_channel(struct conductor *conductor, const struct command *command,
                       enum udp_channel_role role, struct udp_channel **channel,
                       struct tern_error *error) {
-    struct pending_command *pending = &conductor->pending;
-    if (pending->is_resolved) {
-        assert(pending->correlation_id == command->correlation_id);
-        pending->is_resolved = false;
-        if (pending->error.code != 0) {
-            *error = pending->error;
-            udp_channel_destroy(pending->channel);
-            return error->code;
-        }
-        *channel = pending->channel;
-        return 0;
+    if (conductor->resumed != NULL && conductor->resumed->is_resolved) {
+        return take_resolved(conductor->resumed, channel, error);
     }
     struct udp_channel *made;
     int result = udp_channel_create(&made, command->channel.text, command->channel.length, role,
@@ -167,24 +202,15 @@ int conductor_channel(struct conductor *conductor, const struct command *command
     if (result < 0) {
         return result;
     }
-    if (!udp_channel_needs_resolver(made)) {
-        result = udp_channel_resolve(made, conductor->context->io.net, error);
-    } else {
-        result = network_submit_channel(conductor, made, command->correlation_id, error);
-    }
+    result = udp_channel_needs_resolver(made)
+                 ? look_up(conductor, command->client_id, made, error)
+                 : udp_channel_resolve(made, conductor->context->io.net, error);
     if (result < 0) {
         udp_channel_destroy(made);
-        return result;
+    } else if (result == 0) {
+        *channel = made;
     }
-    if (result == COMMAND_PENDING) {
-        *pending = (struct pending_command){.is_pending = true,
-                                            .channel = made,
-                                            .correlation_id = command->correlation_id,
-                                            .payload = pending->payload};
-        return COMMAND_PENDING;
-    }
-    *channel = made;
-    return 0;
+    return result;
 }
 
 int conductor_client(struct conductor *conductor, int64_t client_id,
@@ -274,20 +300,20 @@ int conductor_do_work(struct conductor *conductor, int64_t now_ns) {
     return work;
 }
 
-int conductor_init(struct conductor *conductor, struct driver_context *context,
+int conductor_init(struct conductor *conductor, const struct conductor_params *params,
                    struct tern_error *error) {
+    struct driver_context *context = params->context;
     *conductor = (struct conductor){
         .context = context,
+        .sender = params->sender,
+        .receiver = params->receiver,
+        .resolver = params->resolver,
         .timer_deadline_ns = context->now_ns + context->conf->timer_interval_ns,
         .ring_time_ns = context->now_ns,
     };
     duty_cycle_init(&conductor->cycle, context, SYSTEM_COUNTER_CONDUCTOR_MAX_CYCLE_TIME,
                     context->conf->conductor_cycle_threshold_ns);
-    conductor->pending.payload = malloc((size_t)context->to_driver.message_length_max);
-    if (conductor->pending.payload == NULL) {
-        return error_set(error, -ENOMEM, "no memory for the conductor");
-    }
-    return 0;
+    return network_init(conductor, error);
 }
 
 static void close_subscriptions(struct conductor *conductor) {
@@ -310,17 +336,11 @@ static void close_clients(struct conductor *conductor) {
     hash_map_close(&conductor->clients);
 }
 
-void conductor_abandon_pending(struct conductor *conductor) {
-    conductor->pending.is_pending = false;
-}
-
-void conductor_close(struct conductor *conductor) {
+void conductor_close(struct conductor *conductor, bool is_resolver_busy) {
     if (conductor->context == NULL) {
         return;
     }
-    if (conductor->pending.is_pending) {
-        udp_channel_destroy(conductor->pending.channel);
-    }
+    pending_commands_close(&conductor->pending, is_resolver_busy);
     close_clients(conductor);
     close_subscriptions(conductor);
     struct pointer_list *list = &conductor->publications_ipc;
@@ -330,6 +350,5 @@ void conductor_close(struct conductor *conductor) {
     pointer_list_close(list);
     network_close(conductor);
     hash_map_close(&conductor->publications_by_id);
-    free(conductor->pending.payload);
     *conductor = (struct conductor){0};
 }

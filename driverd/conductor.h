@@ -16,6 +16,7 @@
 #include "driverd/duty_cycle.h"
 #include "driverd/endpoint_recv.h"
 #include "driverd/endpoint_send.h"
+#include "driverd/pending_commands.h"
 #include "driverd/pointer_list.h"
 #include "driverd/udp_channel.h"
 #include "wire/command.h"
@@ -28,19 +29,6 @@ struct sender;
 
 /* Answer of a command handler that waits for a name: it is run again with the resolved channel. */
 #define COMMAND_PENDING 1
-
-/* A command that waits for the resolver. Only one at a time: commands are effected in the order of
- * the ring. */
-struct pending_command {
-    bool is_pending;
-    bool is_resolved;            /* the result is here: run the handler again */
-    struct udp_channel *channel; /* lent to the resolver, then ours again */
-    struct tern_error error;     /* code 0: resolved */
-    int64_t correlation_id;
-    int32_t type;
-    int32_t length;
-    uint8_t *payload; /* a copy: the ring has gone on */
-};
 
 struct conductor {
     struct driver_context *context;
@@ -58,7 +46,8 @@ struct conductor {
     struct hash_map subscriptions_by_id; /* registration id -> struct subscription */
     struct hash_map publications_by_id;  /* original registration id -> struct publication */
 
-    struct pending_command pending;
+    struct pending_commands pending;
+    struct pending_client *resumed; /* while its first command is run again */
     int64_t timer_deadline_ns;
     int64_t reresolution_deadline_ns;
     int64_t epoch_deadline_ns;
@@ -68,13 +57,20 @@ struct conductor {
     uint8_t is_termination_requested; /* release / acquire */
 };
 
-int conductor_init(struct conductor *conductor, struct driver_context *context,
+/* Borrowed until close. */
+struct conductor_params {
+    struct driver_context *context;
+    struct sender *sender;
+    struct receiver *receiver;
+    struct resolver *resolver;
+};
+
+int conductor_init(struct conductor *conductor, const struct conductor_params *params,
                    struct tern_error *error);
-/* Sender, receiver and resolver do not run any more. Deletes everything. */
-void conductor_close(struct conductor *conductor);
+/* Sender and receiver do not run any more. Deletes everything, but for channels that a busy
+ * resolver still has. */
+void conductor_close(struct conductor *conductor, bool is_resolver_busy);
 int conductor_do_work(struct conductor *conductor, int64_t now_ns);
-/* Before close, when the resolver is still busy with a channel: leave it to the resolver. */
-void conductor_abandon_pending(struct conductor *conductor);
 
 /* For command handlers: 0, COMMAND_PENDING, or a negative code with text; what succeeded has been
  * answered by the handler, errors are answered and logged by the conductor. */

@@ -11,6 +11,7 @@
 #include "driverd/driver.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "driverd/driver_directory.h"
@@ -35,16 +36,12 @@ static int open_agents(struct driver *driver, struct tern_error *error) {
     if (result == 0) {
         result = resolver_init(driver->resolver, context->io.net, error);
     }
-    if (result == 0) {
-        result = conductor_init(&driver->conductor, context, error);
+    if (result < 0) {
+        return result;
     }
-    if (result == 0) {
-        driver->conductor.sender = &driver->sender;
-        driver->conductor.receiver = &driver->receiver;
-        driver->conductor.resolver = driver->resolver;
-        result = network_init(&driver->conductor, error);
-    }
-    return result;
+    const struct conductor_params params = {context, &driver->sender, &driver->receiver,
+                                            driver->resolver};
+    return conductor_init(&driver->conductor, &params, error);
 }
 
 /* 7.12: what the system gives is known only now. */
@@ -77,6 +74,26 @@ static int open_parts(struct driver *driver, const struct io *io, struct tern_er
     return result < 0 ? result : open_agents(driver, error);
 }
 
+/* Two drivers that start at the same moment can both find the directory unused, and the later one
+ * deletes what the earlier one has made. Who does not find his own file any more gives way. */
+static int check_ownership(struct driver *driver, struct tern_error *error) {
+    char path[DRIVER_DIRECTORY_MAX + 16];
+    struct cnc cnc;
+    (void)snprintf(path, sizeof path, "%s/%s", driver->conf->directory, CNC_FILE_NAME);
+    const struct cnc_header *own = driver->context.cnc.header;
+    if (cnc_open(&cnc, path, true, NULL) == 0) {
+        bool is_own = cnc.header->pid == own->pid &&
+                      cnc.header->start_timestamp_ms == own->start_timestamp_ms;
+        cnc_close(&cnc);
+        if (is_own) {
+            return 0;
+        }
+    }
+    driver->has_directory = false;
+    return error_set(error, -EBUSY, "another driver has taken the directory %s at the same time",
+                     driver->conf->directory);
+}
+
 int driver_open(struct driver **driver, const struct driver_conf *conf, const struct io *io,
                 struct tern_error *error) {
     struct driver *made = aligned_alloc(CACHE_LINE_LENGTH, sizeof *made);
@@ -85,11 +102,18 @@ int driver_open(struct driver **driver, const struct driver_conf *conf, const st
     }
     *made = (struct driver){.conf = conf};
     int result = open_parts(made, io, error);
+    if (result == 0) {
+        driver_context_publish(&made->context);
+        result = check_ownership(made, error);
+    }
     if (result < 0) {
+        bool has_directory = made->has_directory;
         driver_close(made);
+        if (has_directory) { /* half a cnc.dat would look like a driver that is starting */
+            (void)driver_directory_delete(conf->directory, NULL);
+        }
         return result;
     }
-    driver_context_publish(&made->context);
     *driver = made;
     return 0;
 }
@@ -270,20 +294,24 @@ bool driver_is_alive(const struct driver *driver, int64_t now_ns) {
 
 /* The name service may take longer than anybody wants to wait for an end. A look-up that is under
  * way is left behind with its thread and its memory: the process is about to go. */
-static void stop_resolver(struct driver *driver) {
-    struct resolver *resolver = driver->resolver;
-    if (resolver == NULL) {
-        return;
+static bool is_resolver_busy(const struct driver *driver) {
+    const struct resolver *resolver = driver->resolver;
+    return driver->resolver_runner != NULL &&
+           ring_spsc_free_bytes(&resolver->requests) < resolver->requests.capacity;
+}
+
+static void close_agents(struct driver *driver) {
+    bool is_busy = is_resolver_busy(driver);
+    if (!is_busy) {
+        agent_runner_stop(driver->resolver_runner);
     }
-    bool is_busy = driver->resolver_runner != NULL && resolver->memory != NULL &&
-                   ring_spsc_free_bytes(&resolver->requests) < resolver->requests.capacity;
-    if (is_busy) {
-        conductor_abandon_pending(&driver->conductor);
-        return;
+    conductor_close(&driver->conductor, is_busy);
+    receiver_close(&driver->receiver);
+    sender_close(&driver->sender);
+    if (!is_busy && driver->resolver != NULL) {
+        resolver_close(driver->resolver);
+        free(driver->resolver);
     }
-    agent_runner_stop(driver->resolver_runner);
-    resolver_close(resolver);
-    free(resolver);
 }
 
 void driver_close(struct driver *driver) {
@@ -294,10 +322,7 @@ void driver_close(struct driver *driver) {
         agent_runner_stop(driver->runners[--driver->runner_count]);
     }
     driver_context_signal_end(&driver->context);
-    stop_resolver(driver);
-    conductor_close(&driver->conductor);
-    receiver_close(&driver->receiver);
-    sender_close(&driver->sender);
+    close_agents(driver);
     driver_context_close(&driver->context);
     if (driver->has_directory && driver->conf->dir_delete_on_shutdown) {
         (void)driver_directory_delete(driver->conf->directory, NULL);

@@ -159,11 +159,11 @@ void driver_context_log_error(struct driver_context *context, const struct tern_
     int code = log_code(error->code);
     context_count(context, SYSTEM_COUNTER_ERRORS, 1);
     int result = error_log_record(&context->error_log, code, error->text, context->now_epoch_ms);
-    if (result < 0 && !context->is_error_log_full) {
-        /* Once: a client that errs without end must not fill the journal, too. */
-        context->is_error_log_full = true;
-        fprintf(stderr, "driverd: the error log is full; first error not in it: (%d) %s\n", code,
-                error->text);
+    /* Once: a client that errs without end must not fill the journal, too. */
+    bool is_first_lost = result < 0 && !context->is_error_log_full;
+    context->is_error_log_full = context->is_error_log_full || result < 0;
+    if ((result > 0 || is_first_lost) && context->on_new_error != NULL) {
+        context->on_new_error(context->on_new_error_context, error);
     }
 }
 

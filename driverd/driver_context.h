@@ -52,6 +52,9 @@ struct driver_context {
     struct error_log error_log;
     struct loss_report loss_report; /* written where loss is found: in the conductor's scan */
     bool is_error_log_full;
+    /* Optional: called for each error that is new in the log. */
+    void (*on_new_error)(void *on_new_error_context, const struct tern_error *error);
+    void *on_new_error_context;
     int64_t now_ns;       /* start of the current duty cycle */
     int64_t now_epoch_ms; /* refreshed every millisecond */
     int32_t next_session_id;
@@ -87,7 +90,8 @@ void driver_context_post_error(struct driver_context *context, const struct tern
 /* Everything below is the conductor's. */
 
 /* Into the distinct error log; counts system counter 15. Codes in the driver's range are written
- * as their positive code. The first error that the log has no room for goes to stderr. */
+ * as their positive code. A new one, and the first that the log has no room for, goes to
+ * on_new_error as well. */
 void driver_context_log_error(struct driver_context *context, const struct tern_error *error);
 
 int64_t driver_context_next_id(struct driver_context *context); /* correlation ids */

@@ -28,6 +28,12 @@ static void wait(void *context, int64_t timeout_ns) {
     program->agent.wait(program->agent.context, timeout_ns);
 }
 
+/* Conductor's thread. Each distinct error once; the error log has the counts. */
+static void on_new_error(void *context, const struct tern_error *error) {
+    const struct program *program = context;
+    logger_warning(&program->daemon->logger, "%s", error->text);
+}
+
 static int open_program(void *context, struct daemon *daemon, struct tern_error *error) {
     struct program *program = context;
     program->daemon = daemon;
@@ -39,6 +45,10 @@ static int open_program(void *context, struct daemon *daemon, struct tern_error 
     int result = driver_open(&program->driver, &program->conf, &daemon->io, error);
     if (result == -EBUSY) {
         daemon->exit_code = EXIT_CODE_TEMPORARY; /* the other driver may go */
+    }
+    if (result == 0) {
+        program->driver->context.on_new_error = on_new_error;
+        program->driver->context.on_new_error_context = program;
     }
     result = result < 0 ? result : driver_main_agent(program->driver, &daemon->runner, error);
     result = result < 0 ? result : driver_start(program->driver, error);

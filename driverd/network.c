@@ -60,20 +60,19 @@ bool network_has_room(const struct conductor *conductor) {
     return has_sender_room && has_receiver_room;
 }
 
-int network_submit_channel(struct conductor *conductor, struct udp_channel *channel,
-                           int64_t correlation_id, struct tern_error *error) {
+bool network_submit_channel(struct conductor *conductor, struct udp_channel *channel,
+                            int64_t request_id) {
     const struct resolve_request request = {
         .kind = RESOLVE_CHANNEL,
-        .id = correlation_id,
+        .id = request_id,
         .time_ns = conductor->context->now_ns,
         .channel = channel,
     };
-    if (!resolver_submit(conductor->resolver, &request)) {
-        context_count(conductor->context, SYSTEM_COUNTER_RESOURCE_PROXY_FAILS, 1);
-        return error_set(error, DRIVER_ERROR(DRIVER_ERROR_TEMPORARILY_UNAVAILABLE),
-                         "too many names are being looked up, try again: %.120s", channel->text);
+    if (resolver_submit(conductor->resolver, &request)) {
+        return true;
     }
-    return COMMAND_PENDING;
+    context_count(conductor->context, SYSTEM_COUNTER_RESOURCE_PROXY_FAILS, 1);
+    return false;
 }
 
 /* -- images -- */
@@ -222,12 +221,14 @@ static enum ring_action on_message(void *context, int32_t type, const uint8_t *p
 /* -- names -- */
 
 static void on_channel_resolved(struct conductor *conductor, const struct resolve_result *result) {
-    struct pending_command *pending = &conductor->pending;
-    assert(pending->is_pending && pending->correlation_id == result->id);
-    pending->is_resolved = true;
-    pending->error.code = 0;
+    struct pending_client *client = pending_commands_by_request(&conductor->pending, result->id);
+    assert(client != NULL);
+    assert(client->is_waiting);
+    client->is_waiting = false;
+    client->is_resolved = true;
+    client->error.code = 0;
     if (result->code != 0) {
-        error_set(&pending->error, result->code, "%.*s", TERN_ERROR_TEXT_MAX - 1, result->text);
+        error_set(&client->error, result->code, "%.*s", TERN_ERROR_TEXT_MAX - 1, result->text);
     }
 }
 

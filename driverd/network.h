@@ -26,9 +26,9 @@ int network_do_work(struct conductor *conductor, int64_t now_ns);
 /* Life cycles of network publications and images. */
 void network_on_timer(struct conductor *conductor, int64_t now_ns);
 
-/* Have the channel's names looked up: COMMAND_PENDING, or an error. The channel is lent. */
-int network_submit_channel(struct conductor *conductor, struct udp_channel *channel,
-                           int64_t correlation_id, struct tern_error *error);
+/* Have the channel's names looked up; it is lent to the resolver. False: too many at a time. */
+bool network_submit_channel(struct conductor *conductor, struct udp_channel *channel,
+                            int64_t request_id);
 
 int network_add_publication(struct conductor *conductor, const struct command *command,
                             struct tern_error *error);

@@ -162,7 +162,7 @@ Test(network, subscriptions_of_one_stream_must_agree) {
     driver_fixture_close(&f);
 }
 
-Test(network, names_are_looked_up_off_the_cycle_and_answers_keep_their_order) {
+Test(network, names_are_looked_up_off_the_cycle_and_only_their_client_waits) {
     struct driver_fixture f;
     struct names names = {0};
     struct response response;
@@ -173,32 +173,85 @@ Test(network, names_are_looked_up_off_the_cycle_and_answers_keep_their_order) {
     struct command named = {.type = COMMAND_ADD_PUBLICATION,
                             .stream_id = STREAM,
                             .channel = driver_fixture_text("aeron:udp?endpoint=some-host:28702")};
+    struct command again = {.type = COMMAND_ADD_SUBSCRIPTION,
+                            .stream_id = STREAM,
+                            .channel = driver_fixture_text("aeron:udp?endpoint=some-host:28702")};
     struct command counter = {.type = COMMAND_ADD_COUNTER, .counter_type_id = 1000};
-    int64_t first = driver_fixture_send(&f, &named);
-    int64_t second = driver_fixture_send(&f, &counter);
+    struct command other = {
+        .type = COMMAND_ADD_COUNTER, .counter_type_id = 1001, .client_id = 987654};
+    const int64_t expected[] = {
+        driver_fixture_send(&f, &named),
+        driver_fixture_send(&f, &again),
+        driver_fixture_send(&f, &counter),
+    };
+    (void)driver_fixture_send(&f, &other);
     /* The cycle of the conductor alone: the look-up is the resolver's. */
     (void)conductor_do_work(&f.driver->conductor, f.now_ns);
     cr_assert(names.calls == 0);
-    cr_assert(driver_fixture_count_counters(&f, 1000) == 0, "the later command waits");
-    for (int i = 0; i < 5; i++) {
+    cr_assert(driver_fixture_count_counters(&f, 1000) == 0, "the same client's command waits");
+    cr_assert(driver_fixture_count_counters(&f, 1001) == 1, "another client's does not");
+    for (int i = 0; i < 10; i++) {
         (void)driver_fixture_step(&f, NS_PER_MS);
     }
-    cr_assert(names.calls == 1);
-    cr_assert(driver_fixture_find(&f, RESPONSE_PUBLICATION_READY, &response));
-    cr_assert(response.correlation_id == first);
-    cr_assert(driver_fixture_find(&f, RESPONSE_COUNTER_READY, &response));
-    cr_assert(response.correlation_id == second);
-    names.result = -ENOENT;
-    named.correlation_id = 0;
-    named.channel = driver_fixture_text("aeron:udp?endpoint=no-host:28702");
+    cr_assert(names.calls == 2);
+    static const int32_t types[] = {RESPONSE_PUBLICATION_READY, RESPONSE_SUBSCRIPTION_READY,
+                                    RESPONSE_COUNTER_READY};
+    for (int i = 0; i < 3; i++) { /* the answers keep the order of the commands */
+        cr_assert(driver_fixture_find(&f, types[i], &response));
+        while (response.correlation_id == f.client_id || response.correlation_id == 987654 ||
+               response.correlation_id == other.correlation_id) {
+            cr_assert(driver_fixture_find(&f, types[i], &response));
+        }
+        cr_assert(response.correlation_id == expected[i]);
+    }
+    cr_assert(f.driver->conductor.pending.count == 0);
+    driver_fixture_close(&f);
+}
+
+Test(network, names_that_fail_are_answered_and_waiting_ends_with_the_driver) {
+    struct driver_fixture f;
+    struct names names = {.result = -ENOENT};
+    struct response response;
+    driver_fixture_init(&f);
+    f.net.context = &names;
+    f.net.resolve = resolve;
+    driver_fixture_open(&f);
+    struct command named = {.type = COMMAND_ADD_PUBLICATION,
+                            .stream_id = STREAM,
+                            .channel = driver_fixture_text("aeron:udp?endpoint=no-host:28702")};
     (void)driver_fixture_send(&f, &named);
     cr_assert(await(&f, RESPONSE_ERROR, &response));
-    cr_assert(response.error_code == DRIVER_ERROR_UNKNOWN_HOST, "%.*s", response.text.length,
-              response.text.text);
-    /* An end while a name is being looked up leaves nothing behind. */
+    cr_assert(response.error_code == DRIVER_ERROR_UNKNOWN_HOST);
+    cr_assert(memmem(response.text.text, (size_t)response.text.length, "no-host", 7) != NULL);
+    /* As many clients as may wait, one more, and one with a full queue. */
+    for (int64_t i = 0; i <= PENDING_CLIENTS_MAX; i++) {
+        named.client_id = 1000 + i;
+        named.correlation_id = 0;
+        (void)driver_fixture_send(&f, &named);
+    }
+    struct command counter = {
+        .type = COMMAND_ADD_COUNTER, .counter_type_id = 1000, .client_id = 1000};
+    for (int i = 0; i < PENDING_COMMANDS_MAX + 5; i++) {
+        counter.correlation_id = 0;
+        (void)driver_fixture_send(&f, &counter);
+    }
+    for (int i = 0; i < 100; i++) {
+        (void)conductor_do_work(&f.driver->conductor, f.now_ns);
+    }
+    cr_assert(f.driver->conductor.pending.count == PENDING_CLIENTS_MAX);
+    cr_assert(driver_fixture_find(&f, RESPONSE_ERROR, &response));
+    cr_assert(response.error_code == DRIVER_ERROR_TEMPORARILY_UNAVAILABLE);
+    cr_assert(driver_fixture_count_counters(&f, 1000) == 0);
+    for (int i = 0; i < 200; i++) {
+        (void)driver_fixture_step(&f, NS_PER_MS);
+    }
+    cr_assert(driver_fixture_count_counters(&f, 1000) == PENDING_COMMANDS_MAX + 5);
+    cr_assert(f.driver->conductor.pending.count == 0);
+    /* An end while names are being looked up leaves nothing behind. */
     named.correlation_id = 0;
     (void)driver_fixture_send(&f, &named);
     (void)conductor_do_work(&f.driver->conductor, f.now_ns);
+    cr_assert(f.driver->conductor.pending.count == 1);
     driver_fixture_close(&f);
 }
 

@@ -1,0 +1,61 @@
+/* Clients whose command waits for a host name, and what they sent since (media-driver.md 6.4, 8.2
+ * item 12). The commands of one client are effected in the order in which it sent them; other
+ * clients do not wait for it. Conductor only. */
+#ifndef DRIVERD_PENDING_COMMANDS_H
+#define DRIVERD_PENDING_COMMANDS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+struct udp_channel;
+
+#define PENDING_CLIENTS_MAX 16
+#define PENDING_COMMANDS_MAX 64 /* of one client; more stay in the ring, with all behind them */
+
+struct waiting_command {
+    struct waiting_command *next;
+    int32_t type;
+    int32_t length;
+    uint8_t payload[];
+};
+
+struct pending_client {
+    bool is_used;
+    bool is_waiting;  /* the channel is the resolver's; else its commands can be run */
+    bool is_resolved; /* the channel is here, for the first command */
+    int64_t client_id;
+    int64_t request_id;
+    struct udp_channel *channel; /* lent to the resolver, then ours again */
+    struct tern_error error;     /* code 0: resolved */
+    struct waiting_command *first;
+    struct waiting_command *last;
+    int32_t count;
+};
+
+struct pending_commands {
+    struct pending_client clients[PENDING_CLIENTS_MAX];
+    int32_t count;
+    int64_t next_request_id;
+};
+
+/* NULL: the client does not wait. Cheap while nobody does. */
+struct pending_client *pending_commands_find(struct pending_commands *pending, int64_t client_id);
+struct pending_client *pending_commands_by_request(struct pending_commands *pending,
+                                                   int64_t request_id);
+/* An entry for the client with a new request id, the one that it has or a new one. NULL when too
+ * many wait. */
+struct pending_client *pending_commands_begin(struct pending_commands *pending, int64_t client_id,
+                                              struct udp_channel *channel);
+/* Copy a command to the end of the client's queue; -ENOSPC at the limit, or -ENOMEM. */
+int pending_commands_append(struct pending_client *client, int32_t type, const uint8_t *payload,
+                            int32_t length);
+/* Take the first one out; the caller frees it. */
+struct waiting_command *pending_commands_pop(struct pending_client *client);
+/* The client waits no more; its queue is empty. */
+void pending_commands_end(struct pending_commands *pending, struct pending_client *client);
+/* Frees all; channels that were resolved or that nobody else has any more, unless abandoned. */
+void pending_commands_close(struct pending_commands *pending, bool is_resolver_busy);
+
+#endif
