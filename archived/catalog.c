@@ -199,6 +199,9 @@ static int cut_torn_record(struct catalog *catalog, int64_t file_length, struct 
                          catalog->path, offset);
     }
     catalog->cut_length = file_length - offset;
+    if (catalog->is_read_only) {
+        return 0;
+    }
     memset(catalog->data + offset, 0, (size_t)(file_length - offset));
     int result = write_range(catalog, offset, file_length - offset);
     return result == 0 ? 0 : fail(error, result, "repair", catalog);
@@ -245,14 +248,14 @@ static int read_file(struct catalog *catalog, int64_t file_length, struct tern_e
     if (count != file_length) {
         return fail(error, count < 0 ? (int)count : -EIO, "read", catalog);
     }
-    if (is_zero_behind(catalog, 0, file_length)) {
+    if (is_zero_behind(catalog, 0, file_length) && !catalog->is_read_only) {
         return create_file(catalog, error); /* a power failure took the header of a new file */
     }
     result = check_header(catalog, error);
     if (result == 0) {
         result = index_records(catalog, file_length, error);
     }
-    if (result == 0 && file_length < catalog->capacity) {
+    if (result == 0 && file_length < catalog->capacity && !catalog->is_read_only) {
         result = store->truncate(store->context, catalog->file, catalog->capacity);
         if (result != 0) {
             return fail(error, result, "extend", catalog);
@@ -268,6 +271,7 @@ int catalog_open(struct catalog *catalog, const struct catalog_params *params,
         .store = params->store,
         .checksum = params->checksum,
         .sync_level = params->sync_level,
+        .is_read_only = params->is_read_only,
         .file = -1,
         .capacity = params->capacity,
     };
@@ -278,15 +282,15 @@ int catalog_open(struct catalog *catalog, const struct catalog_params *params,
     }
     (void)snprintf(catalog->directory, sizeof catalog->directory, "%s", params->directory);
     const struct store *store = catalog->store;
-    int result =
-        store->open(store->context, catalog->path, STORE_WRITE | STORE_CREATE, &catalog->file);
+    unsigned flags = params->is_read_only ? STORE_READ : STORE_WRITE | STORE_CREATE;
+    int result = store->open(store->context, catalog->path, flags, &catalog->file);
     if (result != 0) {
         return fail(error, result, "open", catalog);
     }
     int64_t file_length = store->length(store->context, catalog->file);
     if (file_length < 0) {
         result = fail(error, (int)file_length, "open", catalog);
-    } else if (file_length == 0) {
+    } else if (file_length == 0 && !catalog->is_read_only) {
         result = create_file(catalog, error);
     } else {
         result = read_file(catalog, file_length, error);
@@ -299,7 +303,9 @@ int catalog_open(struct catalog *catalog, const struct catalog_params *params,
 
 void catalog_close(struct catalog *catalog) {
     if (catalog->store != NULL && catalog->file >= 0) {
-        (void)catalog->store->sync(catalog->store->context, catalog->file, true);
+        if (!catalog->is_read_only) {
+            (void)catalog->store->sync(catalog->store->context, catalog->file, true);
+        }
         (void)catalog->store->close(catalog->store->context, catalog->file);
     }
     free(catalog->data);
@@ -352,6 +358,19 @@ bool catalog_get(const struct catalog *catalog, int64_t recording_id,
     }
     catalog_get_at(catalog, index, record);
     return true;
+}
+
+void catalog_for_each(const struct catalog *catalog, catalog_visitor visit, void *context) {
+    int64_t offset = CATALOG_HEADER_LENGTH;
+    while (offset < catalog->length) {
+        const uint8_t *bytes = catalog->data + offset;
+        struct archive_catalog_record record;
+        int result = archive_catalog_record_decode(&record, bytes, (int32_t)record_length(bytes));
+        assert(result == 0); /* checked when it was indexed */
+        (void)result;
+        visit(context, &record);
+        offset += align_i64(record_length(bytes), CATALOG_ALIGNMENT);
+    }
 }
 
 int32_t catalog_descriptor(const struct catalog *catalog, int index, int64_t control_session_id,

@@ -35,6 +35,7 @@ struct catalog {
     const struct store *store;
     const struct checksum *checksum; /* of records */
     int sync_level;
+    bool is_read_only;
     int file; /* -1: closed */
     char directory[CATALOG_PATH_MAX];
     char path[CATALOG_PATH_MAX];
@@ -56,6 +57,7 @@ struct catalog_params {
     const struct checksum *checksum; /* borrowed */
     int64_t capacity;
     int sync_level;
+    bool is_read_only; /* for tools: nothing is created, grown or repaired */
 };
 
 /* Open or create. Refuses another major version, a damaged record in the middle, and a next id that
@@ -75,6 +77,10 @@ bool catalog_get(const struct catalog *catalog, int64_t recording_id,
                  struct archive_catalog_record *record);
 void catalog_get_at(const struct catalog *catalog, int index,
                     struct archive_catalog_record *record);
+
+/* Visit every record of the file, of whatever state, in order. */
+typedef void (*catalog_visitor)(void *context, const struct archive_catalog_record *record);
+void catalog_for_each(const struct catalog *catalog, catalog_visitor visit, void *context);
 
 /* The listing response for an entry (4.3 rule 5): header, the ids, and the record with its padding.
  * Returns the message's length; asks for it with a NULL buffer. */
