@@ -121,6 +121,7 @@ struct image {
     int64_t last_loss_change;
     int64_t sm_deadline_ns;
     int32_t window_max_bytes;
+    bool is_superseded;    /* a later image of the session speaks for this endpoint */
     bool is_gap_filled;    /* unreliable: fill instead of asking */
     int32_t reject_length; /* -1: not rejected */
     char reject_reason[FRAME_ERR_TEXT_MAX + 1];

@@ -320,6 +320,9 @@ static int report_due_gap(struct image *image, int64_t now_ns) {
 }
 
 int image_receive_send_feedback(struct image *image, int64_t now_ns) {
+    if (image->is_superseded) {
+        return 0;
+    }
     bool is_timed_out =
         load_acquire_u8(&image->is_sm_enabled) != 0 && image->sm_deadline_ns < now_ns;
     if (image->reject_length >= 0) {

@@ -124,8 +124,22 @@ static void add_interest(struct receiver *receiver, const struct receiver_comman
     }
 }
 
+/* A stream whose last subscriber left drains for a while. When somebody subscribes again meanwhile,
+ * the session gets a new image, and the farewell of the old one, which has the same receiver id,
+ * would tell the sender that nobody is there. */
+static void silence_predecessors(struct receiver *receiver, const struct image *image) {
+    for (int32_t i = 0; i < receiver->images.count; i++) {
+        struct image *other = receiver->images.items[i];
+        other->is_superseded =
+            other->is_superseded ||
+            (other->receive_endpoint == image->receive_endpoint &&
+             other->stream_id == image->stream_id && other->session_id == image->session_id);
+    }
+}
+
 static void add_image(struct receiver *receiver, struct image *image) {
     struct dispatcher *dispatcher = &image->receive_endpoint->dispatcher;
+    silence_predecessors(receiver, image);
     int result = pointer_list_add(&receiver->images, image);
     if (result == 0) {
         result = dispatcher_add_image(dispatcher, image->stream_id, image->session_id, image);

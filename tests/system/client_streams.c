@@ -604,6 +604,32 @@ static void a_spy_reads_what_is_sent(const char *program) {
     driver_process_close(&driver);
 }
 
+/* The image of the reader that left says farewell to the sender while the next reader's image is
+ * there already: the sender must not take it for the end of both. */
+static void a_new_reader_of_an_old_stream_keeps_its_writer(const char *program) {
+    struct driver_process driver = {0};
+    struct channel channel = udp_channel();
+    driver_process_start(&driver, program, (const char *const[]){"AERON_TIMER_INTERVAL=1s", NULL});
+    tern_client *client = driver_process_connect(&driver);
+    tern_publication *publication = add_publication(client, channel.text);
+    for (int round = 0; round < 3; round++) {
+        test_sleep_ms(100 * round); /* the two images speak at different times in each round */
+        tern_subscription *subscription = add_subscription(client, channel.text);
+        REQUIRE(test_wait(is_subscription_connected, subscription), "image");
+        REQUIRE(test_wait(is_publication_connected, publication), "connected");
+        int64_t end_ns = test_now_ns() + 1500 * TEST_NS_PER_MS;
+        while (test_now_ns() < end_ns) {
+            REQUIRE(tern_publication_is_connected(publication), "round %d", round);
+            test_sleep_ms(1);
+        }
+        require_delivery(publication, subscription);
+        tern_subscription_close(subscription);
+    }
+    tern_publication_close(publication);
+    tern_client_close(client);
+    driver_process_close(&driver);
+}
+
 static const struct system_test tests[] = {
     {"every length and way to send over IPC", every_length_over_ipc},
     {"every length and way to send over UDP", every_length_over_udp},
@@ -617,6 +643,8 @@ static const struct system_test tests[] = {
     {"a wildcard port is told", a_wildcard_port_is_told},
     {"destinations are added and removed", destinations_are_added_and_removed},
     {"a spy reads what is sent", a_spy_reads_what_is_sent},
+    {"a new reader of an old stream keeps its writer",
+     a_new_reader_of_an_old_stream_keeps_its_writer},
 };
 
 int main(int argc, char **argv) {
