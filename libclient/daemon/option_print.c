@@ -154,11 +154,24 @@ static void print_comment(FILE *out, int depth, const char *text) {
     fputc('\n', out);
 }
 
-static const char *default_of(const struct option_row *row) {
+/* The default text of a row under the profile that is the default. */
+static const char *default_of(const struct option_table *table, const struct option_row *row) {
+    int profile_row = table->profile_key == NULL ? -1 : option_find(table, table->profile_key);
+    for (int i = 0; i < table->profile_count && profile_row >= 0; i++) {
+        const struct option_profile *profile = &table->profiles[i];
+        bool is_default = strcmp(profile->name, table->rows[profile_row].default_text) == 0;
+        for (int j = 0; j < profile->count && is_default; j++) {
+            if (strcmp(profile->overrides[j].key, row->key) == 0) {
+                return profile->overrides[j].text;
+            }
+        }
+    }
     return row->default_text == NULL ? "" : row->default_text;
 }
 
-static void print_sample_row(struct groups *groups, const struct option_row *row) {
+static void print_sample_row(struct groups *groups, const struct option_table *table,
+                             const struct option_row *row) {
+    const char *default_text = default_of(table, row);
     char range[OPTION_RANGE_TEXT_MAX];
     char comment[2048];
     option_range_format(row, range, sizeof range);
@@ -170,9 +183,9 @@ static void print_sample_row(struct groups *groups, const struct option_row *row
     fputc('\n', groups->out);
     print_comment(groups->out, groups->depth, comment);
     indent(groups->out, groups->depth);
-    bool is_set_by_hand = (row->flags & OPTION_REQUIRED) != 0 && *default_of(row) == '\0';
+    bool is_set_by_hand = (row->flags & OPTION_REQUIRED) != 0 && *default_text == '\0';
     fprintf(groups->out, "#%s = ", last_word(row->key));
-    print_value(groups->out, row, default_of(row));
+    print_value(groups->out, row, default_text);
     fputs(is_set_by_hand ? "; # required\n" : ";\n", groups->out);
 }
 
@@ -187,7 +200,7 @@ void options_print_sample(const struct option_table *table, FILE *out) {
             table->daemon, table->summary, table->daemon);
     for (int i = 0; i < table->count; i++) {
         if (table->rows[i].type != OPTION_NOT_YET) {
-            print_sample_row(&groups, &table->rows[i]);
+            print_sample_row(&groups, table, &table->rows[i]);
         }
     }
     close_groups(&groups, 0);
@@ -209,7 +222,9 @@ static void print_roff(FILE *out, const char *text) {
     }
 }
 
-static void print_man_row(FILE *out, const struct option_row *row) {
+static void print_man_row(FILE *out, const struct option_table *table,
+                          const struct option_row *row) {
+    const char *default_text = default_of(table, row);
     char range[OPTION_RANGE_TEXT_MAX];
     option_range_format(row, range, sizeof range);
     fputs(".TP\n.B ", out);
@@ -222,7 +237,7 @@ static void print_man_row(FILE *out, const struct option_row *row) {
         fputc('.', out);
     }
     fputs("\n.br\nDefault: ", out);
-    print_roff(out, *default_of(row) == '\0' ? "(empty)" : default_of(row));
+    print_roff(out, *default_text == '\0' ? "(empty)" : default_text);
     fputc('.', out);
     if (row->unit == OPTION_UNIT_MS) {
         fputs(" A bare number is in milliseconds.", out);
@@ -258,7 +273,7 @@ static void print_man_profiles(const struct option_table *table, FILE *out) {
 static void print_man_rows(const struct option_table *table, bool is_not_yet, FILE *out) {
     for (int i = 0; i < table->count; i++) {
         if ((table->rows[i].type == OPTION_NOT_YET) == is_not_yet) {
-            print_man_row(out, &table->rows[i]);
+            print_man_row(out, table, &table->rows[i]);
         }
     }
 }

@@ -8,7 +8,7 @@ cluster_shm=/dev/shm/tern-${USER:-$(id -un)}
 
 # node_env N: prints the environment of a node, one assignment per line.
 node_env() {
-    grep -hv -e '^#' -e '^$' "$cluster_conf/cluster.env" "$cluster_conf/node$1.env"
+    grep -hv -e "^#" -e "^$" "$cluster_conf/node$1.env"
     printf '%s\n' "AERON_DIR=$cluster_shm-$1" "AERON_ARCHIVE_DIR=$cluster_state/node$1/archive" \
         "AERON_CLUSTER_DIR=$cluster_state/node$1/cluster" "TERN_BUILD=$build"
 }
@@ -52,10 +52,10 @@ node_kill() {
 
 # wait_until SECONDS COMMAND ...: polls the command; false when the time is over.
 wait_until() {
-    local deadline=$(($(date +%s%N) + $1 * 1000000000))
+    local deadline_us=$((${EPOCHREALTIME/./} + $1 * 1000000))
     shift
     until "$@"; do
-        [ "$(date +%s%N)" -lt "$deadline" ] || return 1
+        [ "${EPOCHREALTIME/./}" -lt "$deadline_us" ] || return 1
         sleep 0.05
     done
 }

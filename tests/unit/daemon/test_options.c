@@ -113,8 +113,10 @@ static const struct option_row rows[] = {
     LOGGER_LEVEL_OPTION(struct sample_conf, log_level),
 };
 
+static const struct option_override lowcpu[] = {{"store_length", "1g"}};
 static const struct option_override lowlatency[] = {{"term.length", "64m"}, {"linger", "1s"}};
 static const struct option_profile profiles[] = {
+    {.name = "lowcpu", .overrides = lowcpu, .count = 1},
     {.name = "lowlatency", .overrides = lowlatency, .count = 2}};
 
 static void check_conf(const void *conf, struct options *options) {
@@ -132,7 +134,7 @@ static struct option_table make_table(void) {
                                  .conf_size = sizeof(struct sample_conf),
                                  .profile_key = "profile",
                                  .profiles = profiles,
-                                 .profile_count = 1,
+                                 .profile_count = 2,
                                  .check = check_conf};
 }
 
@@ -217,7 +219,7 @@ Test(options, values_come_from_default_then_profile_then_file_then_environment) 
     cr_assert_eq(load(&loaded, NULL, ENVIRONMENT("OTHER=1")), 0, "%s", loaded.options.errors);
     cr_assert_str_eq(loaded.conf.dir, "/dev/shm/aeron-jo");
     cr_assert_eq(loaded.conf.term_length, 16 << 20);
-    cr_assert_eq(loaded.conf.store_length, INT64_C(8) << 30);
+    cr_assert_eq(loaded.conf.store_length, INT64_C(1) << 30); /* of the default profile */
     cr_assert_eq(loaded.conf.driver_timeout_ns, 10 * NS_PER_S);
     cr_assert(loaded.conf.is_sparse);
     cr_assert_str_eq(loaded.conf.members, "a,b");
@@ -414,6 +416,7 @@ Test(options, the_sample_conf_is_valid_as_it_is_and_with_every_line_in_force) {
     print(&text, print_sample, &table);
     cr_assert_eq(load(&loaded, text, ENVIRONMENT("A=B")), 0, "%s", loaded.options.errors);
     unload(&loaded);
+    cr_assert_neq(strstr(text, "#store_length = \"1g\";"), NULL, "%s", text);
     uncomment(text);
     cr_assert_eq(load(&loaded, text, ENVIRONMENT("A=B")), 0, "%s\n%s", loaded.options.errors, text);
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
