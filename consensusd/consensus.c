@@ -93,7 +93,8 @@ static void check_log_image(struct consensus *consensus) {
 static int follow(struct consensus *consensus) {
     bool may_consume =
         consensus->state == MODULE_STATE_ACTIVE || consensus->state == MODULE_STATE_SUSPENDED;
-    if (!may_consume || consensus->follower.image == NULL) {
+    if (!may_consume || consensus->follower.image == NULL ||
+        !operation_may_consume_catchup(consensus)) {
         return 0;
     }
     int64_t limit = raft_consume_limit(&consensus->raft);
@@ -298,6 +299,7 @@ void consensus_close(struct consensus *consensus) {
     module_sessions_close(&consensus->sessions);
     log_publisher_close(&consensus->publisher);
     log_follower_close(&consensus->follower);
+    log_follower_close(&consensus->live);
     replay_reader_close(&consensus->replay);
     tern_async_cancel(consensus->recovery_request);
     tern_counter_close(consensus->recovery_counter);

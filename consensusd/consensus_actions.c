@@ -107,7 +107,7 @@ static void send_to(struct consensus *consensus, const struct raft_action *actio
 static void send_catchup(struct consensus *consensus, const struct raft_action *action) {
     uint8_t buffer[MESSAGE_LENGTH_MAX];
     char endpoint[300];
-    if (log_follower_catchup_endpoint(&consensus->follower, endpoint, sizeof endpoint) <= 0) {
+    if (log_follower_endpoint(&consensus->follower, endpoint, sizeof endpoint) < 0) {
         return; /* the core times the catch-up out */
     }
     const struct cluster_catchup_position message = {
@@ -201,9 +201,6 @@ static void carry_out(struct consensus *consensus, const struct raft_action *act
         break;
     case RAFT_ACTION_SEND_CATCHUP:
         send_catchup(consensus, action);
-        break;
-    case RAFT_ACTION_REMOVE_CATCHUP:
-        log_follower_remove_catchup(&consensus->follower);
         break;
     case RAFT_ACTION_START:
         operation_start(consensus, &action->operation);

@@ -141,10 +141,6 @@ static int on_catchup(struct consensus *consensus, const uint8_t *buffer, int32_
     HAND_ON(cluster_catchup_position, catchups_on_position(consensus, &message));
 }
 
-static int on_stop_catchup(struct consensus *consensus, const uint8_t *buffer, int32_t length) {
-    HAND_ON(cluster_stop_catchup, raft_on_stop_catchup(&consensus->raft, &message));
-}
-
 static int on_termination_position(struct consensus *consensus, const uint8_t *buffer,
                                    int32_t length) {
     HAND_ON(cluster_termination_position, termination_on_position(consensus, &message));
@@ -171,8 +167,8 @@ static int dispatch_member_message(struct consensus *consensus, int32_t template
         return on_commit(consensus, buffer, length);
     case CLUSTER_TEMPLATE_CATCHUP_POSITION:
         return on_catchup(consensus, buffer, length);
-    case CLUSTER_TEMPLATE_STOP_CATCHUP:
-        return on_stop_catchup(consensus, buffer, length);
+    case CLUSTER_TEMPLATE_STOP_CATCHUP: /* the module leaves the catch-up by itself */
+        return 0;
     case CLUSTER_TEMPLATE_TERMINATION_POSITION:
         return on_termination_position(consensus, buffer, length);
     case CLUSTER_TEMPLATE_TERMINATION_ACK:

@@ -1,14 +1,14 @@
-/* Subscribing to a leader's log (see log_follower.h). The channel has a tag, so that the archive
- * and the services of this node share the one receiver; destinations belong to the receiver. */
+/* Subscribing to a leader's log (see log_follower.h). Archive and services of this node subscribe
+ * to the same channel and session, so the driver gives all of them one image; who comes later joins
+ * where the module stands, as long as it has not moved on. */
 #include "consensusd/log_follower.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-#define DESTINATIONS_MAX 4
+#include "base/uri.h"
 
 static int copy_parameter(struct uri_builder *channel, const struct uri *from, const char *key) {
     const char *value = uri_get(from, key);
@@ -16,24 +16,26 @@ static int copy_parameter(struct uri_builder *channel, const struct uri *from, c
 }
 
 static int make_channel(struct log_follower *follower) {
-    const struct consensus_conf *conf = follower->conf;
+    const char *log_channel = follower->conf->log_channel;
     struct uri uri;
     struct uri_builder channel;
-    char tags[64];
-    int result = uri_parse(&uri, conf->log_channel, (int32_t)strlen(conf->log_channel), NULL);
+    int result = uri_parse(&uri, log_channel, (int32_t)strlen(log_channel), NULL);
     if (result != 0) {
         return result;
     }
-    int64_t tag = tern_client_next_correlation_id(follower->client);
-    snprintf(tags, sizeof tags, "%" PRId64 ",%" PRId64, tag,
-             tern_client_next_correlation_id(follower->client));
+    const char *endpoint = uri_get(&uri, "endpoint");
+    if (follower->kind == LOG_FOLLOWER_CATCHUP) {
+        endpoint = follower->own->catchup;
+    } else if (endpoint == NULL) {
+        endpoint = follower->own->log;
+    }
     result = uri_builder_init(&channel, "aeron:udp");
-    result |= uri_builder_set(&channel, "tags", tags);
-    result |= uri_builder_set(&channel, "control-mode", "manual");
+    result |= uri_builder_set(&channel, "endpoint", endpoint);
     result |= uri_builder_set_i64(&channel, "session-id", follower->session_id);
     result |= uri_builder_set(&channel, "group", "true");
     result |= uri_builder_set(&channel, "rejoin", "false");
     result |= uri_builder_set(&channel, "alias", "log-cm");
+    result |= copy_parameter(&channel, &uri, "interface");
     result |= copy_parameter(&channel, &uri, "so-rcvbuf");
     result |= copy_parameter(&channel, &uri, "rcv-wnd");
     if (result != 0 || channel.length >= (int32_t)sizeof follower->channel) {
@@ -49,6 +51,7 @@ int log_follower_open(struct log_follower *follower, const struct log_follower_p
     follower->client = params->client;
     follower->conf = params->conf;
     follower->own = params->own;
+    follower->kind = params->kind;
     follower->session_id = params->session_id;
     int result = make_channel(follower);
     if (result != 0) {
@@ -56,86 +59,44 @@ int log_follower_open(struct log_follower *follower, const struct log_follower_p
     }
     const struct tern_subscription_params subscription = {.channel = follower->channel,
                                                           .stream_id = params->conf->log_stream_id};
-    follower->subscription_request =
-        tern_client_async_add_subscription(params->client, &subscription, error);
-    return follower->subscription_request == NULL ? error->code : 0;
+    follower->request = tern_client_async_add_subscription(params->client, &subscription, error);
+    return follower->request == NULL ? error->code : 0;
 }
 
 int log_follower_await(struct log_follower *follower, struct tern_error *error) {
     if (follower->subscription == NULL) {
-        int result = tern_async_poll_subscription(follower->subscription_request,
-                                                  &follower->subscription, error);
-        follower->subscription_request = result == 0 ? follower->subscription_request : NULL;
+        int result =
+            tern_async_poll_subscription(follower->request, &follower->subscription, error);
+        follower->request = result == 0 ? follower->request : NULL;
         if (result <= 0) {
             return result;
         }
     }
-    if (follower->destination_request != NULL) {
-        int result = tern_async_poll_destination(follower->destination_request, error);
-        follower->destination_request = result == 0 ? follower->destination_request : NULL;
-        return result;
+    if (!follower->is_resolved) {
+        char channel[CONSENSUS_CHANNEL_MAX];
+        int length = tern_subscription_resolved_channel(follower->subscription, channel,
+                                                        (int32_t)sizeof channel);
+        if (length < 0) {
+            return error_set(error, length, "the channel of the log subscription is too long");
+        }
+        if (length == 0) {
+            return 0;
+        }
+        strcpy(follower->channel, channel);
+        follower->is_resolved = true;
     }
     return 1;
 }
 
-static int add_destination(struct log_follower *follower, const char *channel,
-                           struct tern_error *error) {
-    assert(follower->subscription != NULL);
-    assert(follower->destination_request == NULL);
-    follower->destination_request =
-        tern_subscription_async_add_destination(follower->subscription, channel, error);
-    return follower->destination_request == NULL ? error->code : 0;
-}
-
-int log_follower_add_live(struct log_follower *follower, struct tern_error *error) {
+int log_follower_endpoint(const struct log_follower *follower, char *endpoint, size_t size) {
     struct uri uri;
-    const char *log_channel = follower->conf->log_channel;
-    int result = uri_parse(&uri, log_channel, (int32_t)strlen(log_channel), error);
+    assert(follower->is_resolved);
+    int result = uri_parse(&uri, follower->channel, (int32_t)strlen(follower->channel), NULL);
     if (result != 0) {
         return result;
     }
-    if (uri_get(&uri, "endpoint") != NULL) {
-        snprintf(follower->live, sizeof follower->live, "%s", log_channel);
-    } else {
-        snprintf(follower->live, sizeof follower->live, "aeron:udp?endpoint=%s",
-                 follower->own->log);
-    }
-    return add_destination(follower, follower->live, error);
-}
-
-int log_follower_add_catchup(struct log_follower *follower, struct tern_error *error) {
-    snprintf(follower->catchup, sizeof follower->catchup, "aeron:udp?endpoint=%s",
-             follower->own->catchup);
-    return add_destination(follower, follower->catchup, error);
-}
-
-void log_follower_remove_catchup(struct log_follower *follower) {
-    struct tern_error error;
-    if (follower->catchup[0] == '\0' || follower->subscription == NULL) {
-        return;
-    }
-    /* Nothing depends on the answer: a destination too many receives nothing. */
-    tern_async_cancel(tern_subscription_async_remove_destination(follower->subscription,
-                                                                 follower->catchup, &error));
-    follower->catchup[0] = '\0';
-}
-
-int log_follower_catchup_endpoint(struct log_follower *follower, char *endpoint, size_t size) {
-    const char *configured = follower->own->catchup;
-    const char *colon = strrchr(configured, ':');
-    if (strcmp(colon, ":0") != 0) {
-        return snprintf(endpoint, size, "%s", configured) < (int)size ? 1 : -ENAMETOOLONG;
-    }
-    char addresses[DESTINATIONS_MAX][TERN_ADDRESS_TEXT_MAX];
-    if (tern_subscription_local_addresses(follower->subscription, addresses, DESTINATIONS_MAX) ==
-        0) {
-        return 0;
-    }
-    const char *port = strrchr(addresses[0], ':'); /* the catch-up is the first destination */
-    return snprintf(endpoint, size, "%.*s%s", (int)(colon - configured), configured, port) <
-                   (int)size
-               ? 1
-               : -ENAMETOOLONG;
+    return snprintf(endpoint, size, "%s", uri_get(&uri, "endpoint")) < (int)size ? 0
+                                                                                 : -ENAMETOOLONG;
 }
 
 bool log_follower_has_image(struct log_follower *follower) {
@@ -147,8 +108,7 @@ bool log_follower_has_image(struct log_follower *follower) {
 }
 
 void log_follower_close(struct log_follower *follower) {
-    tern_async_cancel(follower->subscription_request);
-    tern_async_cancel(follower->destination_request);
+    tern_async_cancel(follower->request);
     tern_image_release(follower->image);
     tern_subscription_close(follower->subscription);
     memset(follower, 0, sizeof *follower);

@@ -116,6 +116,14 @@ int operation_find_recording(struct consensus *consensus, int32_t session_id) {
     return 1;
 }
 
+bool operation_is_recording_stopped(const struct consensus *consensus) {
+    const struct archive_recording *found = &consensus->archive.recording;
+    return found->stop_position != TERN_ARCHIVE_NULL &&
+           tern_archive_find_counter_by_recording(consensus->client, found->recording_id,
+                                                  tern_archive_id(consensus->archive.archive)) ==
+               TERN_NULL_COUNTER_ID;
+}
+
 /* -- PREPARE -- */
 
 enum {
@@ -159,6 +167,7 @@ static int await_services_step(struct consensus *consensus) {
     }
     log_publisher_close(&consensus->publisher);
     log_follower_close(&consensus->follower);
+    log_follower_close(&consensus->live);
     replay_reader_close(&consensus->replay);
     consensus->recording_counter_id = TERN_NULL_COUNTER_ID;
     consensus->recorded_position = RAFT_NULL;
@@ -284,14 +293,20 @@ static int truncate_step(struct consensus *consensus) {
 
 /* -- all -- */
 
+/* The archive's id of the replication that runs, under which its signals come. They may follow the
+ * answer so closely that no step lies between. */
+static int64_t replication_of(const struct operation *operation) {
+    bool is_known = operation->wanted.kind == RAFT_OPERATION_REPLICATE &&
+                    operation->request.state == ARCHIVE_REQUEST_DONE;
+    return is_known ? operation->request.result : RAFT_NULL;
+}
+
 static void abandon(struct consensus *consensus) {
     struct operation *operation = &consensus->operation;
+    int64_t replication_id = replication_of(operation);
     archive_link_cancel(&consensus->archive, &operation->request);
-    bool is_replicating = operation->wanted.kind == RAFT_OPERATION_REPLICATE &&
-                          operation->replication_id != RAFT_NULL && !operation->has_ended;
-    if (is_replicating) {
-        (void)tern_archive_send_stop_replication(consensus->archive.archive,
-                                                 operation->replication_id);
+    if (replication_id != RAFT_NULL && !operation->has_ended) {
+        (void)tern_archive_send_stop_replication(consensus->archive.archive, replication_id);
     }
 }
 
@@ -300,7 +315,6 @@ void operation_start(struct consensus *consensus, const struct raft_operation *w
     abandon(consensus);
     memset(operation, 0, sizeof *operation);
     operation->wanted = *wanted;
-    operation->replication_id = RAFT_NULL;
     operation->counter_id = TERN_NULL_COUNTER_ID;
     operation->deadline_ns = consensus->now_ns + consensus->conf->archive_message_timeout_ns;
 }
@@ -330,6 +344,8 @@ int operation_step(struct consensus *consensus) {
         return operation_follower_join_step(consensus);
     case RAFT_OPERATION_ADD_LIVE:
         return operation_add_live_step(consensus);
+    case RAFT_OPERATION_SWITCH:
+        return operation_switch_step(consensus);
     }
     return 0;
 }
@@ -355,8 +371,8 @@ static void on_replication_signal(struct consensus *consensus,
 
 void operation_on_signal(struct consensus *consensus, const struct tern_archive_signal *signal) {
     struct operation *operation = &consensus->operation;
-    if (operation->wanted.kind == RAFT_OPERATION_REPLICATE &&
-        operation->replication_id == signal->correlation_id) {
+    int64_t replication_id = replication_of(operation);
+    if (replication_id != RAFT_NULL && replication_id == signal->correlation_id) {
         on_replication_signal(consensus, signal);
     } else if (operation->wanted.kind == RAFT_OPERATION_TRUNCATE &&
                signal->kind == TERN_ARCHIVE_SIGNAL_DELETE &&
@@ -368,8 +384,8 @@ void operation_on_signal(struct consensus *consensus, const struct tern_archive_
 void operation_on_error(struct consensus *consensus, int64_t correlation_id,
                         const struct tern_error *error) {
     const struct operation *operation = &consensus->operation;
-    bool is_ours = operation->wanted.kind != RAFT_OPERATION_NONE &&
-                   (operation->replication_id == correlation_id ||
+    bool is_ours = operation->wanted.kind != RAFT_OPERATION_NONE && correlation_id != RAFT_NULL &&
+                   (replication_of(operation) == correlation_id ||
                     operation->request.correlation_id == correlation_id);
     if (is_ours) {
         operation_fail(consensus, error);

@@ -16,7 +16,6 @@ struct operation {
     struct archive_request request;
     int64_t counter_position; /* REPLICATE: last progress */
     int32_t counter_id;
-    int64_t replication_id;
     int64_t signal_position;
     bool has_ended; /* REPLICATE: signals */
     bool has_stopped;
@@ -26,6 +25,8 @@ struct operation {
 
 /* Begin; what ran before is abandoned in order. */
 void operation_start(struct consensus *consensus, const struct raft_operation *wanted);
+/* While the module changes over from the catch-up to the live log it reads neither. */
+bool operation_may_consume_catchup(const struct consensus *consensus);
 /* One step; the end is told to the core. Returns the work done. */
 int operation_step(struct consensus *consensus);
 void operation_on_signal(struct consensus *consensus, const struct tern_archive_signal *signal);

@@ -11,63 +11,20 @@
 
 /* -- SUBSCRIBE_CATCHUP, SUBSCRIBE_LIVE -- */
 
-enum { SUBSCRIBE_OPEN, SUBSCRIBE_AWAIT, SUBSCRIBE_AWAIT_DESTINATION, SUBSCRIBE_AWAIT_ENDPOINT };
-
-static int open_follower(struct consensus *consensus, struct tern_error *error) {
-    const struct log_follower_params params = {
-        .client = consensus->client,
-        .conf = consensus->conf,
-        .own = &consensus->members.list[consensus->own_index],
-        .session_id = consensus->raft.log_session_id,
-    };
-    return log_follower_open(&consensus->follower, &params, error);
-}
-
-static int subscribe(struct consensus *consensus, bool is_catchup, struct tern_error *error) {
-    char endpoint[TERN_ADDRESS_TEXT_MAX + 256];
-    struct log_follower *follower = &consensus->follower;
-    int result;
-    switch (consensus->operation.step) {
-    case SUBSCRIBE_OPEN:
-        result = open_follower(consensus, error);
-        return result < 0 ? result : 1;
-    case SUBSCRIBE_AWAIT:
-        result = log_follower_await(follower, error);
-        if (result <= 0) {
-            return result;
-        }
-        result = is_catchup ? log_follower_add_catchup(follower, error)
-                            : log_follower_add_live(follower, error);
-        return result < 0 ? result : 1;
-    case SUBSCRIBE_AWAIT_DESTINATION:
-        return log_follower_await(follower, error);
-    default:
-        return is_catchup ? log_follower_catchup_endpoint(follower, endpoint, sizeof endpoint) : 1;
-    }
-}
-
 int operation_subscribe_step(struct consensus *consensus) {
-    struct tern_error error = {0};
-    bool is_catchup = consensus->operation.wanted.kind == RAFT_OPERATION_SUBSCRIBE_CATCHUP;
-    int result = subscribe(consensus, is_catchup, &error);
-    if (result < 0) {
-        return operation_fail(consensus, &error);
-    }
-    if (result > 0 && consensus->operation.step == SUBSCRIBE_AWAIT_ENDPOINT) {
-        struct raft_result done = operation_result(consensus);
-        return operation_finish(consensus, &done);
-    }
-    if (result > 0) {
-        operation_next(consensus);
-    }
-    return result;
-}
-
-int operation_add_live_step(struct consensus *consensus) {
+    struct operation *operation = &consensus->operation;
+    bool is_catchup = operation->wanted.kind == RAFT_OPERATION_SUBSCRIBE_CATCHUP;
     struct tern_error error;
     int result;
-    if (consensus->operation.step == 0) {
-        result = log_follower_add_live(&consensus->follower, &error);
+    if (operation->step == 0) {
+        const struct log_follower_params params = {
+            .client = consensus->client,
+            .conf = consensus->conf,
+            .own = &consensus->members.list[consensus->own_index],
+            .kind = is_catchup ? LOG_FOLLOWER_CATCHUP : LOG_FOLLOWER_LIVE,
+            .session_id = consensus->raft.log_session_id,
+        };
+        result = log_follower_open(&consensus->follower, &params, &error);
         operation_next(consensus);
         return result < 0 ? operation_fail(consensus, &error) : 1;
     }
@@ -323,10 +280,7 @@ int operation_replicate_step(struct consensus *consensus) {
     int result;
     switch (operation->step) {
     case REPLICATE_ASK:
-        result = ask_replication(consensus);
-        operation->replication_id =
-            operation->step > REPLICATE_ASK ? operation->request.correlation_id : RAFT_NULL;
-        return result;
+        return ask_replication(consensus);
     case REPLICATE_AWAIT_ANSWER:
         result = operation_answered(consensus, &error);
         if (result < 0) {

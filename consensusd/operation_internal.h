@@ -25,11 +25,15 @@ int operation_record(struct consensus *consensus, const char *channel,
 /* 1 once the recording's position counter is there. */
 int operation_find_recording(struct consensus *consensus, int32_t session_id);
 
+/* The listing that was answered last shows the recording of the log at its end. */
+bool operation_is_recording_stopped(const struct consensus *consensus);
+
 int operation_publish_step(struct consensus *consensus);
 int operation_leader_join_step(struct consensus *consensus);
 int operation_append_term_step(struct consensus *consensus);
 int operation_subscribe_step(struct consensus *consensus);
 int operation_add_live_step(struct consensus *consensus);
+int operation_switch_step(struct consensus *consensus);
 int operation_follower_join_step(struct consensus *consensus);
 int operation_replay_step(struct consensus *consensus);
 int operation_replicate_step(struct consensus *consensus);

@@ -196,7 +196,6 @@ static void enter(struct raft *raft, enum election_state from, enum election_sta
         enter_follower_replay(raft);
         break;
     case ELECTION_FOLLOWER_CATCHUP_INIT:
-        raft->election.is_catchup_stopped = false;
         start(raft, RAFT_OPERATION_SUBSCRIBE_CATCHUP, raft->log_position, 0);
         break;
     case ELECTION_FOLLOWER_CATCHUP_AWAIT:
@@ -629,12 +628,24 @@ static int step_follower_catchup_await(struct raft *raft) {
     return 0;
 }
 
-static bool is_catchup_complete(const struct raft *raft) {
+/* The replay overlaps with the live log, and little is left to consume of what the leader called
+ * committed (under load there is always something). */
+static bool may_switch(const struct raft *raft) {
     const struct raft_election *election = &raft->election;
     return raft->operation.kind == RAFT_OPERATION_ADD_LIVE && election->is_operation_done &&
-           election->is_catchup_stopped && raft->input.may_elect &&
+           raft->input.may_elect && raft->input.recorded_position >= election->live_join_position &&
            raft->commit_position >= election->catchup_join_position &&
-           raft->commit_position >= raft->notified_commit_position;
+           raft->commit_position >= raft->notified_commit_position - raft->input.live_window;
+}
+
+static int step_switch(struct raft *raft) {
+    if (!raft->election.is_operation_done) {
+        return 0;
+    }
+    raft->append_position = raft->commit_position;
+    raft->log_position = raft->commit_position;
+    election_set_state(raft, ELECTION_FOLLOWER_LOG_INIT);
+    return 1;
 }
 
 static int step_follower_catchup(struct raft *raft) {
@@ -644,15 +655,16 @@ static int step_follower_catchup(struct raft *raft) {
     }
     int64_t recorded = raft->input.recorded_position;
     raft_report_append(raft, recorded, 1);
+    if (raft->operation.kind == RAFT_OPERATION_SWITCH) {
+        return step_switch(raft);
+    }
     int64_t progress = recorded + raft->input.consumed_position;
     if (progress > election->progress_position || !raft->input.may_elect) {
         election->progress_position = progress;
         election->deadline_ns = raft_now_ns(raft) + raft->conf.leader_heartbeat_timeout_ns;
     }
-    if (is_catchup_complete(raft)) {
-        raft->append_position = raft->commit_position;
-        raft->log_position = raft->commit_position;
-        election_set_state(raft, ELECTION_FOLLOWER_LOG_INIT);
+    if (may_switch(raft)) {
+        start(raft, RAFT_OPERATION_SWITCH, 0, 0);
         return 1;
     }
     int64_t target = max_i64(election->catchup_join_position, raft->notified_commit_position);
@@ -778,6 +790,9 @@ void election_on_result(struct raft *raft, const struct raft_result *result) {
     case RAFT_OPERATION_REPLICATE:
         raft->append_position = result->append_position;
         raft->log_recording_id = result->recording_id;
+        break;
+    case RAFT_OPERATION_ADD_LIVE:
+        raft->election.live_join_position = result->append_position;
         break;
     case RAFT_OPERATION_LEADER_JOIN:
     case RAFT_OPERATION_FOLLOWER_JOIN:

@@ -327,16 +327,6 @@ void raft_on_commit(struct raft *raft, const struct cluster_commit_position *mes
     }
 }
 
-void raft_on_stop_catchup(struct raft *raft, const struct cluster_stop_catchup *message) {
-    if (message->follower_member_id != raft_own_id(raft) ||
-        message->leadership_term_id != raft->leadership_term_id ||
-        raft->role == CLUSTER_ROLE_LEADER || raft->election.is_catchup_stopped) {
-        return;
-    }
-    raft->election.is_catchup_stopped = true;
-    raft_push(raft, RAFT_ACTION_REMOVE_CATCHUP, raft->conf.own_index);
-}
-
 void raft_on_result(struct raft *raft, const struct raft_result *result) {
     if (raft_is_in_election(raft) && result->sequence == raft->operation.sequence) {
         election_on_result(raft, result);

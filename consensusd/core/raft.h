@@ -89,7 +89,10 @@ enum raft_operation_kind {
     RAFT_OPERATION_SUBSCRIBE_LIVE,
     /* Await the image at `from`, record it, join the services. Done: recording_id. */
     RAFT_OPERATION_FOLLOWER_JOIN,
+    /* Hold the live log beside the catch-up. Done: append_position is where it was joined. */
     RAFT_OPERATION_ADD_LIVE,
+    /* Change over from the catch-up to the live log. Done: append_position is where. */
+    RAFT_OPERATION_SWITCH,
 };
 
 struct raft_operation {
@@ -128,7 +131,6 @@ enum raft_action_kind {
     RAFT_ACTION_SEND_APPEND,
     RAFT_ACTION_SEND_COMMIT,
     RAFT_ACTION_SEND_CATCHUP,   /* term.term_id, term.base_position: where from */
-    RAFT_ACTION_REMOVE_CATCHUP, /* take the catch-up destination off the log subscription */
     RAFT_ACTION_START,          /* operation; whatever ran before is abandoned */
     RAFT_ACTION_ELECTION_BEGAN, /* the log is left by the PREPARE operation that follows */
     RAFT_ACTION_ELECTION_CLOSED,
@@ -183,7 +185,7 @@ struct raft_election {
     bool is_leader_startup;   /* of the leader, as it announced */
     bool is_extended_canvass; /* the first canvass of a node start */
     bool is_operation_done;
-    bool is_catchup_stopped;
+    int64_t live_join_position; /* of the live log beside a catch-up */
 };
 
 struct raft {
@@ -238,7 +240,6 @@ void raft_on_vote(struct raft *raft, const struct cluster_vote *message);
 void raft_on_new_term(struct raft *raft, const struct cluster_new_leadership_term *message);
 void raft_on_append(struct raft *raft, const struct cluster_append_position *message);
 void raft_on_commit(struct raft *raft, const struct cluster_commit_position *message);
-void raft_on_stop_catchup(struct raft *raft, const struct cluster_stop_catchup *message);
 
 void raft_on_result(struct raft *raft, const struct raft_result *result);
 

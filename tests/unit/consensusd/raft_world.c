@@ -85,26 +85,10 @@ static void send(struct world *world, int32_t from, const struct raft_action *ac
     }
 }
 
-/* What consensusd does at the leader's side of a catch-up. */
-static void stop_catchup(struct world *world, int32_t leader, int32_t member,
-                         const struct raft_action *append) {
-    struct world_node *node = &world->nodes[leader];
-    if (append->append.flags == 1 && append->append.log_position >= position_of(node)) {
-        struct world_packet packet = {.from = leader, .to = member, .is_stop_catchup = true};
-        packet.action.append.leadership_term_id = append->append.leadership_term_id;
-        post(world, &packet);
-    }
-}
-
 static void deliver(struct world *world, const struct world_packet *packet) {
     struct world_node *node = &world->nodes[packet->to];
     struct raft *raft = &node->raft;
     const struct raft_action *action = &packet->action;
-    if (packet->is_stop_catchup) {
-        struct cluster_stop_catchup message = {action->append.leadership_term_id, packet->to};
-        raft_on_stop_catchup(raft, &message);
-        return;
-    }
     switch (action->kind) {
     case RAFT_ACTION_SEND_CANVASS:
         raft_on_canvass(raft, &action->canvass);
@@ -120,9 +104,6 @@ static void deliver(struct world *world, const struct world_packet *packet) {
         break;
     case RAFT_ACTION_SEND_APPEND:
         raft_on_append(raft, &action->append);
-        if (raft_is_leader(raft)) {
-            stop_catchup(world, packet->to, packet->from, action);
-        }
         break;
     case RAFT_ACTION_SEND_COMMIT:
         raft_on_commit(raft, &action->commit);
@@ -189,7 +170,6 @@ static void finish_join(struct world *world, int32_t index) {
                      position_of(node) != node->operation.from;
     node->session_id = source->session_id;
     node->is_recording = !is_failed;
-    node->is_catching_up = !is_live;
     finish(world, index, is_failed);
 }
 
@@ -241,7 +221,12 @@ static void finish_operation(struct world *world, int32_t index) {
         return;
     case RAFT_OPERATION_SUBSCRIBE_CATCHUP:
     case RAFT_OPERATION_SUBSCRIBE_LIVE:
-    case RAFT_OPERATION_ADD_LIVE:
+    case RAFT_OPERATION_ADD_LIVE: /* joined where the catch-up stands */
+        break;
+    case RAFT_OPERATION_SWITCH:
+        if (node->consumed < position_of(node)) {
+            return;
+        }
         break;
     }
     finish(world, index, false);
@@ -314,9 +299,6 @@ static void carry_out(struct world *world, int32_t index) {
         case RAFT_ACTION_SEND_APPEND:
         case RAFT_ACTION_SEND_COMMIT:
             send(world, index, action);
-            break;
-        case RAFT_ACTION_REMOVE_CATCHUP:
-            node->is_catching_up = false;
             break;
         case RAFT_ACTION_ELECTION_BEGAN:
             node->session_id = 0;

@@ -22,8 +22,6 @@ struct world_packet {
     int32_t from;
     int32_t to;
     struct raft_action action;
-    int64_t catchup_from; /* SEND_CATCHUP */
-    bool is_stop_catchup;
 };
 
 struct world_node {
@@ -43,7 +41,6 @@ struct world_node {
     /* how the log arrives or leaves */
     int32_t session_id; /* published or followed; 0: none */
     bool is_recording;
-    bool is_catching_up;
     int64_t initial_term_id;
 };
 
