@@ -130,8 +130,9 @@ static void end_subscriptions(struct conductor *conductor, int64_t client_id) {
     struct pointer_list *list = &conductor->subscriptions;
     for (int32_t i = list->count - 1; i >= 0; i--) {
         struct subscription *subscription = list->items[i];
-        if (subscription->client_id == client_id) {
+        if (subscription->client_id == client_id && !subscription->is_destination) {
             conductor_end_subscription(conductor, subscription);
+            i = min_i32(i, list->count); /* its destinations went, too */
         }
     }
 }

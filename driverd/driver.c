@@ -166,10 +166,10 @@ static int sender_sockets(const struct driver *driver, int *sockets, int count) 
 }
 
 static int receiver_sockets(const struct driver *driver, int *sockets, int count) {
-    const struct pointer_list *list = &driver->receiver.endpoints;
+    const struct pointer_list *list = &driver->receiver.destinations;
     for (int32_t i = 0; i < list->count && count < NET_BATCH_COUNT_MAX; i++) {
-        const struct endpoint_recv *endpoint = list->items[i];
-        sockets[count++] = endpoint->socket.handle;
+        const struct destination_recv *destination = list->items[i];
+        sockets[count++] = destination->socket.handle;
     }
     return count;
 }

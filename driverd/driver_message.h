@@ -17,7 +17,8 @@ enum driver_message_type {
 /* Receiver: a SETUP for a wanted session came (3.2). Answer with image_create and
  * receiver_add_image, or with receiver_image_refused. */
 struct message_create_image {
-    int64_t endpoint_id; /* endpoint_recv.id */
+    int64_t endpoint_id;    /* endpoint_recv.id */
+    int64_t destination_id; /* destination_recv.id: where it came in */
     int32_t session_id;
     int32_t stream_id;
     int32_t initial_term_id;

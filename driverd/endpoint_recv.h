@@ -1,8 +1,8 @@
-/* A receive channel endpoint: the socket that the subscriptions of one channel share, its receiver
- * id and its dispatcher (media-driver.md 3.1, 5.1, 5.5).
+/* A receive channel endpoint: the sockets that the subscriptions of one channel share, its receiver
+ * id and its dispatcher (media-driver.md 3.1, 5.1, 5.5, 5.7).
  *
  * The conductor makes it, counts its references and frees it; until is_released the receiver uses
- * the socket and the dispatcher. Fields are grouped by owner.
+ * the destinations and the dispatcher. Fields are grouped by owner.
  */
 #ifndef DRIVERD_ENDPOINT_RECV_H
 #define DRIVERD_ENDPOINT_RECV_H
@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/net.h"
+#include "driverd/destination_recv.h"
 #include "driverd/dispatcher.h"
 #include "driverd/endpoint_socket.h"
 #include "driverd/udp_channel.h"
@@ -20,29 +21,31 @@ struct receiver;
 struct resolve_result;
 struct resolver;
 
+#define ENDPOINT_DESTINATIONS_MAX 32
+
 struct endpoint_recv {
     /* conductor */
     int64_t id; /* unique in the driver, never reused */
+    int64_t registration_id;
     struct udp_channel *channel;
     enum endpoint_state state;
     int32_t reference_count; /* subscriptions and images that use it */
     int32_t window_bytes;    /* rcv-wnd or the configured initial window */
-    bool is_removed;         /* the remove command is on its way to the receiver */
-    bool is_resolving;
-    int64_t asked_ns; /* last re-resolution */
+    int32_t rcvbuf_bytes;    /* SO_RCVBUF of its sockets at least */
+    int32_t status_counter_id;
+    bool is_removed;        /* the remove command is on its way to the receiver */
+    int32_t removing_count; /* destinations on their way out */
+    /* By index; NULL: free. A place is free again when the receiver has let go. */
+    struct destination_recv *destinations[ENDPOINT_DESTINATIONS_MAX];
     /* set before the hand-over, read by both */
-    struct endpoint_socket socket;
+    bool is_manual; /* destinations come and go by command */
     int64_t receiver_id;
     bool has_group_tag;
     int64_t group_tag;
-    bool has_explicit_control;
     /* receiver */
     struct dispatcher dispatcher;
-    union net_address control; /* explicit control address */
-    int64_t next_elicitation_ns;
-    int64_t last_error_ns; /* a broken socket is reported once per second */
+    struct destination_recv *active[ENDPOINT_DESTINATIONS_MAX]; /* that it polls, by index */
     /* written by the receiver, read by the conductor (release / acquire) */
-    int64_t last_frame_time_ns;
     uint8_t is_released;
 };
 
@@ -55,7 +58,8 @@ struct endpoint_recv_table {
     struct endpoint_recv **endpoints;
     int32_t count;
     int32_t capacity;
-    int32_t closing_count;
+    int32_t closing_count;  /* endpoints on their way out */
+    int32_t removing_count; /* destinations on their way out */
     int64_t next_id;
     int64_t next_receiver_id; /* random at start, then counts up */
 };
@@ -74,6 +78,17 @@ int endpoint_recv_acquire(struct endpoint_recv_table *table, struct udp_channel 
 struct endpoint_recv *endpoint_recv_by_id(const struct endpoint_recv_table *table, int64_t id);
 void endpoint_recv_reference(struct endpoint_recv *endpoint);
 void endpoint_recv_release(struct endpoint_recv_table *table, struct endpoint_recv *endpoint);
+
+/* Destinations of a manual endpoint. The channel is the endpoint's after a successful add. */
+int endpoint_recv_add_destination(struct endpoint_recv_table *table, struct endpoint_recv *endpoint,
+                                  struct udp_channel *channel, struct tern_error *error);
+/* One that is not there is gone already: no error. */
+int endpoint_recv_remove_destination(struct endpoint_recv_table *table,
+                                     struct endpoint_recv *endpoint,
+                                     const struct udp_channel *channel, struct tern_error *error);
+/* By id, for messages of the receiver; NULL when gone or going. */
+struct destination_recv *endpoint_recv_destination(const struct endpoint_recv *endpoint,
+                                                   int64_t id);
 
 /* Each duty cycle: free what the receiver has let go. Cheap when nothing is closing. */
 int endpoint_recv_table_do_work(struct endpoint_recv_table *table);

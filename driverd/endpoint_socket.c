@@ -56,18 +56,23 @@ static int open_on_any_port(struct endpoint_socket *socket, const struct net *ne
                      (unsigned)ports->high);
 }
 
+static int32_t first_positive(int32_t first, int32_t second, int32_t otherwise) {
+    return first > 0 ? first : second > 0 ? second : otherwise;
+}
+
 static int open_handle(struct endpoint_socket *socket, const struct driver_context *context,
                        const struct endpoint_socket_params *params, struct tern_error *error) {
     const struct udp_channel *channel = params->channel;
+    const struct udp_channel *options = params->options != NULL ? params->options : channel;
     const struct net *net = context->io.net;
     struct net_socket_params open = {
         .bind = channel->local,
         .connect = params->is_connected ? &channel->remote : NULL,
         .joins_segments = !params->is_send, /* control frames are small and few */
-        .rcvbuf_bytes = channel->so_rcvbuf_bytes > 0 ? channel->so_rcvbuf_bytes
-                                                     : context->conf->so_rcvbuf_bytes,
-        .sndbuf_bytes = channel->so_sndbuf_bytes > 0 ? channel->so_sndbuf_bytes
-                                                     : context->conf->so_sndbuf_bytes,
+        .rcvbuf_bytes = first_positive(channel->so_rcvbuf_bytes, options->so_rcvbuf_bytes,
+                                       context->conf->so_rcvbuf_bytes),
+        .sndbuf_bytes = first_positive(channel->so_sndbuf_bytes, options->so_sndbuf_bytes,
+                                       context->conf->so_sndbuf_bytes),
     };
     /* The sender's range is for explicit control addresses only (5.4). */
     bool is_ranged = !params->is_send || udp_channel_has_control(channel);
@@ -77,14 +82,19 @@ static int open_handle(struct endpoint_socket *socket, const struct driver_conte
     return net->open(net->context, &open, &socket->handle, &socket->bound, error);
 }
 
-static int allocate_counters(struct endpoint_socket *socket, struct driver_context *context,
-                             const struct endpoint_socket_params *params,
-                             struct tern_error *error) {
-    const char *side = params->is_send ? "snd" : "rcv";
-    char address[NET_ADDRESS_TEXT_MAX];
+static const char *side_of(const struct endpoint_socket_params *params) {
+    return params->is_send ? "snd" : "rcv";
+}
+
+int endpoint_status_open(int32_t *counter_id, struct driver_context *context,
+                         const struct endpoint_socket_params *params,
+                         const union net_address *bound, struct tern_error *error) {
+    char address[NET_ADDRESS_TEXT_MAX] = "";
     char label[COUNTER_LABEL_LENGTH_MAX + 1];
     uint8_t key[COUNTER_KEY_LENGTH_MAX];
-    (void)net_address_format(&socket->bound, address);
+    if (bound != NULL) {
+        (void)net_address_format(bound, address);
+    }
     struct counter_params counter = {
         .type_id = params->is_send ? COUNTER_TYPE_SEND_CHANNEL_STATUS
                                    : COUNTER_TYPE_RECEIVE_CHANNEL_STATUS,
@@ -94,36 +104,71 @@ static int allocate_counters(struct endpoint_socket *socket, struct driver_conte
         .registration_id = params->registration_id,
         .initial_value = CHANNEL_STATUS_INITIALIZING,
     };
-    (void)snprintf(label, sizeof label, "%s-channel: %s %s", side, params->channel->text, address);
+    (void)snprintf(label, sizeof label, "%s-channel: %s%s%s", side_of(params),
+                   params->channel->text, bound == NULL ? "" : " ", address);
     counter.label_length = (int32_t)strlen(label);
-    socket->status_counter_id = driver_context_allocate_counter(context, &counter, error);
-    if (socket->status_counter_id < 0) {
-        return socket->status_counter_id;
+    int32_t id = driver_context_allocate_counter(context, &counter, error);
+    if (id < 0) {
+        return id;
     }
-    counter.type_id = COUNTER_TYPE_LOCAL_SOCKADDR;
-    counter.key_length = counter_sockaddr_key(key, socket->status_counter_id, address);
-    counter.initial_value = CHANNEL_STATUS_ACTIVE;
-    (void)snprintf(label, sizeof label, "%s-local-sockaddr: %d %s", side, socket->status_counter_id,
-                   address);
+    *counter_id = id;
+    return 0;
+}
+
+void endpoint_status_set(struct driver_context *context, int32_t counter_id,
+                         enum channel_status status) {
+    counter_set_release(driver_context_counter(context, counter_id), status);
+}
+
+int endpoint_socket_announce(struct endpoint_socket *socket, struct driver_context *context,
+                             const struct endpoint_socket_params *params, int32_t status_counter_id,
+                             struct tern_error *error) {
+    char address[NET_ADDRESS_TEXT_MAX];
+    char label[COUNTER_LABEL_LENGTH_MAX + 1];
+    uint8_t key[COUNTER_KEY_LENGTH_MAX];
+    (void)net_address_format(&socket->bound, address);
+    struct counter_params counter = {
+        .type_id = COUNTER_TYPE_LOCAL_SOCKADDR,
+        .key = key,
+        .key_length = counter_sockaddr_key(key, status_counter_id, address),
+        .label = label,
+        .registration_id = params->registration_id,
+        .initial_value = CHANNEL_STATUS_ACTIVE,
+    };
+    (void)snprintf(label, sizeof label, "%s-local-sockaddr: %d %s", side_of(params),
+                   status_counter_id, address);
     counter.label_length = (int32_t)strlen(label);
     socket->address_counter_id = driver_context_allocate_counter(context, &counter, error);
     return socket->address_counter_id < 0 ? socket->address_counter_id : 0;
 }
 
-int endpoint_socket_open(struct endpoint_socket *socket, struct driver_context *context,
+int endpoint_socket_bind(struct endpoint_socket *socket, struct driver_context *context,
                          const struct endpoint_socket_params *params, struct tern_error *error) {
     assert(params->channel->is_resolved);
+    const struct udp_channel *options = params->options != NULL ? params->options : params->channel;
     *socket = (struct endpoint_socket){
         .handle = -1,
         .is_connected = params->is_connected,
-        .rcvbuf_bytes = endpoint_rcvbuf_bytes(context, params->channel),
-        .sndbuf_bytes = endpoint_sndbuf_bytes(context, params->channel),
+        .rcvbuf_bytes = first_positive(params->channel->so_rcvbuf_bytes, 0,
+                                       endpoint_rcvbuf_bytes(context, options)),
+        .sndbuf_bytes = first_positive(params->channel->so_sndbuf_bytes, 0,
+                                       endpoint_sndbuf_bytes(context, options)),
         .status_counter_id = COUNTER_NULL_ID,
         .address_counter_id = COUNTER_NULL_ID,
     };
-    int result = open_handle(socket, context, params, error);
+    return open_handle(socket, context, params, error);
+}
+
+int endpoint_socket_open(struct endpoint_socket *socket, struct driver_context *context,
+                         const struct endpoint_socket_params *params, struct tern_error *error) {
+    int result = endpoint_socket_bind(socket, context, params, error);
     if (result == 0) {
-        result = allocate_counters(socket, context, params, error);
+        result = endpoint_status_open(&socket->status_counter_id, context, params, &socket->bound,
+                                      error);
+    }
+    if (result == 0) {
+        result =
+            endpoint_socket_announce(socket, context, params, socket->status_counter_id, error);
     }
     if (result != 0) {
         endpoint_socket_close(socket, context, params->ports);
@@ -135,7 +180,7 @@ int endpoint_socket_open(struct endpoint_socket *socket, struct driver_context *
 
 void endpoint_socket_set_status(const struct endpoint_socket *socket,
                                 struct driver_context *context, enum channel_status status) {
-    counter_set_release(driver_context_counter(context, socket->status_counter_id), status);
+    endpoint_status_set(context, socket->status_counter_id, status);
 }
 
 void endpoint_socket_close(struct endpoint_socket *socket, struct driver_context *context,

@@ -37,6 +37,7 @@ struct endpoint_socket {
 
 struct endpoint_socket_params {
     const struct udp_channel *channel;
+    const struct udp_channel *options; /* so-rcvbuf, so-sndbuf where the channel names none */
     bool is_send;
     bool is_connected;        /* to the channel's remote address */
     struct port_range *ports; /* for port 0; may be open */
@@ -50,12 +51,28 @@ int32_t endpoint_rcvbuf_bytes(const struct driver_context *context,
 int32_t endpoint_sndbuf_bytes(const struct driver_context *context,
                               const struct udp_channel *channel);
 
+/* All at once, as send endpoints need it: bind, status, announce. */
 int endpoint_socket_open(struct endpoint_socket *socket, struct driver_context *context,
                          const struct endpoint_socket_params *params, struct tern_error *error);
 void endpoint_socket_set_status(const struct endpoint_socket *socket,
                                 struct driver_context *context, enum channel_status status);
+/* In steps, as receive endpoints need it: several sockets may belong to one channel status. */
+int endpoint_socket_bind(struct endpoint_socket *socket, struct driver_context *context,
+                         const struct endpoint_socket_params *params, struct tern_error *error);
+/* The counter of the local address; it names the channel status that the socket belongs to. */
+int endpoint_socket_announce(struct endpoint_socket *socket, struct driver_context *context,
+                             const struct endpoint_socket_params *params, int32_t status_counter_id,
+                             struct tern_error *error);
+/* Closes what any of the above opened. */
 void endpoint_socket_close(struct endpoint_socket *socket, struct driver_context *context,
                            struct port_range *ports);
+
+/* The channel status counter alone; `bound` may be NULL. */
+int endpoint_status_open(int32_t *counter_id, struct driver_context *context,
+                         const struct endpoint_socket_params *params,
+                         const union net_address *bound, struct tern_error *error);
+void endpoint_status_set(struct driver_context *context, int32_t counter_id,
+                         enum channel_status status);
 
 /* A channel found an endpoint that exists: socket options that it names must be equal (4.8). */
 int endpoint_socket_match_options(const struct udp_channel *existing,

@@ -39,10 +39,10 @@ static int check_setup(const struct endpoint_recv *endpoint,
                          "%.100s",
                          setup->mtu_length, endpoint->window_bytes, endpoint->channel->text);
     }
-    if (setup->mtu_length > endpoint->socket.rcvbuf_bytes) {
+    if (setup->mtu_length > endpoint->rcvbuf_bytes) {
         return error_set(error, DRIVER_ERROR(DRIVER_ERROR_GENERIC),
                          "image refused: mtu %d of the sender is more than so-rcvbuf %d: %.100s",
-                         setup->mtu_length, endpoint->socket.rcvbuf_bytes, endpoint->channel->text);
+                         setup->mtu_length, endpoint->rcvbuf_bytes, endpoint->channel->text);
     }
     return 0;
 }
@@ -253,8 +253,10 @@ int image_create(struct image **image, struct driver_context *context,
         .position_counter_id = COUNTER_NULL_ID,
         .naks_counter_id = COUNTER_NULL_ID,
         .source = setup->source,
-        .connection = {.is_known = true, .control = setup->control},
+        .connection_limit = spec->destination_index + 1,
     };
+    made->connections[spec->destination_index] =
+        (struct image_connection){.is_known = true, .control = setup->control};
     result = open_parts(made, spec, error);
     if (result != 0) {
         close_parts(made);

@@ -15,13 +15,12 @@
 #include "base/compiler.h"
 #include "base/net.h"
 #include "driverd/driver_message.h"
+#include "driverd/endpoint_recv.h"
 #include "driverd/log_file.h"
 #include "driverd/loss_detector.h"
 #include "driverd/subscribable.h"
 
 struct driver_context;
-struct endpoint_recv;
-struct endpoint_recv_table;
 struct loss_report_entry;
 struct receiver;
 struct subscription;
@@ -53,13 +52,14 @@ struct image_loss_order {
     int64_t end_change;
 };
 
-/* Where the frames come from and the feedback goes to. */
+/* A path by which the frames come, and where its feedback goes to. */
 struct image_connection {
     bool is_known;
     union net_address control;
     int64_t last_activity_ns;
     int64_t last_frame_ns;
     bool is_eos;
+    bool is_revoked;
     int64_t eos_position;
 };
 
@@ -113,7 +113,8 @@ struct image {
 
     /* receiver */
     CACHE_ALIGNED struct endpoint_recv *receive_endpoint;
-    struct image_connection connection;
+    struct image_connection connections[ENDPOINT_DESTINATIONS_MAX]; /* by destination index */
+    int32_t connection_limit; /* beyond the highest index that was used */
     int64_t *hwm_counter;
     int64_t *naks_counter;
     int64_t last_sm_position;
@@ -130,6 +131,7 @@ struct image {
 struct image_spec {
     struct receiver *receiver;
     struct endpoint_recv *endpoint;
+    int32_t destination_index; /* that the SETUP came by */
     const struct message_create_image *setup;
     const struct subscription *subscription; /* the oldest that wants it: options of the log */
 };

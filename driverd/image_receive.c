@@ -5,7 +5,7 @@
  * conductor, whose orders (status messages, gaps) come back through two records with a sequence
  * pair each.
  *
- * Feedback leaves from the endpoint's own socket: a connected publication hears nothing else.
+ * An image has one connection per destination of its endpoint; feedback goes out by all of them.
  */
 #include "driverd/image_receive.h"
 
@@ -19,49 +19,12 @@
 #include "shm/term_append.h"
 #include "shm/term_gap.h"
 
-#define ERROR_INTERVAL_NS NS_PER_S
-
-void endpoint_recv_transmit(struct endpoint_recv *endpoint, struct driver_context *context,
-                            const void *frame, uint32_t length, const union net_address *to,
-                            int64_t now_ns) {
-    const struct net *net = context->io.net;
-    struct net_datagram datagram = {.data = (void *)frame, .length = length, .address = *to};
-    int sent = net->send(net->context, endpoint->socket.handle, &datagram, 1, NET_SEND_TO_ADDRESS);
-    if (sent == 1) {
-        context_count(context, SYSTEM_COUNTER_BYTES_SENT, length);
-    } else if (sent == 0) {
-        context_count(context, SYSTEM_COUNTER_SHORT_SENDS, 1);
-    } else if (endpoint->last_error_ns == 0 ||
-               now_ns - endpoint->last_error_ns >= ERROR_INTERVAL_NS) {
-        endpoint->last_error_ns = now_ns;
-        char text[NET_ADDRESS_TEXT_MAX];
-        struct tern_error error;
-        (void)net_address_format(to, text);
-        (void)error_set_errno(&error, -sent, "cannot send feedback to %s", text);
-        driver_context_post_error(context, &error);
-    }
-}
-
-void endpoint_recv_elicit_setup(struct endpoint_recv *endpoint, struct driver_context *context,
-                                int32_t session_id, int32_t stream_id, const union net_address *to,
-                                int64_t now_ns) {
-    struct frame_sm sm = {
-        .common = {.frame_length =
-                       endpoint->has_group_tag ? FRAME_SM_GROUP_TAG_LENGTH : FRAME_SM_LENGTH,
-                   .flags = FRAME_SM_FLAG_SEND_SETUP,
-                   .type = FRAME_TYPE_SM},
-        .session_id = session_id,
-        .stream_id = stream_id,
-        .receiver_id = endpoint->receiver_id,
-        .group_tag = endpoint->group_tag,
-    };
-    endpoint_recv_transmit(endpoint, context, &sm, (uint32_t)sm.common.frame_length, to, now_ns);
-}
-
 void image_receive_start(struct image *image, int64_t now_ns) {
     store_release_i64(&image->last_packet_ns, now_ns);
-    image->connection.last_activity_ns = now_ns;
-    image->connection.last_frame_ns = now_ns;
+    for (int32_t i = 0; i < image->connection_limit; i++) {
+        image->connections[i].last_activity_ns = now_ns;
+        image->connections[i].last_frame_ns = now_ns;
+    }
     image->sm_deadline_ns = INT64_MIN; /* the first status message goes out at once */
 }
 
@@ -70,14 +33,35 @@ static bool is_alive(const struct image_connection *connection, int64_t now_ns) 
            now_ns < connection->last_activity_ns + IMAGE_CONNECTION_TIMEOUT_NS;
 }
 
-static void track(struct image *image, const union net_address *source, int64_t now_ns) {
-    struct image_connection *connection = &image->connection;
+static struct image_connection *track(struct image *image, const struct image_path *path,
+                                      int64_t now_ns) {
+    assert(path->index >= 0 && path->index < ENDPOINT_DESTINATIONS_MAX);
+    struct image_connection *connection = &image->connections[path->index];
     if (!connection->is_known) {
         connection->is_known = true;
-        connection->control = *source;
+        connection->control = *path->control;
+        image->connection_limit = max_i32(image->connection_limit, path->index + 1);
     }
     connection->last_activity_ns = now_ns;
     connection->last_frame_ns = now_ns;
+    return connection;
+}
+
+/* By every connection, or those that are alive; returns how many these are. */
+static int transmit(struct image *image, const void *frame, uint32_t length, bool only_alive,
+                    int64_t now_ns) {
+    const struct endpoint_recv *endpoint = image->receive_endpoint;
+    int count = 0;
+    for (int32_t i = 0; i < image->connection_limit; i++) {
+        const struct image_connection *connection = &image->connections[i];
+        if (connection->is_known && (!only_alive || is_alive(connection, now_ns))) {
+            assert(endpoint->active[i] != NULL); /* a connection goes with its destination */
+            destination_recv_transmit(endpoint->active[i], frame, length, &connection->control,
+                                      now_ns);
+            count++;
+        }
+    }
+    return count;
 }
 
 static void raise_hwm(struct image *image, int64_t position) {
@@ -87,10 +71,24 @@ static void raise_hwm(struct image *image, int64_t position) {
     }
 }
 
-static void on_end_of_stream(struct image *image, int64_t position, bool is_revoked) {
+/* The stream has ended when it has by every path, but for paths that are silent: they would hold
+ * the end up until the image itself times out (3.6). */
+static void end_if_all_ended(struct image *image, int64_t now_ns) {
     struct log_metadata *metadata = image->log->metadata;
-    image->connection.is_eos = true;
-    image->connection.eos_position = position;
+    int64_t position = -1;
+    bool is_revoked = false;
+    for (int32_t i = 0; i < image->connection_limit; i++) {
+        const struct image_connection *connection = &image->connections[i];
+        if (connection->is_known && connection->is_eos) {
+            position = max_i64(position, connection->eos_position);
+            is_revoked = is_revoked || connection->is_revoked;
+        } else if (is_alive(connection, now_ns)) {
+            return;
+        }
+    }
+    if (position < 0 || image->is_eos != 0) {
+        return;
+    }
     if (is_revoked) {
         store_release_u8(&metadata->is_publication_revoked, 1);
         context_count(image->context, SYSTEM_COUNTER_IMAGES_REVOKED, 1);
@@ -100,16 +98,19 @@ static void on_end_of_stream(struct image *image, int64_t position, bool is_revo
 }
 
 static int on_heartbeat(struct image *image, const struct frame_header *frame, int64_t position,
-                        const union net_address *source, int64_t now_ns) {
+                        const struct image_path *path, int64_t now_ns) {
     struct driver_context *context = image->context;
     if (position < image->last_sm_position - image->log->term_length) {
         context_count(context, SYSTEM_COUNTER_FLOW_CONTROL_UNDER_RUNS, 1);
         return 0;
     }
-    track(image, source, now_ns);
+    struct image_connection *connection = track(image, path, now_ns);
     store_release_i64(&image->last_packet_ns, now_ns);
     if ((frame->flags & FRAME_FLAG_EOS) != 0 && image->is_eos == 0) {
-        on_end_of_stream(image, position, (frame->flags & FRAME_FLAG_REVOKED) != 0);
+        connection->is_eos = true;
+        connection->eos_position = position;
+        connection->is_revoked = (frame->flags & FRAME_FLAG_REVOKED) != 0;
+        end_if_all_ended(image, now_ns);
     }
     raise_hwm(image, position);
     context_count(context, SYSTEM_COUNTER_HEARTBEATS_RECEIVED, 1);
@@ -117,17 +118,17 @@ static int on_heartbeat(struct image *image, const struct frame_header *frame, i
 }
 
 static int on_packet(struct image *image, const struct frame_header *frame, uint32_t length,
-                     int64_t position, const union net_address *source, int64_t now_ns) {
+                     int64_t position, const struct image_path *path, int64_t now_ns) {
     const struct log_buffer *log = image->log;
     int64_t end = position + length;
     if (position < image->last_sm_position) {
         context_count(image->context, SYSTEM_COUNTER_FLOW_CONTROL_UNDER_RUNS, 1);
         if (end >= image->last_sm_position - image->window_max_bytes) {
-            track(image, source, now_ns);
+            (void)track(image, path, now_ns);
         }
         return 0;
     }
-    track(image, source, now_ns);
+    (void)track(image, path, now_ns);
     store_release_i64(&image->last_packet_ns, now_ns);
     uint8_t *term = log->terms[log_index_of(position, log->position_bits)];
     (void)term_insert_packet(term, frame->term_offset, (const uint8_t *)frame, (int32_t)length);
@@ -136,7 +137,7 @@ static int on_packet(struct image *image, const struct frame_header *frame, uint
 }
 
 int image_receive_on_data(struct image *image, const struct frame_header *frame, uint32_t length,
-                          const union net_address *source, int64_t now_ns) {
+                          const struct image_path *path, int64_t now_ns) {
     const struct log_buffer *log = image->log;
     if (image->reject_length >= 0 || log_term_count(frame->term_id, log->initial_term_id) < 0) {
         return 0;
@@ -153,21 +154,20 @@ int image_receive_on_data(struct image *image, const struct frame_header *frame,
         context_count(image->context, SYSTEM_COUNTER_FLOW_CONTROL_OVER_RUNS, 1);
         return 0;
     }
-    return is_heartbeat ? on_heartbeat(image, frame, position, source, now_ns)
-                        : on_packet(image, frame, length, position, source, now_ns);
+    return is_heartbeat ? on_heartbeat(image, frame, position, path, now_ns)
+                        : on_packet(image, frame, length, position, path, now_ns);
 }
 
-void image_receive_on_setup(struct image *image, const union net_address *source, int64_t now_ns) {
+void image_receive_on_setup(struct image *image, const struct image_path *path, int64_t now_ns) {
     if (image->reject_length < 0) {
-        track(image, source, now_ns);
+        (void)track(image, path, now_ns);
     }
 }
 
 void image_receive_on_rttm(struct image *image, const struct frame_rttm *rttm, int64_t now_ns) {
     struct endpoint_recv *endpoint = image->receive_endpoint;
     bool is_meant = rttm->receiver_id == 0 || rttm->receiver_id == endpoint->receiver_id;
-    if (!is_meant || (rttm->common.flags & FRAME_RTTM_FLAG_REPLY) == 0 ||
-        !is_alive(&image->connection, now_ns)) {
+    if (!is_meant || (rttm->common.flags & FRAME_RTTM_FLAG_REPLY) == 0) {
         return;
     }
     struct frame_rttm reply = {
@@ -177,8 +177,19 @@ void image_receive_on_rttm(struct image *image, const struct frame_rttm *rttm, i
         .echo_timestamp = rttm->echo_timestamp,
         .receiver_id = endpoint->receiver_id,
     };
-    endpoint_recv_transmit(endpoint, image->context, &reply, sizeof reply,
-                           &image->connection.control, now_ns);
+    (void)transmit(image, &reply, sizeof reply, true, now_ns);
+}
+
+void image_receive_drop_connection(struct image *image, int32_t index, int64_t now_ns) {
+    image->connections[index] = (struct image_connection){0};
+    end_if_all_ended(image, now_ns);
+}
+
+void image_receive_set_control(struct image *image, int32_t index,
+                               const union net_address *control) {
+    if (image->connections[index].is_known) {
+        image->connections[index].control = *control;
+    }
 }
 
 void image_receive_reject(struct image *image, const char *reason, int32_t length) {
@@ -205,9 +216,8 @@ static void send_error_frame(struct image *image, int64_t now_ns) {
     };
     memcpy(frame, &err, sizeof err);
     memcpy(frame + sizeof err, image->reject_reason, (size_t)image->reject_length);
-    endpoint_recv_transmit(endpoint, image->context, frame, length, &image->connection.control,
-                           now_ns);
-    context_count(image->context, SYSTEM_COUNTER_ERROR_FRAMES_SENT, 1);
+    int sent = transmit(image, frame, length, false, now_ns); /* silence is no excuse */
+    context_count(image->context, SYSTEM_COUNTER_ERROR_FRAMES_SENT, sent);
 }
 
 static void send_status_message(struct image *image, int64_t position, int64_t window_bytes,
@@ -227,11 +237,18 @@ static void send_status_message(struct image *image, int64_t position, int64_t w
         .receiver_id = endpoint->receiver_id,
         .group_tag = endpoint->group_tag,
     };
-    if (is_alive(&image->connection, now_ns)) {
-        endpoint_recv_transmit(endpoint, image->context, &sm, (uint32_t)sm.common.frame_length,
-                               &image->connection.control, now_ns);
-        context_count(image->context, SYSTEM_COUNTER_STATUS_MESSAGES_SENT, 1);
+    int sent = transmit(image, &sm, (uint32_t)sm.common.frame_length, true, now_ns);
+    context_count(image->context, SYSTEM_COUNTER_STATUS_MESSAGES_SENT, sent);
+}
+
+/* Connections that had a frame after `since_ns`. */
+static int32_t count_heard(const struct image *image, int64_t since_ns) {
+    int32_t count = 0;
+    for (int32_t i = 0; i < image->connection_limit; i++) {
+        const struct image_connection *connection = &image->connections[i];
+        count += connection->is_known && connection->last_frame_ns > since_ns;
     }
+    return count;
 }
 
 static int send_due_status_message(struct image *image, bool is_timed_out, int64_t now_ns) {
@@ -253,8 +270,8 @@ static int send_due_status_message(struct image *image, bool is_timed_out, int64
     image->last_sm_change = change;
     image->last_sm_position = position;
     image->sm_deadline_ns = now_ns + conf->status_message_timeout_ns;
-    bool is_heard = now_ns < image->connection.last_frame_ns + conf->image_liveness_timeout_ns;
-    store_release_i32(&metadata->active_transport_count, is_heard ? 1 : 0);
+    store_release_i32(&metadata->active_transport_count,
+                      count_heard(image, now_ns - conf->image_liveness_timeout_ns));
     return 1;
 }
 
@@ -267,12 +284,9 @@ static void send_nak(struct image *image, const struct loss_gap *gap, int64_t no
         .term_offset = gap->offset,
         .length = gap->length,
     };
-    if (is_alive(&image->connection, now_ns)) {
-        endpoint_recv_transmit(image->receive_endpoint, image->context, &nak, sizeof nak,
-                               &image->connection.control, now_ns);
-        context_count(image->context, SYSTEM_COUNTER_NAKS_SENT, 1);
-        counter_increment_single_writer(image->naks_counter, 1);
-    }
+    int sent = transmit(image, &nak, sizeof nak, true, now_ns);
+    context_count(image->context, SYSTEM_COUNTER_NAKS_SENT, sent);
+    counter_increment_single_writer(image->naks_counter, sent);
 }
 
 /* The order may be old: only what is still ahead of the last status message is touched, as behind

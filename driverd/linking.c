@@ -106,6 +106,13 @@ void linking_attach_subscription(struct conductor *conductor, struct subscriptio
     }
 }
 
+void linking_announce_unavailable(const struct subscription *subscription) {
+    const char *channel = subscription->kind == SUBSCRIPTION_IPC ? SUBSCRIBABLE_CHANNEL_IPC : NULL;
+    for (int32_t i = 0; i < subscription->attached_count; i++) {
+        subscribable_announce_unavailable(subscription->attached[i], subscription, channel);
+    }
+}
+
 /* Publications decide by their subscribers whether they are connected. Images look at theirs at
  * their timer. */
 void linking_detach_subscription(struct conductor *conductor, struct subscription *subscription) {

@@ -11,6 +11,8 @@ struct subscription;
 
 /* A new subscription: to all streams that it wants and that accept it. */
 void linking_attach_subscription(struct conductor *conductor, struct subscription *subscription);
+/* Tell its client that all its images go; then detach it. */
+void linking_announce_unavailable(const struct subscription *subscription);
 /* A subscription goes: detach it, and let the publications know. */
 void linking_detach_subscription(struct conductor *conductor, struct subscription *subscription);
 

@@ -106,13 +106,16 @@ static void disable_older(struct conductor *conductor, const struct image *image
 
 static int create_image(struct conductor *conductor, struct endpoint_recv *endpoint,
                         const struct message_create_image *setup, struct tern_error *error) {
+    const struct destination_recv *destination =
+        endpoint_recv_destination(endpoint, setup->destination_id);
     const struct image_spec spec = {
         .receiver = conductor->receiver,
         .endpoint = endpoint,
+        .destination_index = destination == NULL ? -1 : destination->index,
         .setup = setup,
         .subscription = find_oldest(conductor, endpoint, setup),
     };
-    if (spec.subscription == NULL) {
+    if (spec.subscription == NULL || destination == NULL) {
         return -ENOENT; /* it went while the SETUP was on its way */
     }
     if (pointer_list_reserve(&conductor->images) < 0) {

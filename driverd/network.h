@@ -45,6 +45,12 @@ int network_add_subscription(struct conductor *conductor, const struct command *
                              struct tern_error *error);
 /* The subscription goes: its interest and its endpoint reference. */
 void network_release_subscription(struct conductor *conductor, struct subscription *subscription);
+/* Type ADD_RECEIVE_DESTINATION or REMOVE_RECEIVE_DESTINATION; UDP, IPC and spy destinations of a
+ * manual subscription. */
+int network_receive_destination(struct conductor *conductor, struct subscription *subscription,
+                                const struct command *command, struct tern_error *error);
+/* The subscription ends: its IPC and spy destinations as well. */
+void network_end_local_destinations(struct conductor *conductor, int64_t registration_id);
 /* Does the spy's channel mean the publication's? */
 bool network_spy_matches(const struct subscription *subscription,
                          const struct publication_net *publication);

@@ -117,7 +117,7 @@ static int add_net(struct conductor *conductor, const struct command *command,
         endpoint_recv_release(endpoints, endpoint);
         return result;
     }
-    subscription_commands_announce(conductor, subscription, endpoint->socket.status_counter_id);
+    subscription_commands_announce(conductor, subscription, endpoint->status_counter_id);
     return 0;
 }
 

@@ -22,7 +22,8 @@
 #include "driverd/image_receive.h"
 
 enum receiver_command_type {
-    RECEIVER_COMMAND_ADD_ENDPOINT = 1,
+    RECEIVER_COMMAND_ADD_DESTINATION = 1,
+    RECEIVER_COMMAND_REMOVE_DESTINATION,
     RECEIVER_COMMAND_REMOVE_ENDPOINT,
     RECEIVER_COMMAND_ADD_INTEREST,
     RECEIVER_COMMAND_REMOVE_INTEREST,
@@ -35,6 +36,7 @@ enum receiver_command_type {
 
 struct receiver_command {
     struct endpoint_recv *endpoint;
+    struct destination_recv *destination;
     struct image *image;
     int32_t stream_id;
     int32_t session_id;
@@ -72,7 +74,7 @@ int receiver_init(struct receiver *receiver, struct driver_context *context,
 }
 
 void receiver_close(struct receiver *receiver) {
-    pointer_list_close(&receiver->endpoints);
+    pointer_list_close(&receiver->destinations);
     pointer_list_close(&receiver->images);
     free(receiver->command_memory);
     free(receiver->pending);
@@ -88,16 +90,35 @@ static void post_no_memory(struct receiver *receiver) {
     driver_context_post_error(receiver->context, &error);
 }
 
-static void add_endpoint(struct receiver *receiver, struct endpoint_recv *endpoint) {
+static void add_destination(struct receiver *receiver, struct destination_recv *destination) {
     int64_t now_ns = receiver->cycle.last_ns;
-    if (pointer_list_add(&receiver->endpoints, endpoint) != 0) {
+    if (pointer_list_add(&receiver->destinations, destination) != 0) {
         post_no_memory(receiver);
         return;
     }
-    if (endpoint->has_explicit_control) {
-        endpoint_recv_elicit_setup(endpoint, receiver->context, 0, 0, &endpoint->control, now_ns);
-        endpoint->next_elicitation_ns = now_ns + RECEIVER_ELICITATION_INTERVAL_NS;
+    assert(destination->endpoint->active[destination->index] == NULL);
+    destination->endpoint->active[destination->index] = destination;
+    if (destination->has_explicit_control) {
+        destination_recv_elicit_setup(destination, 0, 0, &destination->control, now_ns);
+        destination->next_elicitation_ns = now_ns + RECEIVER_ELICITATION_INTERVAL_NS;
     }
+}
+
+static void stop_destination(struct receiver *receiver, struct destination_recv *destination) {
+    destination->endpoint->active[destination->index] = NULL;
+    (void)pointer_list_remove(&receiver->destinations, destination);
+}
+
+static void remove_destination(struct receiver *receiver, struct destination_recv *destination) {
+    const struct pointer_list *images = &receiver->images;
+    for (int32_t i = 0; i < images->count; i++) {
+        struct image *image = images->items[i];
+        if (image->receive_endpoint == destination->endpoint) {
+            image_receive_drop_connection(image, destination->index, receiver->cycle.last_ns);
+        }
+    }
+    stop_destination(receiver, destination);
+    store_release_u8(&destination->is_released, 1);
 }
 
 static void remove_endpoint(struct receiver *receiver, struct endpoint_recv *endpoint) {
@@ -108,8 +129,35 @@ static void remove_endpoint(struct receiver *receiver, struct endpoint_recv *end
         }
     }
     receiver->pending_count = kept;
-    (void)pointer_list_remove(&receiver->endpoints, endpoint);
+    for (int32_t i = 0; i < ENDPOINT_DESTINATIONS_MAX; i++) {
+        if (endpoint->active[i] != NULL) {
+            stop_destination(receiver, endpoint->active[i]);
+        }
+    }
     store_release_u8(&endpoint->is_released, 1);
+}
+
+static void elicit_session(struct endpoint_recv *endpoint, int32_t session_id, int32_t stream_id,
+                           int64_t now_ns) {
+    for (int32_t i = 0; i < ENDPOINT_DESTINATIONS_MAX; i++) {
+        struct destination_recv *destination = endpoint->active[i];
+        if (destination != NULL && destination->has_explicit_control) {
+            destination_recv_elicit_setup(destination, session_id, stream_id, &destination->control,
+                                          now_ns);
+        }
+    }
+}
+
+static void set_control(struct receiver *receiver, const struct receiver_command *command) {
+    struct destination_recv *destination = command->destination;
+    const struct pointer_list *images = &receiver->images;
+    destination->control = command->address;
+    for (int32_t i = 0; i < images->count; i++) {
+        struct image *image = images->items[i];
+        if (image->receive_endpoint == destination->endpoint) {
+            image_receive_set_control(image, destination->index, &command->address);
+        }
+    }
 }
 
 static void add_interest(struct receiver *receiver, const struct receiver_command *command) {
@@ -118,9 +166,8 @@ static void add_interest(struct receiver *receiver, const struct receiver_comman
                                 command->session_id) != 0) {
         post_no_memory(receiver);
     }
-    if (endpoint->has_explicit_control && !command->all_sessions) {
-        endpoint_recv_elicit_setup(endpoint, receiver->context, command->session_id,
-                                   command->stream_id, &endpoint->control, receiver->cycle.last_ns);
+    if (!command->all_sessions) {
+        elicit_session(endpoint, command->session_id, command->stream_id, receiver->cycle.last_ns);
     }
 }
 
@@ -165,8 +212,11 @@ static void on_command(void *context, int32_t type, const uint8_t *payload, int3
     assert(length >= (int32_t)sizeof command);
     memcpy(&command, payload, sizeof command);
     switch ((enum receiver_command_type)type) {
-    case RECEIVER_COMMAND_ADD_ENDPOINT:
-        add_endpoint(receiver, command.endpoint);
+    case RECEIVER_COMMAND_ADD_DESTINATION:
+        add_destination(receiver, command.destination);
+        break;
+    case RECEIVER_COMMAND_REMOVE_DESTINATION:
+        remove_destination(receiver, command.destination);
         break;
     case RECEIVER_COMMAND_REMOVE_ENDPOINT:
         remove_endpoint(receiver, command.endpoint);
@@ -194,7 +244,7 @@ static void on_command(void *context, int32_t type, const uint8_t *payload, int3
                              command.reason_length);
         break;
     case RECEIVER_COMMAND_SET_CONTROL:
-        command.endpoint->control = command.address;
+        set_control(receiver, &command);
         break;
     }
 }
@@ -208,9 +258,14 @@ int64_t receiver_free_bytes(const struct receiver *receiver) {
     return ring_spsc_free_bytes(&receiver->commands);
 }
 
-bool receiver_add_endpoint(struct receiver *receiver, struct endpoint_recv *endpoint) {
-    struct receiver_command command = {.endpoint = endpoint};
-    return put_command(receiver, RECEIVER_COMMAND_ADD_ENDPOINT, &command);
+bool receiver_add_destination(struct receiver *receiver, struct destination_recv *destination) {
+    struct receiver_command command = {.destination = destination};
+    return put_command(receiver, RECEIVER_COMMAND_ADD_DESTINATION, &command);
+}
+
+bool receiver_remove_destination(struct receiver *receiver, struct destination_recv *destination) {
+    struct receiver_command command = {.destination = destination};
+    return put_command(receiver, RECEIVER_COMMAND_REMOVE_DESTINATION, &command);
 }
 
 bool receiver_remove_endpoint(struct receiver *receiver, struct endpoint_recv *endpoint) {
@@ -264,9 +319,9 @@ bool receiver_reject_image(struct receiver *receiver, struct image *image, const
                            (int32_t)sizeof command + length) == RING_OK;
 }
 
-bool receiver_set_control(struct receiver *receiver, struct endpoint_recv *endpoint,
+bool receiver_set_control(struct receiver *receiver, struct destination_recv *destination,
                           const union net_address *address) {
-    struct receiver_command command = {.endpoint = endpoint, .address = *address};
+    struct receiver_command command = {.destination = destination, .address = *address};
     return put_command(receiver, RECEIVER_COMMAND_SET_CONTROL, &command);
 }
 
@@ -274,6 +329,7 @@ bool receiver_set_control(struct receiver *receiver, struct endpoint_recv *endpo
 
 struct received_frame {
     struct receiver *receiver;
+    struct destination_recv *destination;
     struct endpoint_recv *endpoint;
     const uint8_t *data;
     uint32_t length;
@@ -282,7 +338,12 @@ struct received_frame {
 };
 
 static const union net_address *control_of(const struct received_frame *frame) {
-    return frame->endpoint->has_explicit_control ? &frame->endpoint->control : frame->source;
+    const struct destination_recv *destination = frame->destination;
+    return destination->has_explicit_control ? &destination->control : frame->source;
+}
+
+static struct image_path path_of(const struct received_frame *frame) {
+    return (struct image_path){frame->destination->index, control_of(frame)};
 }
 
 static void elicit(const struct received_frame *frame, int32_t stream_id, int32_t session_id) {
@@ -294,19 +355,20 @@ static void elicit(const struct received_frame *frame, int32_t stream_id, int32_
     }
     receiver->pending[receiver->pending_count++] = (struct pending_setup){
         frame->endpoint, session_id, stream_id, frame->now_ns + RECEIVER_PENDING_SETUP_TIMEOUT_NS};
-    endpoint_recv_elicit_setup(frame->endpoint, receiver->context, session_id, stream_id,
-                               control_of(frame), frame->now_ns);
+    destination_recv_elicit_setup(frame->destination, session_id, stream_id, control_of(frame),
+                                  frame->now_ns);
 }
 
 static int on_data(const struct received_frame *frame) {
     const struct frame_header *header = (const struct frame_header *)(const void *)frame->data;
+    const struct image_path path = path_of(frame);
     struct image *image;
     bool is_eos =
         frame_is_heartbeat(header, frame->length) && (header->flags & FRAME_FLAG_EOS) != 0;
     switch (dispatcher_on_data(&frame->endpoint->dispatcher, header->stream_id, header->session_id,
                                is_eos, &image)) {
     case DISPATCH_TO_IMAGE:
-        return image_receive_on_data(image, header, frame->length, frame->source, frame->now_ns);
+        return image_receive_on_data(image, header, frame->length, &path, frame->now_ns);
     case DISPATCH_ELICIT_SETUP:
         elicit(frame, header->stream_id, header->session_id);
         break;
@@ -321,6 +383,7 @@ static int on_data(const struct received_frame *frame) {
 static void ask_for_image(const struct received_frame *frame, const struct frame_setup *setup) {
     struct message_create_image message = {
         .endpoint_id = frame->endpoint->id,
+        .destination_id = frame->destination->id,
         .session_id = setup->session_id,
         .stream_id = setup->stream_id,
         .initial_term_id = setup->initial_term_id,
@@ -340,6 +403,7 @@ static void ask_for_image(const struct received_frame *frame, const struct frame
 }
 
 static void on_setup(const struct received_frame *frame) {
+    const struct image_path path = path_of(frame);
     struct frame_setup setup;
     struct image *image;
     struct tern_error error;
@@ -347,7 +411,7 @@ static void on_setup(const struct received_frame *frame) {
     switch (dispatcher_on_setup(&frame->endpoint->dispatcher, setup.stream_id, setup.session_id,
                                 &image)) {
     case DISPATCH_TO_IMAGE:
-        image_receive_on_setup(image, frame->source, frame->now_ns);
+        image_receive_on_setup(image, &path, frame->now_ns);
         break;
     case DISPATCH_CREATE_IMAGE:
         ask_for_image(frame, &setup);
@@ -387,7 +451,7 @@ static int on_frame(const struct received_frame *frame) {
     }
     struct frame_common common;
     memcpy(&common, frame->data, sizeof common);
-    store_release_i64(&frame->endpoint->last_frame_time_ns, frame->now_ns);
+    store_release_i64(&frame->destination->last_frame_time_ns, frame->now_ns);
     switch (common.type) {
     case FRAME_TYPE_DATA:
     case FRAME_TYPE_PAD:
@@ -404,20 +468,20 @@ static int on_frame(const struct received_frame *frame) {
     return 0;
 }
 
-static void post_receive_error(struct receiver *receiver, struct endpoint_recv *endpoint, int code,
-                               int64_t now_ns) {
-    if (endpoint->last_error_ns != 0 && now_ns - endpoint->last_error_ns < NS_PER_S) {
+static void post_receive_error(struct receiver *receiver, struct destination_recv *destination,
+                               int code, int64_t now_ns) {
+    if (destination->last_error_ns != 0 && now_ns - destination->last_error_ns < NS_PER_S) {
         return;
     }
-    endpoint->last_error_ns = now_ns;
+    destination->last_error_ns = now_ns;
     struct tern_error error;
-    (void)error_set_errno(&error, -code, "cannot receive on %.120s", endpoint->channel->text);
+    (void)error_set_errno(&error, -code, "cannot receive on %.120s", destination->channel->text);
     driver_context_post_error(receiver->context, &error);
 }
 
 /* One datagram, or several that the kernel joined. A segment that does not begin on 8 bytes is
  * moved to the beginning of the buffer, which was read before. */
-static void on_buffer(struct receiver *receiver, struct endpoint_recv *endpoint,
+static void on_buffer(struct receiver *receiver, struct destination_recv *destination,
                       const struct net_datagram *datagram, int64_t now_ns) {
     uint8_t *buffer = datagram->data;
     uint32_t step = datagram->segment_length > 0 ? datagram->segment_length : datagram->length;
@@ -429,28 +493,33 @@ static void on_buffer(struct receiver *receiver, struct endpoint_recv *endpoint,
             memmove(buffer, data, length);
             data = buffer;
         }
-        struct received_frame frame = {receiver, endpoint,           data,
-                                       length,   &datagram->address, now_ns};
+        struct received_frame frame = {.receiver = receiver,
+                                       .destination = destination,
+                                       .endpoint = destination->endpoint,
+                                       .data = data,
+                                       .length = length,
+                                       .source = &datagram->address,
+                                       .now_ns = now_ns};
         (void)on_frame(&frame);
         offset += length;
     } while (offset < datagram->length);
 }
 
-static int poll_endpoint(struct receiver *receiver, struct endpoint_recv *endpoint,
-                         int64_t now_ns) {
+static int poll_destination(struct receiver *receiver, struct destination_recv *destination,
+                            int64_t now_ns) {
     const struct net *net = receiver->context->io.net;
     int64_t bytes = 0;
     int total = 0;
     while (total < RECEIVER_DATAGRAMS_MAX) {
-        int count = net->receive(net->context, endpoint->socket.handle, receiver->datagrams,
+        int count = net->receive(net->context, destination->socket.handle, receiver->datagrams,
                                  receiver->batch);
         if (count < 0) {
-            post_receive_error(receiver, endpoint, count, now_ns);
+            post_receive_error(receiver, destination, count, now_ns);
             break;
         }
         for (int i = 0; i < count; i++) {
             bytes += receiver->datagrams[i].length;
-            on_buffer(receiver, endpoint, &receiver->datagrams[i], now_ns);
+            on_buffer(receiver, destination, &receiver->datagrams[i], now_ns);
         }
         total += count;
         if (count < receiver->batch) {
@@ -479,22 +548,21 @@ static void expire_pending_setups(struct receiver *receiver, int64_t now_ns) {
     }
 }
 
-static void elicit_periodically(struct receiver *receiver, struct endpoint_recv *endpoint,
-                                int64_t now_ns) {
-    if (endpoint->has_explicit_control && now_ns >= endpoint->next_elicitation_ns &&
-        dispatcher_has_interest(&endpoint->dispatcher)) {
-        endpoint_recv_elicit_setup(endpoint, receiver->context, 0, 0, &endpoint->control, now_ns);
-        endpoint->next_elicitation_ns = now_ns + RECEIVER_ELICITATION_INTERVAL_NS;
+static void elicit_periodically(struct destination_recv *destination, int64_t now_ns) {
+    if (destination->has_explicit_control && now_ns >= destination->next_elicitation_ns &&
+        dispatcher_has_interest(&destination->endpoint->dispatcher)) {
+        destination_recv_elicit_setup(destination, 0, 0, &destination->control, now_ns);
+        destination->next_elicitation_ns = now_ns + RECEIVER_ELICITATION_INTERVAL_NS;
     }
 }
 
 int receiver_do_work(struct receiver *receiver, int64_t now_ns) {
     duty_cycle_measure(&receiver->cycle, now_ns);
     int work = ring_spsc_read(&receiver->commands, on_command, receiver, RECEIVER_COMMANDS_MAX);
-    for (int32_t i = 0; i < receiver->endpoints.count; i++) {
-        struct endpoint_recv *endpoint = receiver->endpoints.items[i];
-        work += poll_endpoint(receiver, endpoint, now_ns);
-        elicit_periodically(receiver, endpoint, now_ns);
+    for (int32_t i = 0; i < receiver->destinations.count; i++) {
+        struct destination_recv *destination = receiver->destinations.items[i];
+        work += poll_destination(receiver, destination, now_ns);
+        elicit_periodically(destination, now_ns);
     }
     for (int32_t i = 0; i < receiver->images.count; i++) {
         work += image_receive_send_feedback(receiver->images.items[i], now_ns);

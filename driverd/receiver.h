@@ -12,6 +12,7 @@
 #include "driverd/pointer_list.h"
 #include "shm/ring_spsc.h"
 
+struct destination_recv;
 struct driver_context;
 struct endpoint_recv;
 struct image;
@@ -35,8 +36,8 @@ struct pending_setup {
 struct receiver {
     struct driver_context *context;
     uint8_t *command_memory;
-    struct ring_spsc commands; /* conductor writes, receiver reads */
-    struct pointer_list endpoints;
+    struct ring_spsc commands;        /* conductor writes, receiver reads */
+    struct pointer_list destinations; /* whose sockets are polled */
     struct pointer_list images;
     struct pending_setup *pending; /* oldest first: the time-out is constant */
     int32_t pending_count;
@@ -56,7 +57,9 @@ int64_t receiver_free_bytes(const struct receiver *receiver);
 
 /* Conductor: hand-overs. False: the ring is full, try again in the next cycle. What was handed over
  * belongs to the receiver until it sets is_released after a remove. */
-bool receiver_add_endpoint(struct receiver *receiver, struct endpoint_recv *endpoint);
+bool receiver_add_destination(struct receiver *receiver, struct destination_recv *destination);
+bool receiver_remove_destination(struct receiver *receiver, struct destination_recv *destination);
+/* With the destinations that it still has. */
 bool receiver_remove_endpoint(struct receiver *receiver, struct endpoint_recv *endpoint);
 bool receiver_add_interest(struct receiver *receiver, struct endpoint_recv *endpoint,
                            int32_t stream_id, bool all_sessions, int32_t session_id);
@@ -72,8 +75,8 @@ bool receiver_remove_image(struct receiver *receiver, struct image *image);
 /* `reason` is copied; at most FRAME_ERR_TEXT_MAX bytes. */
 bool receiver_reject_image(struct receiver *receiver, struct image *image, const char *reason,
                            int32_t length);
-/* The explicit control address of the endpoint was resolved anew. */
-bool receiver_set_control(struct receiver *receiver, struct endpoint_recv *endpoint,
+/* The explicit control address of the destination was resolved anew. */
+bool receiver_set_control(struct receiver *receiver, struct destination_recv *destination,
                           const union net_address *address);
 
 #endif

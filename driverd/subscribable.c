@@ -138,6 +138,17 @@ bool subscribable_remove(struct subscribable *subscribable, struct subscription 
     return false;
 }
 
+void subscribable_announce_unavailable(const struct subscribable *subscribable,
+                                       const struct subscription *subscription,
+                                       const char *channel) {
+    for (int32_t i = 0; i < subscribable->count; i++) {
+        const struct subscriber_position *position = &subscribable->positions[i];
+        if (position->subscription == subscription && position->state == TETHER_ACTIVE) {
+            send_unavailable(subscribable, position, channel);
+        }
+    }
+}
+
 static void detach_all(struct subscribable *subscribable) {
     for (int32_t i = 0; i < subscribable->count; i++) {
         struct subscriber_position *position = &subscribable->positions[i];

@@ -54,6 +54,10 @@ int subscribable_add(struct subscribable *subscribable, struct subscription *sub
                      int64_t join_position, struct tern_error *error);
 /* Detach a subscription that goes: frees its counter, says nothing. False when not attached. */
 bool subscribable_remove(struct subscribable *subscribable, struct subscription *subscription);
+/* Tell the subscription that its image goes, unless it was told; the caller detaches it then. */
+void subscribable_announce_unavailable(const struct subscribable *subscribable,
+                                       const struct subscription *subscription,
+                                       const char *channel);
 /* The stream goes: tell every subscriber that still has the image, free all counters.
  * `channel` is the text of the messages; NULL: the subscription's own channel. */
 void subscribable_remove_all(struct subscribable *subscribable, const char *channel);

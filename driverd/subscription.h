@@ -37,6 +37,9 @@ int subscription_params_parse(struct subscription_params *params, const struct u
 
 struct subscription {
     enum subscription_kind kind;
+    /* An IPC or spy destination of a network subscription: has its registration id, ends with it,
+     * and is in the conductor's list but not in its map. */
+    bool is_destination;
     int64_t registration_id;
     int64_t client_id;
     int32_t stream_id;

@@ -84,7 +84,10 @@ int conductor_add_subscription(struct conductor *conductor, const struct command
 
 void conductor_end_subscription(struct conductor *conductor, struct subscription *subscription) {
     linking_detach_subscription(conductor, subscription);
-    (void)hash_map_remove(&conductor->subscriptions_by_id, subscription->registration_id);
+    if (!subscription->is_destination) {
+        network_end_local_destinations(conductor, subscription->registration_id);
+        (void)hash_map_remove(&conductor->subscriptions_by_id, subscription->registration_id);
+    }
     (void)pointer_list_remove(&conductor->subscriptions, subscription);
     if (subscription->kind == SUBSCRIPTION_NET) {
         network_release_subscription(conductor, subscription);
@@ -110,15 +113,14 @@ int conductor_remove_subscription(struct conductor *conductor, const struct comm
     return 0;
 }
 
-/* Multi-destination subscriptions are not built yet. */
 int conductor_receive_destination(struct conductor *conductor, const struct command *command,
                                   struct tern_error *error) {
-    if (hash_map_get(&conductor->subscriptions_by_id, command->registration_id) == NULL) {
+    struct subscription *subscription =
+        hash_map_get(&conductor->subscriptions_by_id, command->registration_id);
+    if (subscription == NULL) {
         return unknown_subscription(command, error);
     }
-    return error_set(error, DRIVER_ERROR(DRIVER_ERROR_GENERIC),
-                     "destinations of subscriptions are not supported yet: %.*s",
-                     min_i32(command->channel.length, 120), command->channel.text);
+    return network_receive_destination(conductor, subscription, command, error);
 }
 
 int conductor_reject_image(struct conductor *conductor, const struct command *command,

@@ -1,8 +1,8 @@
 /* UDP channels (media-driver.md 5.2 to 5.4, shared-memory.md 8).
  *
  * The text is judged here once; whoever holds a struct udp_channel need not look at the URI for
- * anything that concerns sockets. What Tern cannot do yet (multicast, receive destinations,
- * response channels, timestamps) is refused with an error that names it, never ignored.
+ * anything that concerns sockets. What Tern cannot do yet (multicast, response channels,
+ * timestamps) is refused with an error that names it, never ignored.
  *
  * The canonical form decides which channels share a socket. It uses the texts of endpoint and
  * control as given, so that two names of one address do not share, and a name goes on to mean the
@@ -80,11 +80,6 @@ static int parse_control_mode(struct udp_channel *channel, struct tern_error *er
     } else {
         return error_set(error, TERN_ERROR_DRIVER_BASE - DRIVER_ERROR_INVALID_CHANNEL,
                          "control-mode must be dynamic, manual or response, came '%.100s'", mode);
-    }
-    if (channel->control_mode == CONTROL_MODE_MANUAL && channel->role == UDP_CHANNEL_SUBSCRIPTION) {
-        return error_set(error, TERN_ERROR_DRIVER_BASE - DRIVER_ERROR_NOT_SUPPORTED,
-                         "control-mode=manual on a subscription (receive destinations) is not "
-                         "supported yet");
     }
     return 0;
 }
@@ -226,7 +221,18 @@ static int parse_hosts(struct udp_channel *channel, struct tern_error *error) {
     return 0;
 }
 
-static int check_destination(const struct udp_channel *channel, struct tern_error *error) {
+/* What a destination says about its sender (mtu, term-length) is no concern of a receiver. */
+static int check_receive_destination(const struct udp_channel *channel, struct tern_error *error) {
+    if (!udp_channel_has_endpoint(channel)) {
+        return invalid(error, "a destination needs an endpoint", channel->text);
+    }
+    if (channel->control_mode == CONTROL_MODE_MANUAL) {
+        return invalid(error, "control-mode=manual is not for destinations", channel->text);
+    }
+    return 0;
+}
+
+static int check_send_destination(const struct udp_channel *channel, struct tern_error *error) {
     static const char *const forbidden[] = {"mtu", "rcv-wnd", "so-rcvbuf", "so-sndbuf"};
     for (size_t i = 0; i < ARRAY_COUNT(forbidden); i++) {
         if (uri_get(&channel->uri, forbidden[i]) != NULL) {
@@ -243,12 +249,22 @@ static int check_destination(const struct udp_channel *channel, struct tern_erro
     return 0;
 }
 
+static bool is_receiving(const struct udp_channel *channel) {
+    return channel->role == UDP_CHANNEL_SUBSCRIPTION ||
+           channel->role == UDP_CHANNEL_RECEIVE_DESTINATION;
+}
+
+static bool is_destination(const struct udp_channel *channel) {
+    return channel->role == UDP_CHANNEL_SEND_DESTINATION ||
+           channel->role == UDP_CHANNEL_RECEIVE_DESTINATION;
+}
+
 /* 5.3, "channel errors". */
 static int check_combination(const struct udp_channel *channel, struct tern_error *error) {
     bool has_endpoint = udp_channel_has_endpoint(channel);
     bool has_control = udp_channel_has_control(channel);
     if (channel->role == UDP_CHANNEL_SEND_DESTINATION) {
-        return check_destination(channel, error);
+        return check_send_destination(channel, error);
     }
     if (!has_endpoint && !has_control && !channel->has_tag &&
         channel->control_mode != CONTROL_MODE_MANUAL) {
@@ -267,8 +283,18 @@ static int check_combination(const struct udp_channel *channel, struct tern_erro
             return invalid(error, "control without endpoint needs a control-mode", channel->text);
         }
     }
-    if (channel->role == UDP_CHANNEL_SUBSCRIPTION && has_control && channel->control.port == 0) {
+    if (is_receiving(channel) && has_control && channel->control.port == 0) {
         return invalid(error, "the control address of a subscription needs a port other than 0",
+                       channel->text);
+    }
+    if (channel->role == UDP_CHANNEL_RECEIVE_DESTINATION) {
+        return check_receive_destination(channel, error);
+    }
+    bool is_manual = channel->control_mode == CONTROL_MODE_MANUAL;
+    if (channel->role == UDP_CHANNEL_SUBSCRIPTION && is_manual && (has_endpoint || has_control)) {
+        return invalid(error,
+                       "control-mode=manual on a subscription excludes endpoint and control, "
+                       "which its destinations name",
                        channel->text);
     }
     return 0;
@@ -280,7 +306,7 @@ static void choose_suffix(struct udp_channel *channel, int32_t *next_suffix) {
     bool is_wildcard = (!has_endpoint && !has_control) ||
                        (has_endpoint && channel->endpoint.port == 0) ||
                        (has_control && channel->control.port == 0);
-    if (!is_wildcard || channel->role == UDP_CHANNEL_SEND_DESTINATION) {
+    if (!is_wildcard || is_destination(channel)) {
         return;
     }
     if (channel->has_tag) {
@@ -452,9 +478,9 @@ int udp_channel_resolve(struct udp_channel *channel, const struct net *net,
     } else {
         set_wildcard(&channel->remote, interface.base.sa_family);
     }
-    if (channel->role == UDP_CHANNEL_SUBSCRIPTION && has_endpoint) {
+    if (is_receiving(channel) && has_endpoint) {
         channel->local = channel->endpoint.address;
-    } else if (channel->role != UDP_CHANNEL_SUBSCRIPTION && has_control) {
+    } else if (!is_receiving(channel) && has_control) {
         channel->local = channel->control.address;
     } else {
         channel->local = interface;

@@ -24,6 +24,7 @@ enum udp_channel_role {
     UDP_CHANNEL_SUBSCRIPTION,
     UDP_CHANNEL_SPY,
     UDP_CHANNEL_SEND_DESTINATION,
+    UDP_CHANNEL_RECEIVE_DESTINATION,
 };
 
 enum control_mode { CONTROL_MODE_NONE, CONTROL_MODE_DYNAMIC, CONTROL_MODE_MANUAL };
@@ -84,6 +85,7 @@ bool udp_channel_needs_resolver(const struct udp_channel *channel);
 int udp_channel_resolve(struct udp_channel *channel, const struct net *net,
                         struct tern_error *error);
 
+/* control-mode dynamic or manual: several destinations. */
 bool udp_channel_is_mdc(const struct udp_channel *channel);
 static inline bool udp_channel_has_endpoint(const struct udp_channel *channel) {
     return channel->endpoint.name[0] != '\0';

@@ -475,7 +475,8 @@ Test(streams, random_bytes_on_both_sockets_are_counted_and_harmless) {
     (void)snprintf(sender_address, sizeof sender_address, "127.0.0.1:%u",
                    (unsigned)net_address_port(&bound));
     /* from the address that the connected socket listens to */
-    int receiver_socket = b->driver->conductor.endpoints_recv.endpoints[0]->socket.handle;
+    int receiver_socket =
+        b->driver->conductor.endpoints_recv.endpoints[0]->destinations[0]->socket.handle;
     int stranger = sim_net_bind(&world.net, "127.0.0.1:30001");
     for (int i = 0; i < 20000; i++) {
         uint64_t bits = random_u64(&world.random.table);

@@ -1,0 +1,90 @@
+/* Sockets of receive endpoints: making one, and what leaves through it.
+ *
+ * Feedback leaves from the socket that the data came to: a connected publication hears nothing
+ * else. Failures to send are reported once per second and destination; the next status message is
+ * the retry.
+ */
+#include "driverd/destination_recv.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "driverd/driver_context.h"
+#include "driverd/endpoint_recv.h"
+#include "wire/frame.h"
+
+#define ERROR_INTERVAL_NS NS_PER_S
+
+int destination_recv_create(struct destination_recv **destination, struct driver_context *context,
+                            const struct endpoint_socket_params *params, struct tern_error *error) {
+    const struct udp_channel *channel = params->channel;
+    struct destination_recv *made = calloc(1, sizeof *made);
+    if (made == NULL) {
+        return error_set_errno(error, ENOMEM, "cannot make a receive destination");
+    }
+    *made = (struct destination_recv){
+        .context = context,
+        .has_explicit_control = udp_channel_has_control(channel),
+        .control = channel->control.address,
+        .last_frame_time_ns = context->now_ns,
+        .asked_ns = context->now_ns,
+    };
+    int result = endpoint_socket_bind(&made->socket, context, params, error);
+    if (result != 0) {
+        free(made);
+        return result;
+    }
+    *destination = made;
+    return 0;
+}
+
+void destination_recv_destroy(struct destination_recv *destination, struct port_range *ports) {
+    endpoint_socket_close(&destination->socket, destination->context, ports);
+    free(destination);
+}
+
+static void report_send_error(struct destination_recv *destination, const union net_address *to,
+                              int code, int64_t now_ns) {
+    int64_t last_ns = destination->last_error_ns;
+    if (last_ns != 0 && now_ns - last_ns < ERROR_INTERVAL_NS) {
+        return;
+    }
+    destination->last_error_ns = now_ns;
+    char text[NET_ADDRESS_TEXT_MAX];
+    struct tern_error error;
+    (void)net_address_format(to, text);
+    (void)error_set_errno(&error, -code, "cannot send feedback to %s", text);
+    driver_context_post_error(destination->context, &error);
+}
+
+void destination_recv_transmit(struct destination_recv *destination, const void *frame,
+                               uint32_t length, const union net_address *to, int64_t now_ns) {
+    struct driver_context *context = destination->context;
+    const struct net *net = context->io.net;
+    struct net_datagram datagram = {.data = (void *)frame, .length = length, .address = *to};
+    int sent =
+        net->send(net->context, destination->socket.handle, &datagram, 1, NET_SEND_TO_ADDRESS);
+    if (sent == 1) {
+        context_count(context, SYSTEM_COUNTER_BYTES_SENT, length);
+    } else if (sent == 0) {
+        context_count(context, SYSTEM_COUNTER_SHORT_SENDS, 1);
+    } else {
+        report_send_error(destination, to, sent, now_ns);
+    }
+}
+
+void destination_recv_elicit_setup(struct destination_recv *destination, int32_t session_id,
+                                   int32_t stream_id, const union net_address *to, int64_t now_ns) {
+    const struct endpoint_recv *endpoint = destination->endpoint;
+    struct frame_sm sm = {
+        .common = {.frame_length =
+                       endpoint->has_group_tag ? FRAME_SM_GROUP_TAG_LENGTH : FRAME_SM_LENGTH,
+                   .flags = FRAME_SM_FLAG_SEND_SETUP,
+                   .type = FRAME_TYPE_SM},
+        .session_id = session_id,
+        .stream_id = stream_id,
+        .receiver_id = endpoint->receiver_id,
+        .group_tag = endpoint->group_tag,
+    };
+    destination_recv_transmit(destination, &sm, (uint32_t)sm.common.frame_length, to, now_ns);
+}
