@@ -70,16 +70,34 @@ node_stop() {
     wait_until 20 node_is_down "$1" || node_kill "$1"
 }
 
-# cluster_leader: the member id of the leader that some running node knows; false when none does.
+# node_state N: "ELECTION_STATE ROLE TERM" by the counters of a running node (17: the election is
+# over; role 2: leader); false when it has none.
+node_state() {
+    [ -n "$(node_pid "$1")" ] || return 1
+    in_node "$1" "$(program ternctl)" stat 2>/dev/null | awk '
+        / - Cluster election state / { election = $2 }
+        / - Cluster node role / { role = $2 }
+        / - Cluster leadership term id / { term = $2 }
+        END { if (election == "") exit 1; print election, role, term }'
+}
+
+# cluster_leader: the member id of the leader; false while there is none. Of two that think so the
+# one of the later term is right.
 cluster_leader() {
-    local node leader
+    local node election role term leader= leader_term=-1
     for node in $cluster_nodes; do
-        [ -n "$(node_pid "$node")" ] || continue
-        leader=$(in_node "$node" "$(program ternctl)" cluster leader 2>/dev/null |
-            grep -oE '[0-9]+' | tail -n 1) || continue
-        [ -n "$leader" ] && [ -n "$(node_pid "$leader")" ] && echo "$leader" && return 0
+        read -r election role term < <(node_state "$node") || continue
+        if [ "$election" = 17 ] && [ "$role" = 2 ] && [ "$term" -gt "$leader_term" ]; then
+            leader=$node leader_term=$term
+        fi
     done
-    return 1
+    [ -n "$leader" ] && echo "$leader"
+}
+
+# is_member N: node N has found its leader or is it.
+is_member() {
+    local state
+    state=$(node_state "$1") && [ "${state%% *}" = 17 ]
 }
 
 has_leader() { cluster_leader >/dev/null; }
