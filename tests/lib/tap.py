@@ -40,9 +40,20 @@ class TapResult(unittest.TestResult):
         print("ok %d - %s # SKIP %s" % (self.number, test.id().split(".")[-1], reason), flush=True)
 
 
+def _tests(suite):
+    for test in suite:
+        if isinstance(test, unittest.TestSuite):
+            yield from _tests(test)
+        else:
+            yield test
+
+
 def main():
-    """Run every test of the calling module."""
+    """Run the tests of the calling module: all, or those whose ids contain one of the arguments."""
     suite = unittest.defaultTestLoader.loadTestsFromModule(sys.modules["__main__"])
+    if len(sys.argv) > 1:
+        suite = unittest.TestSuite(test for test in _tests(suite)
+                                   if any(word in test.id() for word in sys.argv[1:]))
     print("TAP version 13\n1..%d" % suite.countTestCases(), flush=True)
     result = TapResult()
     suite.run(result)
