@@ -16,6 +16,7 @@
 #include "base/atomic.h"
 #include "client/request.h"
 #include "client/seams.h"
+#include "shm/driver_lock.h"
 
 #define CNC_PATH_MAX (CLIENT_DIRECTORY_MAX + 16)
 #define CONNECT_POLL_NS (5 * NS_PER_MS)
@@ -91,6 +92,9 @@ static int open_living(struct tern_client *client, struct tern_error *error) {
         return error_set(error, -EAGAIN,
                          "the driver of %s is dead: its last heartbeat is %lld ms old", path,
                          (long long)age_ms);
+    }
+    if (driver_lock_is_abandoned(client->settings.directory)) {
+        return error_set(error, -EAGAIN, "the driver of %s is dead: nobody holds its lock", path);
     }
     struct stat status;
     if (stat(path, &status) != 0) {

@@ -1,8 +1,8 @@
 /* Watching the driver and keeping the client alive (shared-memory.md 3.7, step 3).
  *
- * A driver that stops says so by a heartbeat of -1; one that dies lets it grow old; one that is
- * restarted makes a new cnc.dat, which is seen at once by its inode, while the old mapping would
- * look merely silent until the time-out.
+ * A driver that stops says so by a heartbeat of -1. One that dies lets its heartbeat grow old; one of
+ * our make also drops its lock, which is seen at once. One that is restarted makes a new cnc.dat,
+ * seen by its inode, while the old mapping would look merely silent until the time-out.
  */
 #include "client/keepalive.h"
 
@@ -13,6 +13,7 @@
 
 #include "base/atomic.h"
 #include "shm/counter_types.h"
+#include "shm/driver_lock.h"
 
 #define PATH_LENGTH_MAX (CLIENT_DIRECTORY_MAX + 16)
 
@@ -90,6 +91,8 @@ int client_keepalive(struct tern_client *client, int64_t now_ns) {
                        "the driver's heartbeat is %" PRId64 " ms old; the limit is %" PRId64 " ms",
                        epoch_ms - heartbeat_ms, client->settings.driver_timeout_ms);
         client_terminate(client, TERN_ERROR_DRIVER_TIMEOUT, text);
+    } else if (driver_lock_is_abandoned(client->settings.directory)) {
+        client_terminate(client, TERN_ERROR_DRIVER_TIMEOUT, "the driver has died");
     } else if (is_cnc_replaced(client)) {
         client_terminate(client, TERN_ERROR_DRIVER_TIMEOUT, "the driver has been restarted");
     } else {

@@ -17,6 +17,7 @@
 #include "base/bits.h"
 #include "base/compiler.h"
 #include "shm/broadcast.h"
+#include "shm/driver_lock.h"
 
 #define PAGE_SIZE_MIN 4096
 #define PAGE_SIZE_MAX 1073741824
@@ -197,7 +198,7 @@ int cnc_is_driver_active(const char *directory, int64_t now_epoch_ms, int64_t dr
     mapped_file_close(&probe);
     int result = cnc_open(&cnc, path, true, NULL);
     if (result == -EAGAIN) {
-        return -EAGAIN;
+        return driver_lock_is_abandoned(directory) ? 0 : -EAGAIN;
     }
     if (result < 0) {
         return 0;
@@ -205,7 +206,8 @@ int cnc_is_driver_active(const char *directory, int64_t now_epoch_ms, int64_t dr
     /* -1 after a clean shutdown and 0 before the first heartbeat are both very old. */
     int64_t heartbeat_ms = cnc_driver_heartbeat_ms(&cnc);
     cnc_close(&cnc);
-    return heartbeat_ms > 0 && now_epoch_ms - heartbeat_ms <= driver_timeout_ms ? 1 : 0;
+    bool is_young = heartbeat_ms > 0 && now_epoch_ms - heartbeat_ms <= driver_timeout_ms;
+    return is_young && !driver_lock_is_abandoned(directory) ? 1 : 0;
 }
 
 static const char *user_name(void) {

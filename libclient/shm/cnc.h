@@ -82,7 +82,7 @@ void cnc_close(struct cnc *cnc);
 int64_t cnc_driver_heartbeat_ms(const struct cnc *cnc);
 
 /* The "active driver" test of 1.5 for one look: 1 active, 0 not active (also: no file, another
- * major version, garbage), -EAGAIN while the version is still 0. */
+ * major version, garbage, an abandoned driver.lock), -EAGAIN while the version is still 0. */
 int cnc_is_driver_active(const char *directory, int64_t now_epoch_ms, int64_t driver_timeout_ms);
 
 /* "$AERON_DIR", else /dev/shm/aeron-<user> (1.1). Text is truncated to size. For mains and client

@@ -54,8 +54,9 @@ struct options {
     int64_t rate_hz; /* of all sessions together; 0: as fast as it goes */
     int64_t value_base;
     int64_t seed;
-    int64_t timeout_ms; /* of an answer */
-    int64_t give_up_ms; /* of connecting, and of the final reading */
+    int64_t timeout_ms;            /* of an answer */
+    int64_t new_leader_timeout_ms; /* after it a session is given up and a new one made */
+    int64_t give_up_ms;            /* of connecting, and of the final reading */
 };
 
 struct workload;
@@ -204,7 +205,7 @@ static void begin_connect(struct session *session) {
     params.handler_context = session;
     params.on_message = on_message;
     params.on_new_leader = on_new_leader;
-    params.new_leader_timeout_ns = workload->options.give_up_ms * NS_PER_MS;
+    params.new_leader_timeout_ns = workload->options.new_leader_timeout_ms * NS_PER_MS;
     if (session->connect_deadline_ns == 0) {
         session->connect_deadline_ns = workload->now_ns + workload->options.give_up_ms * NS_PER_MS;
     }
@@ -432,6 +433,7 @@ static void parse(struct options *options, int argc, char **argv) {
         {"value-base", &options->value_base, 0, INT64_C(1) << 60},
         {"seed", &options->seed, 1, INT64_MAX},
         {"timeout-ms", &options->timeout_ms, 1, 3600000},
+        {"new-leader-timeout-ms", &options->new_leader_timeout_ms, 1, 3600000},
         {"give-up-ms", &options->give_up_ms, 1, 3600000},
     };
     for (int i = 1; i < argc; i += 2) {
@@ -470,6 +472,7 @@ int main(int argc, char **argv) {
         .append_percent = 80,
         .seed = 1,
         .timeout_ms = 3000,
+        .new_leader_timeout_ms = 5000,
         .give_up_ms = 30000,
     };
     parse(&workload.options, argc, argv);
