@@ -178,7 +178,8 @@ struct consensus {
     int64_t cycle_started_ns;
     bool has_logged_timers;
     bool has_logged_messages;
-    struct tern_error link_error; /* the last one logged */
+    char last_report[RAFT_REASON_MAX];
+    int64_t next_report_ns;
 
     bool is_done;
     enum consensus_exit exit_status;

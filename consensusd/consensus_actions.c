@@ -180,15 +180,16 @@ static void on_election_closed(struct consensus *consensus) {
                   (long long)raft->log_position);
 }
 
+/* Elections are events, not errors of this node: they go to the log only, and the same one at most
+ * once per second. */
 static void report(struct consensus *consensus, const char *text) {
-    struct tern_error error;
-    error_set(&error, -ECANCELED, "%s", text);
-    /* Elections are events, not errors of this node: they go to the log only. */
-    if (consensus->link_error.code != error.code ||
-        strcmp(consensus->link_error.text, error.text) != 0) {
-        consensus->link_error = error;
-        consensus_log(consensus, CONSENSUS_LOG_WARNING, "%s", text);
+    bool is_same = strcmp(consensus->last_report, text) == 0;
+    if (is_same && consensus->now_ns < consensus->next_report_ns) {
+        return;
     }
+    snprintf(consensus->last_report, sizeof consensus->last_report, "%s", text);
+    consensus->next_report_ns = consensus->now_ns + NS_PER_S;
+    consensus_log(consensus, CONSENSUS_LOG_WARNING, "%s", text);
 }
 
 static void carry_out(struct consensus *consensus, const struct raft_action *action) {

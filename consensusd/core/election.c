@@ -10,6 +10,7 @@
  *    of the term; so a term whose leader saw a quorum cannot be overruled by an older one (H4, H5).
  *  - A silent leader ends every follower state, not only some.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/bits.h"
@@ -137,6 +138,7 @@ static void enter_follower_replay(struct raft *raft) {
 }
 
 static void enter_follower_catchup(struct raft *raft) {
+    raft->reported_position = raft->append_position;
     raft->election.deadline_ns = raft_now_ns(raft) + raft->conf.leader_heartbeat_timeout_ns;
     raft->election.progress_position = raft->input.recorded_position;
     raft->operation.kind = RAFT_OPERATION_NONE;
@@ -233,7 +235,13 @@ void election_set_state(struct raft *raft, enum election_state state) {
 }
 
 void election_fail(struct raft *raft, const char *reason) {
-    raft_report(raft, reason);
+    char text[RAFT_REASON_MAX];
+    snprintf(text, sizeof text, "%s: %s (recorded %lld, consumed %lld, told %lld, to join at %lld)",
+             election_state_name(raft->election.state), reason,
+             (long long)raft->input.recorded_position, (long long)raft->input.consumed_position,
+             (long long)raft->notified_commit_position,
+             (long long)raft->election.catchup_join_position);
+    raft_report(raft, text);
     raft->log_position = raft->commit_position;
     election_set_state(raft, ELECTION_INIT);
 }
@@ -654,7 +662,14 @@ static int step_follower_catchup(struct raft *raft) {
         return 1;
     }
     int64_t recorded = raft->input.recorded_position;
-    raft_report_append(raft, recorded, 1);
+    int64_t target = max_i64(election->catchup_join_position, raft->notified_commit_position);
+    bool is_near = recorded >= target - raft->input.live_window;
+    bool is_live_held =
+        raft->operation.kind == RAFT_OPERATION_SWITCH ||
+        (raft->operation.kind == RAFT_OPERATION_ADD_LIVE && election->is_operation_done);
+    /* The leader ends the replay when it sees us at its own position. That must not be before the
+     * live log is there to go on with. */
+    raft_report_append(raft, is_near && !is_live_held ? raft->reported_position : recorded, 1);
     if (raft->operation.kind == RAFT_OPERATION_SWITCH) {
         return step_switch(raft);
     }
@@ -667,9 +682,7 @@ static int step_follower_catchup(struct raft *raft) {
         start(raft, RAFT_OPERATION_SWITCH, 0, 0);
         return 1;
     }
-    int64_t target = max_i64(election->catchup_join_position, raft->notified_commit_position);
-    if (raft->operation.kind != RAFT_OPERATION_ADD_LIVE &&
-        raft->input.consumed_position >= target - raft->input.live_window) {
+    if (is_near && raft->operation.kind != RAFT_OPERATION_ADD_LIVE) {
         start(raft, RAFT_OPERATION_ADD_LIVE, 0, 0);
         return 1;
     }

@@ -27,7 +27,7 @@
 #define RAFT_MEMBERS_MAX 9
 #define RAFT_ACTIONS_MAX 128
 #define RAFT_ALL_MEMBERS (-1)
-#define RAFT_REASON_MAX 120
+#define RAFT_REASON_MAX 240
 /* A term this far ahead is a lie: every skipped term costs an entry in recording.log. */
 #define RAFT_TERM_JUMP_MAX 65536
 
