@@ -19,6 +19,8 @@
 
 /* Commands per cycle: enough to drain a burst quickly, few enough that limits still move. */
 #define COMMANDS_PER_CYCLE_MAX 8
+/* For a channel that is being closed, which takes a cycle or two of sender or receiver. */
+#define CLOSING_WAIT_NS NS_PER_S
 #define EPOCH_REFRESH_NS NS_PER_MS
 
 struct command_row {
@@ -84,7 +86,23 @@ static void refuse_undecoded(struct conductor *conductor, int32_t type, const ui
     refuse(conductor, correlation_id, has_id && type != COMMAND_TERMINATE_DRIVER, &error);
 }
 
-/* True: it waits for a name and has to be run again. */
+/* What is on its way out frees its place or its port within a moment. A command that met it waits
+ * for that, rather than that the client has to try again (5.5). True: it waits. */
+static bool hold_back(struct conductor *conductor, int64_t client_id,
+                      const struct tern_error *error) {
+    if (driver_error_code(error) != DRIVER_ERROR_TEMPORARILY_UNAVAILABLE ||
+        !network_is_closing(conductor)) {
+        return false;
+    }
+    struct pending_client *client = pending_commands_hold(&conductor->pending, client_id);
+    int64_t now_ns = conductor->context->now_ns;
+    if (client != NULL && client->deadline_ns == 0) {
+        client->deadline_ns = now_ns + CLOSING_WAIT_NS;
+    }
+    return client != NULL && now_ns < client->deadline_ns;
+}
+
+/* True: it waits and has to be run again. */
 static bool run_command(struct conductor *conductor, int32_t type, const uint8_t *payload,
                         int32_t length) {
     const struct command_row *row = find_row(type);
@@ -95,6 +113,9 @@ static bool run_command(struct conductor *conductor, int32_t type, const uint8_t
     }
     struct tern_error error = {0};
     int result = row->handler(conductor, &command, &error);
+    if (result < 0 && hold_back(conductor, command.client_id, &error)) {
+        return true;
+    }
     if (result < 0) {
         refuse(conductor, command.correlation_id, row->has_answer, &error);
     }
@@ -124,8 +145,7 @@ static enum ring_action on_command(void *context, int32_t type, const uint8_t *p
     return RING_COMMIT;
 }
 
-/* The name of its first command is known: run what has waited, up to the next name or until the
- * queues are full. */
+/* Run what has waited, up to the next command that has to wait or until the queues are full. */
 static void resume(struct conductor *conductor, struct pending_client *client) {
     conductor->resumed = client;
     while (client->first != NULL && network_has_room(conductor)) {

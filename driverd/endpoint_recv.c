@@ -86,6 +86,9 @@ static int find(const struct endpoint_recv_table *table, const struct udp_channe
                 struct endpoint_recv **found, struct tern_error *error) {
     *found = NULL;
     for (int32_t i = 0; i < table->count && *found == NULL; i++) {
+        if (table->endpoints[i]->is_vacated) {
+            continue;
+        }
         int match = udp_channel_match(table->endpoints[i]->channel, channel, error);
         if (match < 0) {
             return match;
@@ -151,7 +154,9 @@ static int open_destination(struct endpoint_recv_table *table, struct endpoint_r
         index++;
     }
     if (index == ENDPOINT_DESTINATIONS_MAX) {
-        return error_set(error, DRIVER_ERROR(DRIVER_ERROR_GENERIC),
+        int code = endpoint->removing_count > 0 ? DRIVER_ERROR_TEMPORARILY_UNAVAILABLE
+                                                : DRIVER_ERROR_GENERIC;
+        return error_set(error, DRIVER_ERROR(code),
                          "a subscription has at most %d destinations: %.120s",
                          ENDPOINT_DESTINATIONS_MAX, channel->text);
     }
@@ -254,6 +259,7 @@ int endpoint_recv_acquire(struct endpoint_recv_table *table, struct udp_channel 
         }
     }
     endpoint_recv_reference(found);
+    found->subscription_count++;
     *endpoint = found;
     return 0;
 }
@@ -283,6 +289,12 @@ void endpoint_recv_release(struct endpoint_recv_table *table, struct endpoint_re
     endpoint_status_set(table->context, endpoint->status_counter_id, CHANNEL_STATUS_CLOSING);
     table->closing_count++;
     endpoint->is_removed = receiver_remove_endpoint(table->receiver, endpoint);
+}
+
+void endpoint_recv_unsubscribe(struct endpoint_recv_table *table, struct endpoint_recv *endpoint) {
+    assert(endpoint->subscription_count > 0);
+    endpoint->subscription_count--;
+    endpoint_recv_release(table, endpoint);
 }
 
 static int check_destination_window(const struct endpoint_recv *endpoint,
@@ -331,6 +343,17 @@ static struct destination_recv *find_destination(const struct endpoint_recv *end
     return NULL;
 }
 
+static bool start_removing(struct endpoint_recv_table *table,
+                           struct destination_recv *destination) {
+    if (!receiver_remove_destination(table->receiver, destination)) {
+        return false;
+    }
+    destination->is_removing = true;
+    destination->endpoint->removing_count++;
+    table->removing_count++;
+    return true;
+}
+
 int endpoint_recv_remove_destination(struct endpoint_recv_table *table,
                                      struct endpoint_recv *endpoint,
                                      const struct udp_channel *channel, struct tern_error *error) {
@@ -339,14 +362,52 @@ int endpoint_recv_remove_destination(struct endpoint_recv_table *table,
     if (destination == NULL) {
         return 0;
     }
-    if (!receiver_remove_destination(table->receiver, destination)) {
+    if (!start_removing(table, destination)) {
         return error_set(error, DRIVER_ERROR(DRIVER_ERROR_TEMPORARILY_UNAVAILABLE),
                          "the receiver's command queue is full, try again");
     }
-    destination->is_removing = true;
-    endpoint->removing_count++;
-    table->removing_count++;
     return 0;
+}
+
+bool endpoint_recv_table_is_closing(const struct endpoint_recv_table *table) {
+    return table->closing_count > 0 || table->removing_count > 0;
+}
+
+static struct destination_recv *find_in_way(const struct endpoint_recv *endpoint,
+                                            const union net_address *address) {
+    for (int32_t i = 0; i < ENDPOINT_DESTINATIONS_MAX; i++) {
+        struct destination_recv *destination = endpoint->destinations[i];
+        if (destination != NULL && endpoint_socket_is_in_way(&destination->socket.bound, address)) {
+            return destination;
+        }
+    }
+    return NULL;
+}
+
+bool endpoint_recv_table_is_leaving(const struct endpoint_recv_table *table,
+                                    const union net_address *address) {
+    for (int32_t i = 0; i < table->count; i++) {
+        const struct endpoint_recv *endpoint = table->endpoints[i];
+        const struct destination_recv *destination = find_in_way(endpoint, address);
+        if (destination != NULL &&
+            (endpoint->state == ENDPOINT_STATE_CLOSING || destination->is_removing)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void endpoint_recv_table_vacate(struct endpoint_recv_table *table,
+                                const union net_address *address) {
+    for (int32_t i = 0; i < table->count; i++) {
+        struct endpoint_recv *endpoint = table->endpoints[i];
+        struct destination_recv *destination = find_in_way(endpoint, address);
+        if (destination != NULL && endpoint->state == ENDPOINT_STATE_ACTIVE &&
+            endpoint->subscription_count == 0 && !destination->is_removing &&
+            start_removing(table, destination)) {
+            endpoint->is_vacated = true;
+        }
+    }
 }
 
 struct destination_recv *endpoint_recv_destination(const struct endpoint_recv *endpoint,

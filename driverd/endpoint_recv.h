@@ -30,8 +30,10 @@ struct endpoint_recv {
     struct udp_channel *channel;
     enum endpoint_state state;
     int32_t reference_count; /* subscriptions and images that use it */
-    int32_t window_bytes;    /* rcv-wnd or the configured initial window */
-    int32_t rcvbuf_bytes;    /* SO_RCVBUF of its sockets at least */
+    int32_t subscription_count;
+    bool is_vacated;      /* has given up its socket: no channel finds it any more */
+    int32_t window_bytes; /* rcv-wnd or the configured initial window */
+    int32_t rcvbuf_bytes; /* SO_RCVBUF of its sockets at least */
     int32_t status_counter_id;
     bool is_removed;        /* the remove command is on its way to the receiver */
     int32_t removing_count; /* destinations on their way out */
@@ -78,6 +80,8 @@ int endpoint_recv_acquire(struct endpoint_recv_table *table, struct udp_channel 
 struct endpoint_recv *endpoint_recv_by_id(const struct endpoint_recv_table *table, int64_t id);
 void endpoint_recv_reference(struct endpoint_recv *endpoint);
 void endpoint_recv_release(struct endpoint_recv_table *table, struct endpoint_recv *endpoint);
+/* Give back what acquire took. */
+void endpoint_recv_unsubscribe(struct endpoint_recv_table *table, struct endpoint_recv *endpoint);
 
 /* Destinations of a manual endpoint. The channel is the endpoint's after a successful add. */
 int endpoint_recv_add_destination(struct endpoint_recv_table *table, struct endpoint_recv *endpoint,
@@ -89,6 +93,15 @@ int endpoint_recv_remove_destination(struct endpoint_recv_table *table,
 /* By id, for messages of the receiver; NULL when gone or going. */
 struct destination_recv *endpoint_recv_destination(const struct endpoint_recv *endpoint,
                                                    int64_t id);
+
+/* Is any endpoint or destination on its way out; is one that holds the port of `address`? */
+bool endpoint_recv_table_is_closing(const struct endpoint_recv_table *table);
+bool endpoint_recv_table_is_leaving(const struct endpoint_recv_table *table,
+                                    const union net_address *address);
+/* The port is wanted: take it from an endpoint without subscriptions, which only images hold that
+ * are about to end. */
+void endpoint_recv_table_vacate(struct endpoint_recv_table *table,
+                                const union net_address *address);
 
 /* Each duty cycle: free what the receiver has let go. Cheap when nothing is closing. */
 int endpoint_recv_table_do_work(struct endpoint_recv_table *table);

@@ -296,6 +296,22 @@ static int free_released_destinations(struct endpoint_send_table *table) {
     return freed;
 }
 
+bool endpoint_send_table_is_closing(const struct endpoint_send_table *table) {
+    return table->closing_count > 0 || table->closing_destinations != NULL;
+}
+
+bool endpoint_send_table_is_leaving(const struct endpoint_send_table *table,
+                                    const union net_address *address) {
+    for (int32_t i = 0; i < table->count; i++) {
+        const struct endpoint_send *endpoint = table->endpoints[i];
+        if (endpoint->state == ENDPOINT_STATE_CLOSING &&
+            endpoint_socket_is_in_way(&endpoint->socket.bound, address)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 int endpoint_send_table_do_work(struct endpoint_send_table *table) {
     int work = table->closing_destinations == NULL ? 0 : free_released_destinations(table);
     for (int32_t i = table->count - 1; table->closing_count > 0 && i >= 0; i--) {

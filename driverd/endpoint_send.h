@@ -82,6 +82,10 @@ int endpoint_send_remove_destination(struct endpoint_send_table *table,
                                      const struct udp_channel *channel, int64_t registration_id,
                                      struct tern_error *error);
 
+/* Is any endpoint or destination on its way out; is one that holds the port of `address`? */
+bool endpoint_send_table_is_closing(const struct endpoint_send_table *table);
+bool endpoint_send_table_is_leaving(const struct endpoint_send_table *table,
+                                    const union net_address *address);
 /* Each duty cycle: free what the sender has let go. Cheap when nothing is closing. */
 int endpoint_send_table_do_work(struct endpoint_send_table *table);
 /* Every re-resolution check interval: ask anew for names that have been silent (5.9). */

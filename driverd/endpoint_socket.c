@@ -199,6 +199,12 @@ void endpoint_socket_close(struct endpoint_socket *socket, struct driver_context
     socket->wildcard_port = 0;
 }
 
+bool endpoint_socket_is_in_way(const union net_address *bound, const union net_address *wanted) {
+    return net_address_port(bound) == net_address_port(wanted) &&
+           (net_address_is_wildcard(bound) || net_address_is_wildcard(wanted) ||
+            net_address_equal(bound, wanted));
+}
+
 static int match_option(const char *key, int32_t existing, int32_t wanted,
                         struct tern_error *error) {
     if (wanted != 0 && wanted != existing) {

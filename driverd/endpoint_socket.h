@@ -67,6 +67,9 @@ int endpoint_socket_announce(struct endpoint_socket *socket, struct driver_conte
 void endpoint_socket_close(struct endpoint_socket *socket, struct driver_context *context,
                            struct port_range *ports);
 
+/* Can a socket of `wanted` not be opened while one of `bound` is open? */
+bool endpoint_socket_is_in_way(const union net_address *bound, const union net_address *wanted);
+
 /* The channel status counter alone; `bound` may be NULL. */
 int endpoint_status_open(int32_t *counter_id, struct driver_context *context,
                          const struct endpoint_socket_params *params,

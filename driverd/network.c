@@ -75,6 +75,25 @@ bool network_submit_channel(struct conductor *conductor, struct udp_channel *cha
     return false;
 }
 
+bool network_is_closing(const struct conductor *conductor) {
+    return endpoint_send_table_is_closing(&conductor->endpoints_send) ||
+           endpoint_recv_table_is_closing(&conductor->endpoints_recv);
+}
+
+int network_check_port(struct conductor *conductor, const struct udp_channel *channel, int result,
+                       struct tern_error *error) {
+    if (result != -EADDRINUSE) {
+        return result;
+    }
+    endpoint_recv_table_vacate(&conductor->endpoints_recv, &channel->local);
+    if (endpoint_send_table_is_leaving(&conductor->endpoints_send, &channel->local) ||
+        endpoint_recv_table_is_leaving(&conductor->endpoints_recv, &channel->local)) {
+        return error_set(error, DRIVER_ERROR(DRIVER_ERROR_TEMPORARILY_UNAVAILABLE),
+                         "the port is just being given up, try again: %.120s", channel->text);
+    }
+    return result;
+}
+
 /* -- images -- */
 
 static struct subscription *find_oldest(const struct conductor *conductor,

@@ -26,6 +26,13 @@ int network_do_work(struct conductor *conductor, int64_t now_ns);
 /* Life cycles of network publications and images. */
 void network_on_timer(struct conductor *conductor, int64_t now_ns);
 
+/* Is anything being closed that commands may have to wait for? */
+bool network_is_closing(const struct conductor *conductor);
+/* After a socket could not be opened with `result`: when its port is held by what is being closed,
+ * or by what nobody subscribes to any more, say that it is worth another try. */
+int network_check_port(struct conductor *conductor, const struct udp_channel *channel, int result,
+                       struct tern_error *error);
+
 /* Have the channel's names looked up; it is lent to the resolver. False: too many at a time. */
 bool network_submit_channel(struct conductor *conductor, struct udp_channel *channel,
                             int64_t request_id);

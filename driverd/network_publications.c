@@ -145,6 +145,7 @@ int network_add_publication(struct conductor *conductor, const struct command *c
     if (result == 0) {
         result = endpoint_send_acquire(&conductor->endpoints_send, channel, command->correlation_id,
                                        &endpoint, error);
+        result = network_check_port(conductor, channel, result, error);
     }
     if (result < 0) {
         udp_channel_destroy(channel);

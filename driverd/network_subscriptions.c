@@ -102,19 +102,20 @@ static int add_net(struct conductor *conductor, const struct command *command,
     struct subscription *subscription;
     int result =
         endpoint_recv_acquire(endpoints, channel, command->correlation_id, &endpoint, error);
+    result = network_check_port(conductor, channel, result, error);
     if (result < 0) {
         udp_channel_destroy(channel);
         return result;
     }
     if (subscription_create(&subscription, SUBSCRIPTION_NET, command, params) < 0) {
-        endpoint_recv_release(endpoints, endpoint);
+        endpoint_recv_unsubscribe(endpoints, endpoint);
         return error_set(error, -ENOMEM, "no memory for a subscription");
     }
     subscription->endpoint = endpoint;
     result = start_net(conductor, subscription, error);
     if (result < 0) {
         subscription_destroy(subscription);
-        endpoint_recv_release(endpoints, endpoint);
+        endpoint_recv_unsubscribe(endpoints, endpoint);
         return result;
     }
     subscription_commands_announce(conductor, subscription, endpoint->status_counter_id);
@@ -142,7 +143,7 @@ void network_release_subscription(struct conductor *conductor, struct subscripti
                                        subscription->stream_id, !params->has_session_id,
                                        params->session_id);
     }
-    endpoint_recv_release(&conductor->endpoints_recv, subscription->endpoint);
+    endpoint_recv_unsubscribe(&conductor->endpoints_recv, subscription->endpoint);
     subscription->endpoint = NULL;
 }
 

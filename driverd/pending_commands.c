@@ -54,6 +54,11 @@ struct pending_client *pending_commands_begin(struct pending_commands *pending, 
     return client;
 }
 
+struct pending_client *pending_commands_hold(struct pending_commands *pending, int64_t client_id) {
+    struct pending_client *client = pending_commands_find(pending, client_id);
+    return client != NULL ? client : take_free(pending, client_id);
+}
+
 int pending_commands_append(struct pending_client *client, int32_t type, const uint8_t *payload,
                             int32_t length) {
     if (client->count == PENDING_COMMANDS_MAX) {
@@ -79,6 +84,7 @@ struct waiting_command *pending_commands_pop(struct pending_client *client) {
     struct waiting_command *command = client->first;
     if (command != NULL) {
         client->first = command->next;
+        client->deadline_ns = 0;
         client->last = client->first == NULL ? NULL : client->last;
         client->count--;
     }

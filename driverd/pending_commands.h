@@ -1,6 +1,6 @@
-/* Clients whose command waits for a host name, and what they sent since (media-driver.md 6.4, 8.2
- * item 12). The commands of one client are effected in the order in which it sent them; other
- * clients do not wait for it. Conductor only. */
+/* Clients whose command waits for a host name or for a channel that is being closed, and what they
+ * sent since (media-driver.md 6.4, 8.2 item 12). The commands of one client are effected in the
+ * order in which it sent them; other clients do not wait for it. Conductor only. */
 #ifndef DRIVERD_PENDING_COMMANDS_H
 #define DRIVERD_PENDING_COMMANDS_H
 
@@ -29,6 +29,7 @@ struct pending_client {
     int64_t request_id;
     struct udp_channel *channel; /* lent to the resolver, then ours again */
     struct tern_error error;     /* code 0: resolved */
+    int64_t deadline_ns;         /* for the first command to be retried; 0: it was not yet */
     struct waiting_command *first;
     struct waiting_command *last;
     int32_t count;
@@ -48,6 +49,9 @@ struct pending_client *pending_commands_by_request(struct pending_commands *pend
  * many wait. */
 struct pending_client *pending_commands_begin(struct pending_commands *pending, int64_t client_id,
                                               struct udp_channel *channel);
+/* An entry for the client, whose first command is to be run again in the next cycle. NULL when too
+ * many wait. */
+struct pending_client *pending_commands_hold(struct pending_commands *pending, int64_t client_id);
 /* Copy a command to the end of the client's queue; -ENOSPC at the limit, or -ENOMEM. */
 int pending_commands_append(struct pending_client *client, int32_t type, const uint8_t *payload,
                             int32_t length);

@@ -29,6 +29,7 @@ static int change_network(struct conductor *conductor, struct subscription *subs
     }
     if (is_adding(command)) {
         result = endpoint_recv_add_destination(endpoints, endpoint, channel, error);
+        result = network_check_port(conductor, channel, result, error);
     } else {
         result = endpoint_recv_remove_destination(endpoints, endpoint, channel, error);
     }
