@@ -154,7 +154,6 @@ static int recover(struct archive_server *server, const struct archive_catalog_r
         .checksum = &server->record_checksum,
         .buffer = server->io_buffer,
         .buffer_length = server->conf->io_length_max,
-        .durable_position = ARCHIVE_NULL,
     };
     struct segment_end end;
     int result = segment_find_end(&scan, &end, error);

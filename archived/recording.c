@@ -373,6 +373,10 @@ static void on_block(void *context, const uint8_t *block, int32_t length, int32_
     archive_server_count(server, ARCHIVE_COUNTER_WRITE_BYTES, length);
     archive_server_count(server, ARCHIVE_COUNTER_WRITE_TIME, took_ns);
     recording->is_dirty = true;
+    recording->is_end_doubtful =
+        !is_padding && !checksum_is_enabled(&server->record_checksum) &&
+        segment_end_is_doubtful(block, length, recording->position - recording->segment_base,
+                                tern_image_mtu_length(recording->image));
     recording->position += length;
     if (recording->position == recording->segment_base + recording->geometry.segment_length) {
         roll_over(recording);
@@ -409,11 +413,33 @@ int recording_step(struct recording *recording) {
     return work;
 }
 
+/* Mark a last frame that recovery could take for torn. One that covers a whole page besides must be
+ * durable before its marker can be, so that the marker never vouches for a page that got lost. */
+static int mark_end(struct recording *recording) {
+    if (!recording->is_end_doubtful || recording->has_failed) {
+        return 0;
+    }
+    int result = 0;
+    if (tern_image_mtu_length(recording->image) > SEGMENT_PAGE_LENGTH) {
+        result = sync_file(recording);
+    }
+    if (result == 0) {
+        result = segment_write_marker(&recording->server->segments, &recording->geometry,
+                                      recording->file, recording->position);
+        recording->is_dirty = true;
+    }
+    recording->is_end_doubtful = false;
+    return result;
+}
+
 int recording_report(struct recording *recording) {
     if (recording->position > recording->reported_position) {
-        int result = sync_file(recording);
+        int result = mark_end(recording);
+        if (result == 0) {
+            result = sync_file(recording);
+        }
         if (result != 0) {
-            fail(recording, TERN_ARCHIVE_ERROR_GENERIC, "cannot sync its segment file", result);
+            write_failed(recording, result, LOG_FRAME_HEADER_LENGTH);
         } else {
             recording->reported_position = recording->position;
             tern_counter_set(recording->counter, recording->position);

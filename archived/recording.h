@@ -28,9 +28,9 @@ struct recording {
     int64_t event_position;    /* the last that recording events told */
     int file;                  /* -1: none open */
     int64_t segment_base;
-    int64_t session_written_bytes; /* in this step */
     bool is_extension;
-    bool is_dirty; /* written since the last sync */
+    bool is_dirty;        /* written since the last sync */
+    bool is_end_doubtful; /* the last frame needs a marker behind it before it is reported */
     bool is_aborted;
     bool has_failed;
     int64_t failure_code; /* archive.md 3.8 */

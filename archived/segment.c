@@ -18,6 +18,8 @@
 
 #include "shm/log_buffer.h"
 
+#define MARKER_VALUE INT64_C(0x656c6f68576e7265) /* "ernWhole", where a reserved value stands */
+
 int64_t segment_base_of(const struct segment_geometry *geometry, int64_t position) {
     assert(position >= 0);
     int64_t term_base =
@@ -216,13 +218,63 @@ static bool has_word_set(const uint8_t *data, int64_t length) {
     return false;
 }
 
+bool segment_end_is_doubtful(const uint8_t *block, int32_t length, int64_t file_offset,
+                             int32_t mtu_length) {
+    int64_t end = file_offset + length;
+    int64_t first = max_i64(file_offset, end - align_i64(mtu_length, LOG_FRAME_ALIGNMENT));
+    /* From the last page backwards. A page in which a frame begins has a header in it, so a page of
+     * zeroes is the inside of one frame, and none before the last frame matters. */
+    int64_t page = (end - 1) & ~(int64_t)(SEGMENT_PAGE_LENGTH - 1);
+    for (; page > first; page -= SEGMENT_PAGE_LENGTH) {
+        int64_t page_length = min_i64(SEGMENT_PAGE_LENGTH, end - page);
+        if (!has_word_set(block + (page - file_offset), page_length)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static struct frame_header marker_of(const struct segment_geometry *geometry, int64_t position) {
+    int32_t bits = trailing_zero_bits(geometry->term_length);
+    return (struct frame_header){
+        .frame_length = 0,
+        .term_offset = log_term_offset_of(position, geometry->term_length),
+        .stream_id = geometry->stream_id,
+        .term_id = log_term_id_of(position, bits, geometry->initial_term_id),
+        .reserved_value = MARKER_VALUE,
+    };
+}
+
+int segment_write_marker(const struct segment_place *place, const struct segment_geometry *geometry,
+                         int file, int64_t position) {
+    const struct frame_header marker = marker_of(geometry, position);
+    return place->store->pwrite(place->store->context, file, &marker, (int64_t)sizeof marker,
+                                position - segment_base_of(geometry, position));
+}
+
+/* 1: the writer's marker stands at the position; 0: no. */
+static int has_marker(const struct segment_scan *scan, int64_t position) {
+    const struct segment_place *place = scan->place;
+    int64_t base = segment_base_of(scan->geometry, position);
+    const struct frame_header wanted = marker_of(scan->geometry, position);
+    struct frame_header found;
+    int file;
+    if (open_read(place, scan->geometry->recording_id, base, &file) != 0) {
+        return 0;
+    }
+    int64_t count = place->store->pread(place->store->context, file, &found, (int64_t)sizeof found,
+                                        position - base);
+    (void)place->store->close(place->store->context, file);
+    return count == (int64_t)sizeof found && memcmp(&found, &wanted, sizeof found) == 0;
+}
+
 /* 1: the last frame is whole as far as can be told; 0: torn; -errno. Padding has no body. */
 static int is_frame_whole(const struct segment_scan *scan, int file, int64_t base,
                           const struct last_frame *last) {
     const struct store *store = scan->place->store;
     int64_t end = last->offset + last->length;
     bool is_in_one_page = last->offset / SEGMENT_PAGE_LENGTH == (end - 1) / SEGMENT_PAGE_LENGTH;
-    if (is_in_one_page || last->type == FRAME_TYPE_PAD || base + end <= scan->durable_position) {
+    if (is_in_one_page || last->type == FRAME_TYPE_PAD) {
         return 1;
     }
     assert(last->length <= scan->buffer_length);
@@ -245,7 +297,7 @@ static int is_frame_whole(const struct segment_scan *scan, int file, int64_t bas
     for (; page < end; page += SEGMENT_PAGE_LENGTH) {
         int64_t length = min_i64(SEGMENT_PAGE_LENGTH, end - page);
         if (!has_word_set(scan->buffer + (page - last->offset), length)) {
-            return 0;
+            return has_marker(scan, base + end);
         }
     }
     return 1;

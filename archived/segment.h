@@ -56,13 +56,23 @@ int segment_highest_base(const struct segment_place *place, int64_t recording_id
 int segment_has_frame_at(const struct segment_place *place, const struct segment_geometry *geometry,
                          int64_t position);
 
+/* Would recovery take the last frame of these whole frames for torn? It does so when one of the
+ * pages that the frame goes on in holds nothing but zeroes, which whole frames can do as well.
+ * `file_offset` is where the block stands in its file, `mtu_length` the longest frame. */
+bool segment_end_is_doubtful(const uint8_t *block, int32_t length, int64_t file_offset,
+                             int32_t mtu_length);
+
+/* Then the writer leaves a marker behind the frame: a header with length 0, which ends the data for
+ * every reader, and with contents that no torn write leaves. The next frame takes its place. */
+int segment_write_marker(const struct segment_place *place, const struct segment_geometry *geometry,
+                         int file, int64_t position);
+
 struct segment_scan {
     const struct segment_place *place;
     const struct segment_geometry *geometry;
     const struct checksum *checksum; /* frames carry it when enabled */
     uint8_t *buffer;
-    int64_t buffer_length;    /* at least the longest possible frame: the term length suffices */
-    int64_t durable_position; /* everything below was completely written; -1: not known */
+    int64_t buffer_length; /* at least the longest possible frame: the term length suffices */
 };
 
 struct segment_end {

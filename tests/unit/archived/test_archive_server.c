@@ -133,6 +133,26 @@ Test(archive_server, a_crash_leaves_recordings_whose_end_is_found) {
     world_close(&world);
 }
 
+Test(archive_server, a_reported_message_of_zeroes_survives_a_crash_at_any_page) {
+    struct world world;
+    world_open(&world, no_settings);
+    static const char zeroes[1376] = {0};
+    for (int count = 1; count <= 6; count++) { /* frames of 1408 bytes over pages of 4096 */
+        int64_t id;
+        tern_exclusive_publication *publication =
+            record(&world, "aeron:ipc?term-length=64k", 0, &id);
+        for (int i = 0; i < count; i++) {
+            (void)world_offer(&world, publication, zeroes, sizeof zeroes);
+        }
+        world_wait(&world, position_of(&world, id) == count * 1408);
+        world_crash_archive(&world);
+        tern_exclusive_publication_close(publication);
+        world_start_archive(&world);
+        cr_assert_eq(position_of(&world, id), count * 1408);
+    }
+    world_close(&world);
+}
+
 /* A store that refuses what the test says. */
 static struct {
     int writes_left; /* of segments; -1: no limit */

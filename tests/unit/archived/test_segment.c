@@ -95,13 +95,12 @@ static int64_t put_frame(struct fixture *fixture, int64_t position, int32_t fram
     return position + aligned;
 }
 
-static struct segment_end find_end(struct fixture *fixture, int64_t durable_position) {
+static struct segment_end find_end(struct fixture *fixture) {
     const struct segment_scan scan = {.place = &fixture->segments,
                                       .geometry = &fixture->geometry,
                                       .checksum = &fixture->checksum,
                                       .buffer = fixture->buffer,
-                                      .buffer_length = sizeof fixture->buffer,
-                                      .durable_position = durable_position};
+                                      .buffer_length = sizeof fixture->buffer};
     struct segment_end end;
     struct tern_error error;
     int result = segment_find_end(&scan, &end, &error);
@@ -119,25 +118,25 @@ static void make_file(struct fixture *fixture, int64_t position) {
 Test(segment, the_end_is_behind_the_last_whole_frame) {
     struct fixture fixture;
     fixture_open(&fixture, 4096, TERM);
-    cr_assert_eq(find_end(&fixture, -1).position, 4096); /* no file: empty */
+    cr_assert_eq(find_end(&fixture).position, 4096); /* no file: empty */
 
     make_file(&fixture, 4096);
-    cr_assert_eq(find_end(&fixture, -1).position, 4096);
+    cr_assert_eq(find_end(&fixture).position, 4096);
     int64_t position = 4096;
     while (position < TERM) { /* 60 frames of 1 KiB */
         position = put_frame(&fixture, position, 1024, 0x55);
-        cr_assert_eq(find_end(&fixture, -1).position, position);
+        cr_assert_eq(find_end(&fixture).position, position);
     }
     make_file(&fixture, TERM); /* made ahead, empty */
-    cr_assert_eq(find_end(&fixture, -1).position, TERM);
+    cr_assert_eq(find_end(&fixture).position, TERM);
     position = put_frame(&fixture, TERM, 100, 1);
-    cr_assert_eq(find_end(&fixture, -1).position, TERM + 128);
+    cr_assert_eq(find_end(&fixture).position, TERM + 128);
 
     /* what is not the frame that belongs there ends the recording */
     (void)put_frame(&fixture, TERM + 128, 100, 1);
     int32_t wrong = 5;
     place_write(&fixture.place, "7-65536.rec", &wrong, 4, 128 + 20); /* term id */
-    cr_assert_eq(find_end(&fixture, -1).position, TERM + 128);
+    cr_assert_eq(find_end(&fixture).position, TERM + 128);
     place_close(&fixture.place);
 }
 
@@ -147,42 +146,87 @@ Test(segment, an_incomplete_file_before_an_empty_one_holds_the_end) {
     make_file(&fixture, 0);
     int64_t position = put_frame(&fixture, 0, 1024, 0x55);
     make_file(&fixture, TERM);
-    cr_assert_eq(find_end(&fixture, -1).position, position);
+    cr_assert_eq(find_end(&fixture).position, position);
     cr_assert_not(place_has(&fixture.place, "7-65536.rec"));
     cr_assert_eq(place_length(&fixture.place, "7-0.rec"), TERM);
     place_close(&fixture.place);
 }
 
-Test(segment, a_torn_last_frame_is_dropped_unless_it_is_known_to_be_whole) {
+enum proof { NO_PROOF, PROOF_BY_CHECKSUM, PROOF_BY_MARKER };
+
+Test(segment, a_torn_last_frame_is_dropped_unless_something_proves_it_whole) {
     static const struct {
-        uint8_t fill;       /* body of the last frame, across a page boundary */
-        bool with_checksum; /* stored in the frame */
-        int64_t durable;    /* known position */
+        uint8_t fill; /* body of the last frame, across a page boundary */
+        enum proof proof;
+        int64_t at;     /* of the last frame */
+        int32_t length; /* of the last frame */
         bool is_kept;
-    } cases[] = {{0x55, false, -1, true},
-                 {0, false, -1, false},
-                 {0, true, -1, true},
-                 {0, false, 3072 + 1408, true},
-                 {0, false, 3072, false}};
+    } cases[] = {{0x55, NO_PROOF, 3072, 1408, true},
+                 {0, NO_PROOF, 3072, 1408, false},
+                 {0, PROOF_BY_CHECKSUM, 3072, 1408, true},
+                 {0, PROOF_BY_MARKER, 3072, 1408, true},
+                 {0, PROOF_BY_MARKER, TERM - 5120, 5120, true},
+                 {0, NO_PROOF, TERM - 5120, 5120, false}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct fixture fixture;
         fixture_open(&fixture, 0, TERM);
         make_file(&fixture, 0);
-        (void)put_frame(&fixture, 0, 3072, 1);
-        int64_t end = put_frame(&fixture, 3072, 1408, cases[i].fill);
-        if (cases[i].with_checksum) {
+        for (int64_t at = 0; at < cases[i].at;) {
+            at = put_frame(&fixture, at, 1024, 1);
+        }
+        int64_t end = put_frame(&fixture, cases[i].at, cases[i].length, cases[i].fill);
+        if (end == TERM) {
+            make_file(&fixture, TERM);
+        }
+        if (cases[i].proof == PROOF_BY_CHECKSUM) {
             checksum_init(&fixture.checksum, CHECKSUM_CRC32C);
             uint8_t body[1376] = {0};
             int32_t value = checksum_compute(&fixture.checksum, body, sizeof body);
-            place_write(&fixture.place, "7-0.rec", &value, 4, 3072 + 12);
+            place_write(&fixture.place, "7-0.rec", &value, 4, cases[i].at + 12);
+        } else if (cases[i].proof == PROOF_BY_MARKER) {
+            int file;
+            char path[256];
+            (void)place_path(&fixture.place, end == TERM ? "7-65536.rec" : "7-0.rec", path);
+            cr_assert_eq(store_system()->open(NULL, path, STORE_WRITE, &file), 0);
+            cr_assert_eq(segment_write_marker(&fixture.segments, &fixture.geometry, file, end), 0);
+            cr_assert_eq(store_system()->close(NULL, file), 0);
         }
-        struct segment_end found = find_end(&fixture, cases[i].durable);
-        cr_assert_eq(found.position, cases[i].is_kept ? end : 3072, "case %zu", i);
-        cr_assert_eq(found.torn_length, cases[i].is_kept ? 0 : 1408);
+        struct segment_end found = find_end(&fixture);
+        cr_assert_eq(found.position, cases[i].is_kept ? end : cases[i].at, "case %zu: %ld", i,
+                     (long)found.position);
+        cr_assert_eq(found.torn_length, cases[i].is_kept ? 0 : cases[i].length);
         static uint8_t bytes[TERM];
         cr_assert_eq(place_read(&fixture.place, "7-0.rec", bytes, TERM), TERM);
-        cr_assert_eq(get_i32(bytes + 3072) != 0, cases[i].is_kept);
+        cr_assert_eq(get_i32(bytes + cases[i].at) != 0, cases[i].is_kept);
         place_close(&fixture.place);
+    }
+}
+
+Test(segment, the_writer_knows_which_ends_recovery_will_doubt) {
+    static uint8_t block[3 * 4096];
+    static const struct {
+        int64_t file_offset;
+        int32_t length;
+        int32_t set_at; /* a byte that is not zero */
+        int32_t mtu_length;
+        bool is_doubtful;
+    } cases[] = {
+        {0, 1024, 0, 1408, false},       /* in one page */
+        {3072, 1024, 0, 1408, false},    /* ends with the page */
+        {3072, 1056, 0, 1408, true},     /* 32 bytes of zeroes behind the boundary */
+        {3072, 1056, 1055, 1408, false}, /* the last byte is not zero */
+        {3072, 1056, 1023, 1408, true},  /* only what is before the boundary */
+        {0, 9000, 4095, 8192, true},     /* a page in the middle and the end */
+        {0, 8224, 8200, 8256, true},     /* only the page in the middle */
+        {0, 8992, 8200, 1408, false},    /* what is before the last frame does not matter */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        memset(block, 0, sizeof block);
+        block[0] = 1;
+        block[cases[i].set_at] = 1;
+        cr_assert_eq(segment_end_is_doubtful(block, cases[i].length, cases[i].file_offset,
+                                             cases[i].mtu_length),
+                     cases[i].is_doubtful, "case %zu", i);
     }
 }
 
@@ -201,7 +245,7 @@ Test(segment, opening_for_an_extension_clears_what_stands_behind_the_position) {
     cr_assert_eq(segment_open_write(&fixture.segments, &fixture.geometry, position, false, &file),
                  0);
     cr_assert_eq(store_system()->close(NULL, file), 0);
-    cr_assert_eq(find_end(&fixture, -1).position, position);
+    cr_assert_eq(find_end(&fixture).position, position);
     cr_assert_eq(place_length(&fixture.place, "7-0.rec"), TERM);
     place_close(&fixture.place);
 }
@@ -211,7 +255,7 @@ Test(segment, the_active_recording_of_the_golden_directory_ends_where_it_should)
     fixture_open(&fixture, 0, TERM);
     place_unpack(&fixture.place, "archive_crashed");
     fixture.geometry.stream_id = 1007;
-    cr_assert_eq(find_end(&fixture, -1).position, 10272);
+    cr_assert_eq(find_end(&fixture).position, 10272);
     fixture.place.directory[strlen("/tmp/tern-archived-XXXXXX")] = '\0';
     place_close(&fixture.place);
 }
