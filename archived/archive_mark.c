@@ -165,6 +165,21 @@ static int write_header(struct archive_mark *mark, const struct archive_mark_par
     return 0;
 }
 
+/* What the run before left; a file that cannot be read says nothing. */
+static void look_at_last_run(struct archive_mark *mark, const char *path) {
+    struct mapped_file view;
+    if (mapped_file_open(&view, path, true, NULL) != 0) {
+        return;
+    }
+    struct archive_mark_file_header header;
+    int32_t length = (int32_t)min_i64(view.length, ARCHIVE_MARK_HEADER_LENGTH);
+    if (archive_mark_file_header_decode(&header, view.address, length) == 0) {
+        mark->has_crashed = header.activity_timestamp != STOPPED;
+        mark->crashed_archive_id = header.archive_id;
+    }
+    mapped_file_close(&view);
+}
+
 int archive_mark_open(struct archive_mark *mark, const struct archive_mark_params *params,
                       struct tern_error *error) {
     *mark = (struct archive_mark){0};
@@ -184,6 +199,7 @@ int archive_mark_open(struct archive_mark *mark, const struct archive_mark_param
         .liveness_timeout_ms = ARCHIVE_MARK_LIVENESS_MS,
         .now_epoch_ms = params->now_epoch_ms,
     };
+    look_at_last_run(mark, path);
     result = mark_file_acquire(&mark->file, &file_params, error);
     if (result != 0) {
         return result;

@@ -17,6 +17,9 @@ struct archive_mark {
     struct mark_file file;
     struct error_log errors;
     bool is_open;
+    /* The run before crashed, and had this archive id: its counters may still be there. */
+    bool has_crashed;
+    int64_t crashed_archive_id;
 };
 
 struct archive_mark_params {

@@ -210,6 +210,12 @@ static int find_own_kind(void *context, const struct tern_counter_info *info) {
     return info->type_id == COUNTER_TYPE_ARCHIVE_ERRORS && get_i64(info->key) == server->archive_id;
 }
 
+/* After a crash the driver keeps the dead client's counters until its liveness time-out; the mark
+ * file, which we own now, proves whose they are. */
+static bool has_own_leftovers(const struct archive_server *server) {
+    return server->mark.has_crashed && server->mark.crashed_archive_id == server->archive_id;
+}
+
 static tern_async *begin_counter(struct archive_server *server, int index,
                                  struct tern_error *error) {
     static const struct {
@@ -278,8 +284,9 @@ static int settle(struct archive_server *server, int result) {
 
 static int start_counters(struct archive_server *server, struct tern_error *error) {
     if (server->start_async == NULL) {
-        if (server->start_index == 0 && tern_counters_for_each(tern_client_counters(server->client),
-                                                               find_own_kind, server) != 0) {
+        if (server->start_index == 0 && !has_own_leftovers(server) &&
+            tern_counters_for_each(tern_client_counters(server->client), find_own_kind, server) !=
+                0) {
             return error_set(error, -EBUSY,
                              "another archive with id %" PRId64 " runs on this media driver",
                              server->archive_id);

@@ -18,6 +18,7 @@ struct search {
     int32_t session_id;
     int64_t archive_id;
     int32_t found;
+    int64_t found_registration_id;
 };
 
 static bool has_archive_id(const uint8_t *key, int64_t archive_id) {
@@ -37,15 +38,18 @@ static int visit(void *context, const struct tern_counter_info *info) {
     bool is_wanted = search->recording_id != TERN_ARCHIVE_NULL
                          ? get_i64(info->key + KEY_RECORDING_ID_OFFSET) == search->recording_id
                          : get_i32(info->key + KEY_SESSION_ID_OFFSET) == search->session_id;
-    if (is_wanted && has_archive_id(info->key, search->archive_id)) {
+    /* The newest: an archive that crashed leaves its counters behind until the driver notices. */
+    if (is_wanted && has_archive_id(info->key, search->archive_id) &&
+        info->registration_id > search->found_registration_id) {
         search->found = info->id;
-        return 1;
+        search->found_registration_id = info->registration_id;
     }
     return 0;
 }
 
 static int32_t find(struct tern_client *client, struct search search) {
     search.found = TERN_NULL_COUNTER_ID;
+    search.found_registration_id = INT64_MIN;
     (void)tern_counters_for_each(tern_client_counters(client), visit, &search);
     return search.found;
 }

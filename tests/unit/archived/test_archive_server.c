@@ -298,3 +298,40 @@ Test(archive_server, a_recording_is_replicated_within_one_archive) {
         TERN_ERROR_ARCHIVE_BASE - TERN_ARCHIVE_ERROR_GENERIC);
     world_close(&world);
 }
+
+Test(archive_server, clients_of_an_archive_that_is_gone_are_told_and_new_ones_time_out) {
+    struct world world;
+    world_open(&world, no_settings);
+    struct tern_archive *orphan = world.archive;
+    world.archive = NULL;
+    archive_server_close(&world.server);
+    world.has_server = false;
+    world_wait(&world, !tern_archive_is_connected(orphan));
+    world_wait(&world, tern_archive_poll(orphan, NULL) == -ENOTCONN);
+    int64_t sent = tern_archive_send_archive_id(orphan);
+    cr_assert(sent == -ENOTCONN || sent == TERN_ERROR_CLOSED, "%ld", (long)sent);
+    struct tern_error error = {0};
+    int64_t ignored;
+    cr_assert_lt(tern_archive_await(orphan, sent, &ignored, &error), 0);
+    cr_assert_neq(error.text[0], '\0');
+    tern_archive_close(orphan);
+
+    const struct tern_archive_params params = {.client = world.client,
+                                               .request_channel = "aeron:ipc",
+                                               .response_channel = "aeron:ipc",
+                                               .message_timeout_ns = NS_PER_S};
+    struct tern_archive_connect *connect;
+    cr_assert_eq(tern_archive_connect_begin(&connect, &params, &error), 0);
+    int result = 0;
+    for (int i = 0; i < 5000 && result == 0; i++) {
+        result = tern_archive_connect_poll(connect, world.now_ns, &orphan, &error);
+        world_step(&world);
+    }
+    cr_assert_eq(result, -ETIMEDOUT);
+    cr_assert_not_null(strstr(error.text, "the archive to receive requests"), "%s", error.text);
+
+    const struct tern_archive_params wrong = {
+        .client = world.client, .request_channel = "ipc", .response_channel = "aeron:ipc"};
+    cr_assert_eq(tern_archive_connect_begin(&connect, &wrong, &error), TERN_ERROR_INVALID_URI);
+    world_close(&world);
+}
