@@ -13,11 +13,14 @@ node_env() {
         "AERON_CLUSTER_DIR=$cluster_state/node$1/cluster" "TERN_BUILD=$build"
 }
 
+# load_node N: its environment into the array node_assignments.
+load_node() { mapfile -t node_assignments < <(node_env "$1"); }
+
 # in_node N COMMAND ...: runs a command in the environment of a node.
 in_node() {
-    local -a assignments
-    mapfile -t assignments < <(node_env "$1")
-    env "${assignments[@]}" "${@:2}"
+    local -a node_assignments
+    load_node "$1"
+    env "${node_assignments[@]}" "${@:2}"
 }
 
 # node_pid N: process (and group) of the node; empty when it is down.
@@ -32,12 +35,14 @@ node_pid() {
 
 node_start() {
     local directory=$cluster_state/node$1
+    local -a node_assignments
     [ -z "$(node_pid "$1")" ] || return 0
     mkdir -p "$directory"
     rm -f "$directory/pid"
+    load_node "$1"
     # A node leads its own process group, so that it can be killed as a whole. Nothing of this
     # shell's descriptors goes along.
-    in_node "$1" setsid bash -c 'echo $$ >"$1/pid" && exec "$2/scripts/node" --base "$1" --conf "$3" \
+    env "${node_assignments[@]}" setsid bash -c 'echo $$ >"$1/pid" && exec "$2/scripts/node" --base "$1" --conf "$3" \
         --services "$4"' node "$directory" "$root" "$cluster_conf" "$cluster_service" \
         </dev/null >>"$directory/node.log" 2>&1 &
     disown
