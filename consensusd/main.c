@@ -1,6 +1,7 @@
 /* consensusd: the consensus module of one cluster node. The work is in consensus.c; this file
  * connects it to the frame of all daemons. */
 #include <errno.h>
+#include <stdlib.h>
 
 #include "consensusd/consensus.h"
 #include "daemon/daemon.h"
@@ -86,13 +87,18 @@ static void close_consensus(void *context) {
 }
 
 int main(int argc, char **argv) {
-    static struct program program; /* too big for some stacks; used by this thread only */
+    struct program *program = calloc(1, sizeof *program); /* too big for some stacks */
+    if (program == NULL) {
+        die(EXIT_CODE_OS, "no memory");
+    }
     const struct daemon_program daemon = {
         .table = &consensus_option_table,
-        .conf = &program.conf,
-        .context = &program,
+        .conf = &program->conf,
+        .context = program,
         .open = open_consensus,
         .close = close_consensus,
     };
-    return daemon_main(&daemon, argc, argv);
+    int exit_code = daemon_main(&daemon, argc, argv);
+    free(program);
+    return exit_code;
 }

@@ -9,6 +9,9 @@
  *  - A leader writes its TERM entry before it counts itself, a follower before it reports positions
  *    of the term; so a term whose leader saw a quorum cannot be overruled by an older one (H4, H5).
  *  - A silent leader ends every follower state, not only some.
+ *
+ * Exception: more than 800 lines, so that all 18 states stand in one file, in the order in which an
+ * election goes through them.
  */
 #include <stdio.h>
 #include <string.h>
