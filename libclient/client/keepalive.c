@@ -1,7 +1,7 @@
 /* Watching the driver and keeping the client alive (shared-memory.md 3.7, step 3).
  *
- * A driver that stops says so by a heartbeat of -1. One that dies lets its heartbeat grow old; one of
- * our make also drops its lock, which is seen at once. One that is restarted makes a new cnc.dat,
+ * A driver that stops says so by a heartbeat of -1. One that dies lets its heartbeat grow old; ours
+ * drops its lock, too, which is seen at once. One that is restarted makes a new cnc.dat,
  * seen by its inode, while the old mapping would look merely silent until the time-out.
  */
 #include "client/keepalive.h"

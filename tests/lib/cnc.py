@@ -15,8 +15,8 @@ class Cnc:
     """One look at the file of a driver; OSError or ValueError while there is none to look at."""
 
     def __init__(self, directory):
-        with open(os.path.join(directory, "cnc.dat"), "rb") as file:
-            self._map = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+        with open(os.path.join(directory, "cnc.dat"), "r+b") as file:
+            self._map = mmap.mmap(file.fileno(), 0)
         try:
             (version, to_driver, to_clients, metadata, values, _, _, self.start_ms,
              self.pid) = struct.unpack_from("<iiiiiiqqq", self._map, 0)
@@ -34,6 +34,10 @@ class Cnc:
 
     def __exit__(self, *_):
         self._map.close()
+
+    def set(self, counter, value):
+        """As a tool sets a control toggle."""
+        struct.pack_into("<q", self._map, self._values + counter.id * VALUE_LENGTH, value)
 
     def counters(self):
         """The allocated counters by ascending id."""

@@ -24,9 +24,9 @@ ROOT = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), 
 BUILD = os.environ.get("TERN_BUILD", os.path.join(ROOT, "build"))
 
 # Counter types and values of cluster.md 7.
-MODULE_STATE, ROLE, COMMIT_POSITION, SNAPSHOT_COUNT, ELECTION_STATE = 200, 201, 203, 205, 207
-ELECTION_COUNT, TERM_ID = 238, 239
-MODULE_ACTIVE, LEADER, ELECTION_CLOSED = 1, 2, 17
+MODULE_STATE, ROLE, CONTROL_TOGGLE, COMMIT_POSITION, SNAPSHOT_COUNT = 200, 201, 202, 203, 205
+ELECTION_STATE, ELECTION_COUNT, TERM_ID = 207, 238, 239
+MODULE_ACTIVE, LEADER, ELECTION_CLOSED, SNAPSHOT = 1, 2, 17, 4
 
 START_TIMEOUT, STOP_TIMEOUT = 30.0, 15.0
 POLL_INTERVAL = 0.01
@@ -227,6 +227,15 @@ class Node:
                 " ".join(words), done.returncode, done.stdout + done.stderr))
         return done.stdout
 
+    def toggle(self, value):
+        """Set the cluster's control toggle."""
+        with cnc.Cnc(self.driver_directory) as view:
+            for counter in view.counters():
+                if counter.type == CONTROL_TOGGLE:
+                    view.set(counter, value)
+                    return
+        raise Failure("node %d has no control toggle" % self.id)
+
     def describe(self):
         if self.group is None:
             return "node %d: not running" % self.id
@@ -316,7 +325,7 @@ class Cluster:
     def snapshot(self, timeout=20.0):
         """A snapshot that every running node has finished."""
         before = {node: node.counters()[SNAPSHOT_COUNT] for node in self.running()}
-        self.wait_leader().ternctl("cluster", "snapshot")
+        self.wait_leader().toggle(SNAPSHOT)
         wait_for(lambda: all(node.counters().get(SNAPSHOT_COUNT, -1) > count
                              for node, count in before.items()), timeout,
                  lambda: "a snapshot on every node\n" + self.describe())
