@@ -187,7 +187,7 @@ static void a_driver_that_stops_is_noticed(const char *program) {
 }
 
 static void a_killed_driver_is_noticed_under_load(const char *program) {
-    lose_driver(program, kill_hard, "heartbeat");
+    lose_driver(program, kill_hard, "has died");
 }
 
 static void a_driver_restarted_at_once_is_noticed(const char *program) {
