@@ -374,8 +374,11 @@ Test(receive_destinations, local_streams_are_destinations_of_one_subscription) {
     cr_assert_not(tern_publication_is_connected(ipc));
     tern_client_close(node->client); /* ends the rest with its destinations */
     node->client = NULL;
-    (void)twin;
-    (void)other;
+    tern_subscription_close(twin);
+    tern_subscription_close(filtered);
+    tern_publication_close(ipc);
+    tern_publication_close(net);
+    tern_publication_close(other);
     for (int i = 0; i < 5000; i++) {
         (void)driver_do_work(node->driver, world.clock.now_ns);
         sim_clock_advance(&world.clock, NS_PER_MS);
