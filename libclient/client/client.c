@@ -78,6 +78,8 @@ void client_release(struct tern_client *client) {
 static int open_living(struct tern_client *client, struct tern_error *error) {
     char path[CNC_PATH_MAX];
     (void)snprintf(path, sizeof path, "%s/%s", client->settings.directory, CNC_FILE_NAME);
+    struct stat before = {0};
+    (void)stat(path, &before); /* compared below: a driver may replace the file meanwhile */
     int result = cnc_open(&client->cnc, path, false, error);
     if (result != 0) {
         return result;
@@ -97,8 +99,9 @@ static int open_living(struct tern_client *client, struct tern_error *error) {
         return error_set(error, -EAGAIN, "the driver of %s is dead: nobody holds its lock", path);
     }
     struct stat status;
-    if (stat(path, &status) != 0) {
-        return error_set(error, -EAGAIN, "%s vanished", path);
+    if (stat(path, &status) != 0 || status.st_ino != before.st_ino ||
+        status.st_dev != before.st_dev) {
+        return error_set(error, -EAGAIN, "%s was replaced", path);
     }
     client->cnc_device = status.st_dev;
     client->cnc_inode = status.st_ino;
