@@ -423,7 +423,8 @@ static void on_timer_active(struct image *image, int64_t now_ns) {
         set_state(image, IMAGE_STATE_DRAINING, now_ns);
         return;
     }
-    int64_t fastest = subscribable_max_position(&image->subscribers, image->position);
+    /* Without a credible position there is none to measure the others by. */
+    int64_t fastest = max_i64(subscribable_max_position(&image->subscribers, image->position), 0);
     image->tether.limit_position = fastest - image->window_bytes + image->window_bytes / 4;
     image->tether.join_position = image_join_position(image);
     subscribable_check_tethers(&image->subscribers, &image->tether, now_ns);
