@@ -18,7 +18,6 @@
 #include "driverd/endpoint_recv.h"
 #include "driverd/endpoint_send.h"
 #include "driverd/network.h"
-#include "shm/driver_lock.h"
 
 /* The resolver is idle nearly always; it may keep a name waiting for this long. */
 #define RESOLVER_PARK_MAX_NS (20 * NS_PER_MS)
@@ -65,7 +64,7 @@ static int check_buffers(const struct driver_context *context, struct tern_error
 }
 
 static int open_parts(struct driver *driver, const struct io *io, struct tern_error *error) {
-    int result = driver_directory_prepare(driver->conf, io, &driver->lock, error);
+    int result = driver_directory_prepare(driver->conf, io, error);
     if (result < 0) {
         return result;
     }
@@ -101,7 +100,7 @@ int driver_open(struct driver **driver, const struct driver_conf *conf, const st
     if (made == NULL) {
         return error_set(error, -ENOMEM, "no memory for the driver");
     }
-    *made = (struct driver){.conf = conf, .lock = -1};
+    *made = (struct driver){.conf = conf};
     int result = open_parts(made, io, error);
     if (result == 0) {
         driver_context_publish(&made->context);
@@ -328,6 +327,5 @@ void driver_close(struct driver *driver) {
     if (driver->has_directory && driver->conf->dir_delete_on_shutdown) {
         (void)driver_directory_delete(driver->conf->directory, NULL);
     }
-    driver_lock_close(driver->lock);
     free(driver);
 }

@@ -25,7 +25,6 @@
 struct driver {
     const struct driver_conf *conf;
     bool has_directory; /* it is this driver's to clean up */
-    int lock;           /* of the directory; -1: none */
     struct driver_context context;
     struct conductor conductor;
     struct sender sender;

@@ -20,14 +20,13 @@
 #include "base/io.h"
 #include "driverd/driver_conf.h"
 #include "shm/cnc.h"
-#include "shm/driver_lock.h"
 #include "shm/error_log.h"
 #include "shm/loss_report.h"
 
 #define TREE_FDS_MAX 16
 
 static const char *const driver_names[] = {CNC_FILE_NAME, LOSS_REPORT_FILE_NAME, "publications",
-                                           "images", DRIVER_LOCK_FILE_NAME};
+                                           "images"};
 
 static bool is_driver_name(const char *name) {
     for (size_t i = 0; i < ARRAY_COUNT(driver_names); i++) {
@@ -150,7 +149,7 @@ static int clear_existing(const struct driver_conf *conf, const struct io *io,
     return driver_directory_delete(conf->directory, error);
 }
 
-int driver_directory_prepare(const struct driver_conf *conf, const struct io *io, int *lock,
+int driver_directory_prepare(const struct driver_conf *conf, const struct io *io,
                              struct tern_error *error) {
     struct stat status;
     int result = 0;
@@ -164,12 +163,6 @@ int driver_directory_prepare(const struct driver_conf *conf, const struct io *io
         result = make(conf, "", io, error);
     }
     if (result == 0) {
-        result = driver_lock_acquire(conf->directory);
-        if (result < 0) {
-            return error_set_errno(error, -result, "cannot lock %s/%s", conf->directory,
-                                   DRIVER_LOCK_FILE_NAME);
-        }
-        *lock = result;
         result = make(conf, "/publications", io, error);
     }
     if (result == 0) {

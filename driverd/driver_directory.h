@@ -10,10 +10,9 @@
 struct driver_conf;
 struct io;
 
-/* Leave an empty directory with its two folders and a lock, to be closed at the end; *lock is set
- * as soon as it is held, also when the rest fails. -EBUSY when a living driver uses the directory;
+/* Leave an empty directory with its two folders. -EBUSY when a living driver uses the directory;
  * -EEXIST when what is in there cannot have been made by a driver. */
-int driver_directory_prepare(const struct driver_conf *conf, const struct io *io, int *lock,
+int driver_directory_prepare(const struct driver_conf *conf, const struct io *io,
                              struct tern_error *error);
 
 /* Delete the directory and everything in it. A missing directory is fine. */

@@ -54,19 +54,24 @@ int mapped_file_open(struct mapped_file *file, const char *path, bool read_only,
     if (fd < 0) {
         return error_set_errno(error, errno, "cannot open %s", path);
     }
+    int result = mapped_file_map(file, fd, path, read_only, error);
+    (void)close(fd);
+    return result;
+}
+
+int mapped_file_map(struct mapped_file *file, int descriptor, const char *path, bool read_only,
+                    struct tern_error *error) {
     struct stat status;
-    int failure = fstat(fd, &status) == 0 ? 0 : errno;
+    *file = (struct mapped_file){0};
+    int failure = fstat(descriptor, &status) == 0 ? 0 : errno;
     if (failure == 0 && status.st_size == 0) {
         failure = ENODATA;
     }
     if (failure == 0) {
-        failure = map(file, fd, status.st_size, read_only ? PROT_READ : PROT_READ | PROT_WRITE);
+        failure =
+            map(file, descriptor, status.st_size, read_only ? PROT_READ : PROT_READ | PROT_WRITE);
     }
-    (void)close(fd);
-    if (failure != 0) {
-        return error_set_errno(error, failure, "cannot map %s", path);
-    }
-    return 0;
+    return failure == 0 ? 0 : error_set_errno(error, failure, "cannot map %s", path);
 }
 
 int mapped_file_sync(struct mapped_file *file) {

@@ -23,6 +23,10 @@ int mapped_file_create(struct mapped_file *file, const char *path, int64_t lengt
 int mapped_file_open(struct mapped_file *file, const char *path, bool read_only,
                      struct tern_error *error);
 
+/* Map all of a file that the caller has open; the descriptor stays open. `path` is for messages. */
+int mapped_file_map(struct mapped_file *file, int descriptor, const char *path, bool read_only,
+                    struct tern_error *error);
+
 /* msync the whole mapping. */
 int mapped_file_sync(struct mapped_file *file);
 

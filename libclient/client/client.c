@@ -10,13 +10,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 
 #include "base/atomic.h"
 #include "client/request.h"
 #include "client/seams.h"
-#include "shm/driver_lock.h"
 
 #define CNC_PATH_MAX (CLIENT_DIRECTORY_MAX + 16)
 #define CONNECT_POLL_NS (5 * NS_PER_MS)
@@ -78,8 +76,6 @@ void client_release(struct tern_client *client) {
 static int open_living(struct tern_client *client, struct tern_error *error) {
     char path[CNC_PATH_MAX];
     (void)snprintf(path, sizeof path, "%s/%s", client->settings.directory, CNC_FILE_NAME);
-    struct stat before = {0};
-    (void)stat(path, &before); /* compared below: a driver may replace the file meanwhile */
     int result = cnc_open(&client->cnc, path, false, error);
     if (result != 0) {
         return result;
@@ -95,16 +91,9 @@ static int open_living(struct tern_client *client, struct tern_error *error) {
                          "the driver of %s is dead: its last heartbeat is %lld ms old", path,
                          (long long)age_ms);
     }
-    if (driver_lock_is_abandoned(client->settings.directory)) {
+    if (cnc_is_abandoned(&client->cnc)) {
         return error_set(error, -EAGAIN, "the driver of %s is dead: nobody holds its lock", path);
     }
-    struct stat status;
-    if (stat(path, &status) != 0 || status.st_ino != before.st_ino ||
-        status.st_dev != before.st_dev) {
-        return error_set(error, -EAGAIN, "%s was replaced", path);
-    }
-    client->cnc_device = status.st_dev;
-    client->cnc_inode = status.st_ino;
     return 0;
 }
 

@@ -14,7 +14,6 @@
 #define TERN_CLIENT_CORE_H
 
 #include <pthread.h>
-#include <sys/types.h>
 
 #include <tern/client.h>
 
@@ -67,8 +66,6 @@ struct tern_client {
     struct tern_counters_reader counters;
     int64_t id;
     int64_t inter_service_timeout_ns;
-    dev_t cnc_device;
-    ino_t cnc_inode;
     struct agent_runner *runner; /* NULL: invoker */
 
     int32_t is_closed; /* any thread; release by the conductor or by close */

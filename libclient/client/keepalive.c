@@ -9,21 +9,16 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/atomic.h"
 #include "shm/counter_types.h"
-#include "shm/driver_lock.h"
 
 #define PATH_LENGTH_MAX (CLIENT_DIRECTORY_MAX + 16)
 
 static bool is_cnc_replaced(const struct tern_client *client) {
     char path[PATH_LENGTH_MAX];
-    struct stat status;
     (void)snprintf(path, sizeof path, "%s/%s", client->settings.directory, CNC_FILE_NAME);
-    /* A missing file proves nothing: some drivers remove their directory late or early. */
-    return stat(path, &status) == 0 &&
-           (status.st_ino != client->cnc_inode || status.st_dev != client->cnc_device);
+    return cnc_is_replaced(&client->cnc, path);
 }
 
 static bool is_own_heartbeat(const struct tern_client *client, int32_t id) {
@@ -91,7 +86,7 @@ int client_keepalive(struct tern_client *client, int64_t now_ns) {
                        "the driver's heartbeat is %" PRId64 " ms old; the limit is %" PRId64 " ms",
                        epoch_ms - heartbeat_ms, client->settings.driver_timeout_ms);
         client_terminate(client, TERN_ERROR_DRIVER_TIMEOUT, text);
-    } else if (driver_lock_is_abandoned(client->settings.directory)) {
+    } else if (cnc_is_abandoned(&client->cnc)) {
         client_terminate(client, TERN_ERROR_DRIVER_TIMEOUT, "the driver has died");
     } else if (is_cnc_replaced(client)) {
         client_terminate(client, TERN_ERROR_DRIVER_TIMEOUT, "the driver has been restarted");

@@ -4,26 +4,33 @@
  * The version is the gate: the driver stores it last (release), and who maps the file looks at it
  * first (acquire) and at nothing else while it is 0. Lengths are copied out of the file once,
  * checked, and used from the copy, because the file stays writable for every client.
+ *
+ * The lock is one of the open file description, not of the process: many drivers can live in one
+ * process, and closing another descriptor of the file does not drop it.
  */
 #include "shm/cnc.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/bits.h"
 #include "base/compiler.h"
 #include "shm/broadcast.h"
-#include "shm/driver_lock.h"
 
 #define PAGE_SIZE_MIN 4096
 #define PAGE_SIZE_MAX 1073741824
 #define SECTION_CAPACITY_MIN 64
 #define METADATA_RATIO (COUNTER_METADATA_LENGTH / COUNTER_VALUE_LENGTH)
 #define DIRECTORY_LENGTH_MAX 4096
+
+/* In the last eight bytes of a file whose driver holds a lock on it: "TernLock". */
+#define LOCK_MARK INT64_C(0x6B636F4C6E726554)
 
 /* Layout on disk; the fields end at 52, the header at 128. */
 _Static_assert(offsetof(struct cnc_header, client_liveness_timeout_ns) == 24, "liveness");
@@ -86,6 +93,27 @@ int64_t cnc_file_length(const struct cnc_params *params) {
     return length <= INT32_MAX ? length : -EINVAL;
 }
 
+/* The place of the mark; NULL when the sections leave no room for it. */
+static int64_t *lock_mark(const struct cnc *cnc) {
+    int64_t offset = cnc->file.length - (int64_t)sizeof(int64_t);
+    bool has_room = sections_end(cnc) <= offset && offset % (int64_t)sizeof(int64_t) == 0;
+    return has_room ? (int64_t *)(void *)(cnc->file.address + offset) : NULL;
+}
+
+/* The file was made a moment ago and has no name that anybody waits for yet. */
+static int take_lock(struct cnc *cnc, const char *path, struct tern_error *error) {
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    cnc->descriptor = open(path, O_RDWR | O_CLOEXEC);
+    if (cnc->descriptor < 0 || fcntl(cnc->descriptor, F_OFD_SETLK, &lock) != 0) {
+        return error_set_errno(error, errno, "cannot lock %s", path);
+    }
+    if (lock_mark(cnc) != NULL) {
+        /* Pairs with the load in cnc_is_abandoned: who sees the mark finds the lock taken. */
+        store_release_i64(lock_mark(cnc), LOCK_MARK);
+    }
+    return 0;
+}
+
 int cnc_create(struct cnc *cnc, const char *path, const struct cnc_params *params,
                struct tern_error *error) {
     *cnc = (struct cnc){0};
@@ -102,6 +130,12 @@ int cnc_create(struct cnc *cnc, const char *path, const struct cnc_params *param
     assert(is_valid);
     (void)is_valid;
     set_sections(cnc);
+    result = take_lock(cnc, path, error);
+    if (result < 0) {
+        cnc_close(cnc);
+        (void)unlink(path);
+        return result;
+    }
     cnc->header->to_driver_length = cnc->to_driver_length;
     cnc->header->to_clients_length = cnc->to_clients_length;
     cnc->header->counters_metadata_length = cnc->counters_metadata_length;
@@ -153,9 +187,22 @@ static int validate(struct cnc *cnc, const char *path, struct tern_error *error)
     return 0;
 }
 
-int cnc_open(struct cnc *cnc, const char *path, bool read_only, struct tern_error *error) {
+/* Map the file as it is, -errno. */
+static int map_file(struct cnc *cnc, const char *path, bool read_only, struct tern_error *error) {
     *cnc = (struct cnc){0};
-    int result = mapped_file_open(&cnc->file, path, read_only, error);
+    cnc->descriptor = open(path, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+    if (cnc->descriptor < 0) {
+        return error_set_errno(error, errno, "cannot open %s", path);
+    }
+    int result = mapped_file_map(&cnc->file, cnc->descriptor, path, read_only, error);
+    if (result < 0) {
+        (void)close(cnc->descriptor);
+    }
+    return result;
+}
+
+int cnc_open(struct cnc *cnc, const char *path, bool read_only, struct tern_error *error) {
+    int result = map_file(cnc, path, read_only, error);
     if (result == -ENOENT || result == -ENODATA) {
         return error_set(error, -EAGAIN, "%s does not exist or is empty", path);
     }
@@ -172,8 +219,27 @@ int cnc_open(struct cnc *cnc, const char *path, bool read_only, struct tern_erro
 }
 
 void cnc_close(struct cnc *cnc) {
+    if (cnc->file.address != NULL && cnc->descriptor >= 0) {
+        (void)close(cnc->descriptor);
+    }
     mapped_file_close(&cnc->file);
     *cnc = (struct cnc){0};
+}
+
+bool cnc_is_abandoned(const struct cnc *cnc) {
+    struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+    int64_t *mark = lock_mark(cnc);
+    if (mark == NULL || load_acquire_i64(mark) != LOCK_MARK) {
+        return false;
+    }
+    return fcntl(cnc->descriptor, F_OFD_GETLK, &lock) == 0 && lock.l_type == F_UNLCK;
+}
+
+bool cnc_is_replaced(const struct cnc *cnc, const char *path) {
+    struct stat own;
+    struct stat now;
+    return fstat(cnc->descriptor, &own) == 0 && stat(path, &now) == 0 &&
+           (own.st_ino != now.st_ino || own.st_dev != now.st_dev);
 }
 
 int64_t cnc_driver_heartbeat_ms(const struct cnc *cnc) {
@@ -191,23 +257,21 @@ int cnc_is_driver_active(const char *directory, int64_t now_epoch_ms, int64_t dr
         return 0;
     }
     struct cnc cnc;
-    struct mapped_file probe;
-    if (mapped_file_open(&probe, path, true, NULL) < 0) {
+    if (map_file(&cnc, path, true, NULL) < 0) {
         return 0;
     }
-    mapped_file_close(&probe);
-    int result = cnc_open(&cnc, path, true, NULL);
-    if (result == -EAGAIN) {
-        return driver_lock_is_abandoned(directory) ? 0 : -EAGAIN;
+    int result = validate(&cnc, path, NULL);
+    if (result == 0) {
+        set_sections(&cnc);
+        /* -1 after a clean shutdown and 0 before the first heartbeat are both very old. */
+        int64_t heartbeat_ms = cnc_driver_heartbeat_ms(&cnc);
+        bool is_young = heartbeat_ms > 0 && now_epoch_ms - heartbeat_ms <= driver_timeout_ms;
+        result = is_young && !cnc_is_abandoned(&cnc) ? 1 : 0;
+    } else if (result != -EAGAIN || cnc_is_abandoned(&cnc)) {
+        result = 0;
     }
-    if (result < 0) {
-        return 0;
-    }
-    /* -1 after a clean shutdown and 0 before the first heartbeat are both very old. */
-    int64_t heartbeat_ms = cnc_driver_heartbeat_ms(&cnc);
     cnc_close(&cnc);
-    bool is_young = heartbeat_ms > 0 && now_epoch_ms - heartbeat_ms <= driver_timeout_ms;
-    return is_young && !driver_lock_is_abandoned(directory) ? 1 : 0;
+    return result;
 }
 
 static const char *user_name(void) {

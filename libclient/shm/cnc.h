@@ -2,6 +2,13 @@
  *
  * The driver creates it, every client and tool maps it. struct cnc is a view: pointers into one
  * mapping plus the lengths that were validated when it was opened, so users never check again.
+ *
+ * The heartbeat in the file stays young for the whole driver timeout after its driver was killed: a
+ * successor would have to wait, and clients would attach to what nobody serves. The recorded
+ * process id does not help where containers share a directory. So our driver holds a lock on the
+ * file, which the kernel ends with the process, and says so by a mark in the padding behind the
+ * sections. Where there is no mark (another make of driver, or sections that fill the last page)
+ * the heartbeat alone counts.
  */
 #ifndef TERN_SHM_CNC_H
 #define TERN_SHM_CNC_H
@@ -15,9 +22,9 @@
 #include "shm/ring_mpsc.h"
 
 #define CNC_FILE_NAME "cnc.dat"
-#define CNC_LAYOUT_VERSION 512           /* 0.2.0 */
+#define CNC_LAYOUT_VERSION 512             /* 0.2.0 */
 #define CNC_CONTROL_PROTOCOL_VERSION 65536 /* 1.0.0, system counter 43 */
-#define CNC_SOFTWARE_VERSION 78850       /* 1.52.2, system counter 34 */
+#define CNC_SOFTWARE_VERSION 78850         /* 1.52.2, system counter 34 */
 #define CNC_HEADER_LENGTH 128
 
 struct cnc_header {
@@ -46,9 +53,10 @@ struct cnc_params {
 
 struct cnc {
     struct mapped_file file;
+    int descriptor; /* of the file, while it is mapped: holds the driver's lock, asks for it */
     struct cnc_header *header;
-    uint8_t *to_driver;   /* ring_mpsc over header->to_driver_length bytes */
-    uint8_t *to_clients;  /* broadcast */
+    uint8_t *to_driver;  /* ring_mpsc over header->to_driver_length bytes */
+    uint8_t *to_clients; /* broadcast */
     uint8_t *counters_metadata;
     uint8_t *counters_values;
     uint8_t *error_log;
@@ -65,7 +73,7 @@ struct cnc {
  * page size is no power of two of 4 KiB to 1 GiB, or the sum is above 2^31-1. */
 int64_t cnc_file_length(const struct cnc_params *params);
 
-/* Driver: create `path`, write every field but the version. */
+/* Driver: create `path`, lock it, write every field but the version. */
 int cnc_create(struct cnc *cnc, const char *path, const struct cnc_params *params,
                struct tern_error *error);
 /* Driver: store the version (release) and sync; from now on clients may attach. */
@@ -81,8 +89,16 @@ void cnc_close(struct cnc *cnc);
 /* Consumer heartbeat of the to-driver ring: epoch ms, -1 after a clean shutdown, 0 before start. */
 int64_t cnc_driver_heartbeat_ms(const struct cnc *cnc);
 
+/* The driver that made the file has gone, whatever the heartbeat says: the file has the mark of the
+ * lock, and nobody holds it. Asking neither takes nor drops the lock. */
+bool cnc_is_abandoned(const struct cnc *cnc);
+
+/* Another file than the one mapped here is at `path` now. No file there proves nothing: some
+ * drivers remove their directory late or early. */
+bool cnc_is_replaced(const struct cnc *cnc, const char *path);
+
 /* The "active driver" test of 1.5 for one look: 1 active, 0 not active (also: no file, another
- * major version, garbage, an abandoned driver.lock), -EAGAIN while the version is still 0. */
+ * major version, garbage, an abandoned file), -EAGAIN while the version is still 0. */
 int cnc_is_driver_active(const char *directory, int64_t now_epoch_ms, int64_t driver_timeout_ms);
 
 /* "$AERON_DIR", else /dev/shm/aeron-<user> (1.1). Text is truncated to size. For mains and client

@@ -1,7 +1,10 @@
 #include <criterion/criterion.h>
 
 #include <errno.h>
+#include <signal.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "lib/hex.h"
 #include "lib/scratch.h"
@@ -189,6 +192,114 @@ Test(cnc, a_driver_is_active_while_its_heartbeat_is_young) {
     cnc.header->to_driver_length = 1;
     cr_assert_eq(cnc_is_driver_active(scratch.directory, 50000, 10000), 0, "garbage");
     cnc_close(&cnc);
+    scratch_close(&scratch);
+}
+
+static struct cnc_params lockable_params(void) {
+    struct cnc_params params = small_params; /* fills its last page to the end */
+    params.error_log_length -= 8;
+    return params;
+}
+
+Test(cnc, a_file_is_abandoned_as_soon_as_its_driver_closes_it) {
+    const struct cnc_params params = lockable_params();
+    struct scratch scratch;
+    struct cnc cnc;
+    struct cnc first;
+    struct cnc second;
+    scratch_open(&scratch);
+    const char *path = scratch_path(&scratch, CNC_FILE_NAME);
+    cr_assert_eq(cnc_create(&cnc, path, &params, NULL), 0);
+    cnc_publish(&cnc);
+    cr_assert_eq(cnc_open(&first, path, true, NULL), 0);
+    cr_assert_eq(cnc_open(&second, path, false, NULL), 0);
+    cr_assert_not(cnc_is_abandoned(&first));
+    cr_assert_not(cnc_is_abandoned(&second), "looking does not take it");
+    cnc_close(&second);
+    cr_assert_not(cnc_is_abandoned(&first), "another descriptor of this process was closed");
+    cnc_close(&cnc);
+    cr_assert(cnc_is_abandoned(&first));
+    cnc_close(&first);
+    scratch_close(&scratch);
+}
+
+Test(cnc, without_room_for_the_mark_the_heartbeat_alone_counts) {
+    struct scratch scratch;
+    struct cnc cnc;
+    struct cnc reader;
+    scratch_open(&scratch);
+    const char *path = scratch_path(&scratch, CNC_FILE_NAME);
+    cr_assert_eq(cnc_create(&cnc, path, &small_params, NULL), 0);
+    cnc_publish(&cnc);
+    cr_assert_eq(cnc_open(&reader, path, true, NULL), 0);
+    cr_assert_eq(reader.file.length,
+                 reader.error_log + reader.error_log_length - reader.file.address);
+    cnc_close(&cnc);
+    cr_assert_not(cnc_is_abandoned(&reader));
+    cnc_close(&reader);
+    scratch_close(&scratch);
+}
+
+Test(cnc, a_successor_is_told_from_the_file_that_is_mapped) {
+    const struct cnc_params params = lockable_params();
+    struct scratch scratch;
+    struct cnc dead;
+    struct cnc living;
+    struct cnc reader;
+    scratch_open(&scratch);
+    const char *path = scratch_path(&scratch, CNC_FILE_NAME);
+    cr_assert_eq(cnc_create(&dead, path, &params, NULL), 0);
+    cnc_publish(&dead);
+    cr_assert_eq(cnc_open(&reader, path, true, NULL), 0);
+    cnc_close(&dead);
+    cr_assert_not(cnc_is_replaced(&reader, path));
+    cr_assert_eq(unlink(path), 0);
+    cr_assert_not(cnc_is_replaced(&reader, path), "no file proves nothing");
+    cr_assert_eq(cnc_create(&living, path, &params, NULL), 0);
+    cr_assert(cnc_is_replaced(&reader, path));
+    cr_assert(cnc_is_abandoned(&reader), "the lock of the new file is not that of the old one");
+    cnc_close(&reader);
+    cnc_close(&living);
+    scratch_close(&scratch);
+}
+
+Test(cnc, a_killed_driver_is_not_active_however_young_its_heartbeat) {
+    struct cnc_params params = lockable_params();
+    params.pid = 1; /* is alive: the process id does not decide */
+    struct scratch scratch;
+    struct cnc cnc;
+    struct ring_mpsc ring;
+    int ready[2];
+    char byte;
+    scratch_open(&scratch);
+    const char *path = scratch_path(&scratch, CNC_FILE_NAME);
+    cr_assert_eq(pipe(ready), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        char is_made = cnc_create(&cnc, path, &params, NULL) == 0;
+        (void)!write(ready[1], &is_made, 1);
+        (void)pause();
+        _exit(0);
+    }
+    cr_assert_eq(read(ready[0], &byte, 1), 1);
+    cr_assert_eq(byte, 1);
+    cr_assert_eq(cnc_is_driver_active(scratch.directory, 50000, 10000), -EAGAIN, "is starting");
+    struct mapped_file file;
+    cr_assert_eq(mapped_file_open(&file, path, false, NULL), 0);
+    struct cnc_header *header = (struct cnc_header *)(void *)file.address;
+    header->version = CNC_LAYOUT_VERSION;
+    cr_assert_eq(ring_mpsc_init(&ring, file.address + CNC_HEADER_LENGTH, params.to_driver_length),
+                 0);
+    ring_mpsc_set_consumer_heartbeat(&ring, 50000);
+    cr_assert_eq(cnc_is_driver_active(scratch.directory, 50000, 10000), 1);
+    cr_assert_eq(kill(child, SIGKILL), 0);
+    cr_assert_eq(waitpid(child, NULL, 0), child);
+    cr_assert_eq(cnc_is_driver_active(scratch.directory, 50000, 10000), 0);
+    header->version = 0;
+    cr_assert_eq(cnc_is_driver_active(scratch.directory, 50000, 10000), 0, "died while starting");
+    mapped_file_close(&file);
+    (void)close(ready[0]);
+    (void)close(ready[1]);
     scratch_close(&scratch);
 }
 
