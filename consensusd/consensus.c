@@ -91,9 +91,7 @@ static void check_log_image(struct consensus *consensus) {
 }
 
 static int follow(struct consensus *consensus) {
-    bool may_consume =
-        consensus->state == MODULE_STATE_ACTIVE || consensus->state == MODULE_STATE_SUSPENDED;
-    if (!may_consume || consensus->follower.image == NULL ||
+    if (!consensus_may_consume(consensus) || consensus->follower.image == NULL ||
         !operation_may_consume_catchup(consensus)) {
         return 0;
     }

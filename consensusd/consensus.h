@@ -246,6 +246,12 @@ void termination_on_ack(struct consensus *consensus, const struct cluster_termin
 void termination_begin(struct consensus *consensus, int64_t position);
 int termination_step(struct consensus *consensus);
 
+/* The next entry of the log may be consumed: no snapshot or shutdown that the log asked for is
+ * under way. */
+static inline bool consensus_may_consume(const struct consensus *consensus) {
+    return consensus->state == MODULE_STATE_ACTIVE || consensus->state == MODULE_STATE_SUSPENDED;
+}
+
 static inline bool consensus_is_leading(const struct consensus *consensus) {
     return raft_is_leader(&consensus->raft);
 }

@@ -36,7 +36,7 @@ static int64_t live_window(const struct consensus *consensus) {
 
 /* A snapshot is not interrupted once it is certain to be taken by all. */
 static bool may_elect(const struct consensus *consensus) {
-    return consensus->state == MODULE_STATE_ACTIVE || consensus->state == MODULE_STATE_SUSPENDED ||
+    return consensus_may_consume(consensus) ||
            (consensus->state == MODULE_STATE_SNAPSHOT &&
             consensus->raft.commit_position < consensus->taker.log_position);
 }

@@ -159,9 +159,7 @@ static int join_replay(struct consensus *consensus) {
 
 static int consume_replay(struct consensus *consensus) {
     const struct raft_operation *wanted = &consensus->operation.wanted;
-    bool may_consume =
-        consensus->state == MODULE_STATE_ACTIVE || consensus->state == MODULE_STATE_SUSPENDED;
-    if (!may_consume) {
+    if (!consensus_may_consume(consensus)) {
         return 0; /* a snapshot in the replayed part is being taken */
     }
     if (consensus->consumed_position >= wanted->to) {

@@ -173,8 +173,9 @@ int operation_switch_step(struct consensus *consensus) {
     case SWITCH_SKIP:
         return skip(consensus);
     case SWITCH_AWAIT_CONSUMED:
-        if (consensus->consumed_position < consensus->recording.stop_position) {
-            return 0;
+        if (consensus->consumed_position < consensus->recording.stop_position ||
+            !consensus_may_consume(consensus)) {
+            return 0; /* or the last that was consumed asked for a snapshot: it comes first */
         }
         operation_next(consensus);
         return 1;

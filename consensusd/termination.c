@@ -94,9 +94,7 @@ static int step_services(struct consensus *consensus) {
 int termination_step(struct consensus *consensus) {
     bool is_leader = consensus->raft.role == CLUSTER_ROLE_LEADER;
     if (consensus->state != MODULE_STATE_TERMINATING) {
-        bool may_begin =
-            consensus->state == MODULE_STATE_ACTIVE || consensus->state == MODULE_STATE_SUSPENDED;
-        if (is_leader || !may_begin ||
+        if (is_leader || !consensus_may_consume(consensus) ||
             consensus->consumed_position < consensus->termination_position) {
             return 0;
         }
