@@ -86,10 +86,10 @@ int client_keepalive(struct tern_client *client, int64_t now_ns) {
                        "the driver's heartbeat is %" PRId64 " ms old; the limit is %" PRId64 " ms",
                        epoch_ms - heartbeat_ms, client->settings.driver_timeout_ms);
         client_terminate(client, TERN_ERROR_DRIVER_TIMEOUT, text);
-    } else if (cnc_is_abandoned(&client->cnc)) {
-        client_terminate(client, TERN_ERROR_DRIVER_TIMEOUT, "the driver has died");
     } else if (is_cnc_replaced(client)) {
         client_terminate(client, TERN_ERROR_DRIVER_TIMEOUT, "the driver has been restarted");
+    } else if (cnc_is_abandoned(&client->cnc)) {
+        client_terminate(client, TERN_ERROR_DRIVER_TIMEOUT, "the driver has died");
     } else {
         keep_alive(client, epoch_ms);
     }
