@@ -173,8 +173,11 @@ bool publication_ipc_accepts_subscribers(const struct publication_ipc *publicati
             !subscribable_is_drained(&base->subscribers, publication_producer_position(base)));
 }
 
-int64_t publication_ipc_join_position(const struct publication_ipc *publication) {
+/* The subscribers may have read on since the last duty cycle: a newcomer must not get what all the
+ * others had consumed before it came. */
+int64_t publication_ipc_join_position(struct publication_ipc *publication) {
     const struct publication *base = &publication->base;
+    (void)update_consumer_position(publication);
     int64_t position = subscribable_min_position(&base->subscribers, INT64_MAX);
     position = min_i64(position, publication->consumer_position);
     return publication_bound(base, position, base->clean_position);

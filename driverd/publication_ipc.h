@@ -29,7 +29,7 @@ bool publication_ipc_is_done(const struct publication_ipc *publication);
 
 /* May a subscriber join, and where; then subscribable_add or _remove, and tell the publication. */
 bool publication_ipc_accepts_subscribers(const struct publication_ipc *publication);
-int64_t publication_ipc_join_position(const struct publication_ipc *publication);
+int64_t publication_ipc_join_position(struct publication_ipc *publication);
 void publication_ipc_on_subscribers_changed(struct publication_ipc *publication);
 
 /* A subscriber's client refused the stream: tell the publishers, drop all subscribers for the image

@@ -104,6 +104,20 @@ Test(publication_ipc, late_subscribers_join_where_the_others_are) {
     close_stream(&s);
 }
 
+Test(publication_ipc, late_subscribers_get_nothing_that_was_consumed_before_they_came) {
+    struct stream s;
+    open_stream(&s, "aeron:ipc");
+    cr_assert(append(&s, 992) == 1024);
+    cr_assert(append(&s, 992) == 2048);
+    /* consumed, and the next that the driver does is to take the new subscription */
+    driver_fixture_set_counter(&s.f, s.image.counter_id, 2048);
+    struct response image;
+    (void)driver_fixture_add_subscription(&s.f, "aeron:ipc", STREAM);
+    cr_assert(driver_fixture_find(&s.f, RESPONSE_AVAILABLE_IMAGE, &image));
+    cr_assert(driver_fixture_counter(&s.f, image.counter_id) == 2048);
+    close_stream(&s);
+}
+
 Test(publication_ipc, a_closed_publication_drains_before_it_goes) {
     struct stream s;
     struct response response;
