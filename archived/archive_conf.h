@@ -13,6 +13,7 @@ enum archive_authorisation { ARCHIVE_ALLOW_ALL, ARCHIVE_DENY_ALL };
 struct archive_conf {
     int profile; /* has done its work when the file is read */
     int log_level;
+    bool print_configuration;
     char aeron_dir[OPTION_TEXT_MAX];
     int64_t driver_timeout_ns;
 

@@ -1,4 +1,5 @@
 /* archived: the archive daemon. Everything is in archive_server; this file gives it a process. */
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -66,6 +67,10 @@ static int do_work(void *context, int64_t now_ns) {
 static int open_program(void *context, struct daemon *daemon, struct tern_error *error) {
     struct program *program = context;
     program->daemon = daemon;
+    if (program->conf.print_configuration) {
+        options_print(daemon->options, stdout);
+        (void)fflush(stdout);
+    }
     const struct archive_server_params params = {
         .conf = &program->conf,
         .io = daemon->io,

@@ -198,6 +198,9 @@ static const struct option_row rows[] = {
     TIME_ROW("archive_message_timeout", "AERON_ARCHIVE_MESSAGE_TIMEOUT", archive_message_timeout_ns,
              "10s", "How long the archive may take for an answer."),
     LOGGER_LEVEL_OPTION(struct consensus_conf, log_level),
+    COUNT_ROW("file_sync_level", "AERON_CLUSTER_FILE_SYNC_LEVEL", file_sync_level, "2", 0, 2,
+              "The least that node-state.dat and recording.log are synced: 0 not at all, 1 data, 2 "
+              "data and metadata. They always are as by 2, so that no vote is ever given twice."),
     NOT_YET_ROW("authenticator", "AERON_CLUSTER_AUTHENTICATOR_SUPPLIER", "",
                 "Checks clients' credentials; not yet: every client is let in."),
     NOT_YET_ROW("accept_standby_snapshots", "AERON_CLUSTER_ACCEPT_STANDBY_SNAPSHOTS", "false",
@@ -211,6 +214,8 @@ static const struct option_row rows[] = {
                 "Resolution of timers; not yet: there are no timers."),
     NOT_YET_ROW("ticks_per_wheel", "AERON_CLUSTER_TICKS_PER_WHEEL", "128",
                 "Size of the timer wheel; not yet: there are no timers."),
+    NOT_YET_ROW("agent_role_name", "AERON_CLUSTER_CONSENSUS_MODULE_AGENT_ROLE_NAME", "",
+                "Name of the thread in the Java implementation; has no meaning here."),
     NOT_YET_ROW("extension", "AERON_CLUSTER_CONSENSUS_MODULE_EXTENSION", "",
                 "Names a class of the Java implementation; has no meaning here."),
 };

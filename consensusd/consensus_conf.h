@@ -75,6 +75,7 @@ struct consensus_conf {
     char archive_control_channel[CONSENSUS_CHANNEL_MAX];
     int32_t archive_control_stream_id;
     int64_t archive_message_timeout_ns;
+    int32_t file_sync_level;
     int log_level;
 };
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "archived/archive_conf.h"
+#include "lib/option_names.h"
 
 static int load(struct archive_conf *conf, struct options *options, char *const *environment) {
     return options_load(options, &archive_option_table, conf, NULL, environment);
@@ -58,4 +59,56 @@ Test(archive_conf, what_cannot_be_served_is_refused_by_name) {
     }
     free(conf);
     free(options);
+}
+
+Test(archive_conf, every_option_of_the_original_is_used_or_refused) {
+    static const char *const names[] = {
+        "AERON_ARCHIVE_DIR",
+        "AERON_ARCHIVE_MARK_FILE_DIR",
+        "AERON_ARCHIVE_DIR_DELETE_ON_START",
+        "AERON_ARCHIVE_ID",
+        "AERON_ARCHIVE_CONTROL_CHANNEL_ENABLED",
+        "AERON_ARCHIVE_CONTROL_RESPONSE_CHANNEL",
+        "AERON_ARCHIVE_CONTROL_CHANNEL",
+        "AERON_ARCHIVE_CONTROL_STREAM_ID",
+        "AERON_ARCHIVE_LOCAL_CONTROL_CHANNEL",
+        "AERON_ARCHIVE_LOCAL_CONTROL_STREAM_ID",
+        "AERON_ARCHIVE_CONTROL_TERM_BUFFER_LENGTH",
+        "AERON_ARCHIVE_CONTROL_TERM_BUFFER_SPARSE",
+        "AERON_ARCHIVE_CONTROL_MTU_LENGTH",
+        "AERON_ARCHIVE_RECORDING_EVENTS_ENABLED",
+        "AERON_ARCHIVE_RECORDING_EVENTS_CHANNEL",
+        "AERON_ARCHIVE_RECORDING_EVENTS_STREAM_ID",
+        "AERON_ARCHIVE_REPLICATION_CHANNEL",
+        "AERON_ARCHIVE_CONNECT_TIMEOUT",
+        "AERON_ARCHIVE_SESSION_LIVENESS_CHECK_INTERVAL",
+        "AERON_ARCHIVE_REPLAY_LINGER_TIMEOUT",
+        "AERON_ARCHIVE_SEGMENT_FILE_LENGTH",
+        "AERON_ARCHIVE_LOW_STORAGE_SPACE_THRESHOLD",
+        "AERON_ARCHIVE_FILE_SYNC_LEVEL",
+        "AERON_ARCHIVE_CATALOG_FILE_SYNC_LEVEL",
+        "AERON_ARCHIVE_CATALOG_CAPACITY",
+        "AERON_ARCHIVE_MAX_CATALOG_ENTRIES",
+        "AERON_ARCHIVE_FILE_IO_MAX_LENGTH",
+        "AERON_ARCHIVE_MAX_CONCURRENT_RECORDINGS",
+        "AERON_ARCHIVE_MAX_CONCURRENT_REPLAYS",
+        "AERON_ARCHIVE_THREADING_MODE",
+        "AERON_ARCHIVE_IDLE_STRATEGY",
+        "AERON_ARCHIVE_RECORDER_IDLE_STRATEGY",
+        "AERON_ARCHIVE_REPLAYER_IDLE_STRATEGY",
+        "AERON_ARCHIVE_CONDUCTOR_CYCLE_THRESHOLD",
+        "AERON_ARCHIVE_AUTHENTICATOR_SUPPLIER",
+        "AERON_ARCHIVE_AUTHORISATION_SERVICE_SUPPLIER",
+        "AERON_ARCHIVE_ERROR_BUFFER_LENGTH",
+        "AERON_ARCHIVE_RECORD_CHECKSUM",
+        "AERON_ARCHIVE_REPLAY_CHECKSUM",
+        "AERON_PRINT_CONFIGURATION",
+        "AERON_DIR",
+        "AERON_DRIVER_TIMEOUT",
+        "AERON_ARCHIVE_MESSAGE_TIMEOUT",
+        "AERON_ARCHIVE_MESSAGE_RETRY_ATTEMPTS",
+        "AERON_ARCHIVE_CONTROL_RESPONSE_STREAM_ID",
+        "AERON_ARCHIVE_CLIENT_NAME",
+    };
+    expect_option_names(&archive_option_table, names, sizeof names / sizeof names[0]);
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "servicehost/service_conf.h"
+#include "lib/option_names.h"
 
 Test(service_conf, table_is_sound) {
     struct tern_error error = {0};
@@ -44,4 +45,20 @@ Test(service_conf, refuses_what_cannot_work) {
         cr_assert(strstr(options.errors, cases[i].text) != NULL, "%s: %s", cases[i].variable,
                   options.errors);
     }
+}
+
+Test(service_conf, every_option_of_the_original_is_used_or_refused) {
+    static const char *const names[] = {
+        "AERON_CLUSTER_ID",
+        "AERON_CLUSTER_SNAPSHOT_STREAM_ID",
+        "AERON_CLUSTER_SERVICE_ID",
+        "AERON_CLUSTER_SERVICE_NAME",
+        "AERON_CLUSTER_SERVICE_CLASS_NAME",
+        "AERON_CLUSTER_SERVICE_RESPONDER",
+        "AERON_CLUSTER_SERVICE_ERROR_BUFFER_LENGTH",
+        "AERON_CLUSTER_SERVICE_CYCLE_THRESHOLD",
+        "AERON_CLUSTER_SERVICE_SNAPSHOT_THRESHOLD",
+        "AERON_CLUSTER_SERVICE_DELEGATING_ERROR_HANDLER",
+    };
+    expect_option_names(&service_option_table, names, sizeof names / sizeof names[0]);
 }
