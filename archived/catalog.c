@@ -497,48 +497,71 @@ static uint8_t *bytes_of(struct catalog *catalog, int64_t recording_id) {
     return catalog->data + catalog->entries[index].offset;
 }
 
-/* Write the changed fixed part of a record. */
-static int commit(struct catalog *catalog, uint8_t *record, struct tern_error *error) {
-    refresh_checksum(catalog, record);
+static int write_record(struct catalog *catalog, const uint8_t *record) {
     int result = write_range(catalog, record - catalog->data, RECORD_FIXED_LENGTH);
-    if (result == 0) {
-        result = sync_file(catalog);
-    }
-    return result == 0 ? 0 : fail(error, result, "update", catalog);
+    return result == 0 ? sync_file(catalog) : result;
 }
 
+/* Write the changed fixed part of a record. When that fails all is as `before`: who asked is told
+ * that nothing happened, so nothing may have happened. */
+static int commit(struct catalog *catalog, uint8_t *record, const uint8_t *before,
+                  struct tern_error *error) {
+    refresh_checksum(catalog, record);
+    int result = write_record(catalog, record);
+    if (result != 0) {
+        memcpy(record, before, RECORD_FIXED_LENGTH);
+        (void)write_record(catalog, record);
+        return fail(error, result, "update", catalog);
+    }
+    return 0;
+}
+
+/* Unlike the others it cannot be undone: the recording has ended, whether the disk takes it or not.
+ * On disk it may stay active then, and the next start finds its end. */
 int catalog_recording_stopped(struct catalog *catalog, int64_t recording_id, int64_t position,
                               int64_t timestamp_ms, struct tern_error *error) {
     uint8_t *record = bytes_of(catalog, recording_id);
     put_i64(record + ARCHIVE_CATALOG_RECORD_STOP_TIMESTAMP_OFFSET, timestamp_ms);
     put_i64(record + ARCHIVE_CATALOG_RECORD_STOP_POSITION_OFFSET, position);
-    return commit(catalog, record, error);
+    refresh_checksum(catalog, record);
+    int result = write_record(catalog, record);
+    return result == 0 ? 0 : fail(error, result, "update", catalog);
+}
+
+/* Change one 64-bit field. */
+static int set_field(struct catalog *catalog, int64_t recording_id, int32_t offset, int64_t value,
+                     struct tern_error *error) {
+    uint8_t before[RECORD_FIXED_LENGTH];
+    uint8_t *record = bytes_of(catalog, recording_id);
+    memcpy(before, record, sizeof before);
+    put_i64(record + offset, value);
+    return commit(catalog, record, before, error);
 }
 
 int catalog_set_stop_position(struct catalog *catalog, int64_t recording_id, int64_t position,
                               struct tern_error *error) {
-    uint8_t *record = bytes_of(catalog, recording_id);
-    put_i64(record + ARCHIVE_CATALOG_RECORD_STOP_POSITION_OFFSET, position);
-    return commit(catalog, record, error);
+    return set_field(catalog, recording_id, ARCHIVE_CATALOG_RECORD_STOP_POSITION_OFFSET, position,
+                     error);
 }
 
 int catalog_set_start_position(struct catalog *catalog, int64_t recording_id, int64_t position,
                                struct tern_error *error) {
-    uint8_t *record = bytes_of(catalog, recording_id);
-    put_i64(record + ARCHIVE_CATALOG_RECORD_START_POSITION_OFFSET, position);
-    return commit(catalog, record, error);
+    return set_field(catalog, recording_id, ARCHIVE_CATALOG_RECORD_START_POSITION_OFFSET, position,
+                     error);
 }
 
 int catalog_extend(struct catalog *catalog, const struct catalog_extension *extension,
                    struct tern_error *error) {
+    uint8_t before[RECORD_FIXED_LENGTH];
     uint8_t *record = bytes_of(catalog, extension->recording_id);
+    memcpy(before, record, sizeof before);
     put_i64(record + ARCHIVE_CATALOG_RECORD_CONTROL_SESSION_ID_OFFSET,
             extension->control_session_id);
     put_i64(record + ARCHIVE_CATALOG_RECORD_CORRELATION_ID_OFFSET, extension->correlation_id);
     put_i32(record + ARCHIVE_CATALOG_RECORD_SESSION_ID_OFFSET, extension->session_id);
     put_i64(record + ARCHIVE_CATALOG_RECORD_STOP_TIMESTAMP_OFFSET, ARCHIVE_NULL);
     put_i64(record + ARCHIVE_CATALOG_RECORD_STOP_POSITION_OFFSET, ARCHIVE_NULL);
-    return commit(catalog, record, error);
+    return commit(catalog, record, before, error);
 }
 
 int catalog_remove(struct catalog *catalog, int64_t recording_id, int32_t state,
@@ -546,16 +569,18 @@ int catalog_remove(struct catalog *catalog, int64_t recording_id, int32_t state,
     assert(state != ARCHIVE_RECORDING_STATE_VALID);
     int index = find(catalog, recording_id);
     assert(index >= 0);
-    int64_t offset = catalog->entries[index].offset;
-    put_i32(catalog->data + offset + ARCHIVE_CATALOG_RECORD_STATE_OFFSET, state);
+    uint8_t *record = catalog->data + catalog->entries[index].offset;
+    put_i32(record + ARCHIVE_CATALOG_RECORD_STATE_OFFSET, state);
+    int result = write_record(catalog, record);
+    if (result != 0) {
+        put_i32(record + ARCHIVE_CATALOG_RECORD_STATE_OFFSET, ARCHIVE_RECORDING_STATE_VALID);
+        (void)write_record(catalog, record);
+        return fail(error, result, "update", catalog);
+    }
     memmove(&catalog->entries[index], &catalog->entries[index + 1],
             (size_t)(catalog->count - index - 1) * sizeof catalog->entries[0]);
     catalog->count--;
-    int result = write_range(catalog, offset, CATALOG_RECORD_HEADER_LENGTH);
-    if (result == 0) {
-        result = sync_file(catalog);
-    }
-    return result == 0 ? 0 : fail(error, result, "update", catalog);
+    return 0;
 }
 
 /* ---- replace ----------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "archived/catalog.h"
+#include "tests/unit/archived/faulty_store.h"
 #include "tests/unit/archived/place.h"
 
 #define TEXT(literal)                                                                              \
@@ -183,6 +184,115 @@ Test(catalog, a_replaced_record_grows_and_shrinks_without_moving_what_others_say
 
 static void write_i32(const struct place *place, int64_t offset, int32_t value) {
     place_write(place, CATALOG_FILE_NAME, &value, sizeof value, offset);
+}
+
+#define MUTATION_COUNT 6
+
+/* Every mutation that must leave all as it was when it fails. */
+static int mutate(struct catalog *catalog, int which, int64_t id, struct tern_error *error) {
+    const struct catalog_extension extension = {
+        .recording_id = id, .control_session_id = 5, .correlation_id = 6, .session_id = 7};
+    struct archive_catalog_record record = vector_record();
+    record.original_channel = TEXT("aeron:ipc?alias=a-channel-that-makes-the-record-grow-by-much");
+    int64_t added;
+    switch (which) {
+    case 0:
+        return catalog_set_stop_position(catalog, id, 64, error);
+    case 1:
+        return catalog_set_start_position(catalog, id, 64, error);
+    case 2:
+        return catalog_extend(catalog, &extension, error);
+    case 3:
+        return catalog_remove(catalog, id, ARCHIVE_RECORDING_STATE_DELETED, error);
+    case 4:
+        return catalog_replace(catalog, id, &record, error);
+    case 5:
+        return catalog_add(catalog, &record, &added, error);
+    default:
+        return 1;
+    }
+}
+
+static void expect_vector_record(const struct catalog *catalog, int64_t id, const char *when) {
+    struct archive_catalog_record found;
+    const struct archive_catalog_record wanted = vector_record();
+    cr_assert_eq(catalog->count, 1, "%s", when);
+    cr_assert(catalog_get(catalog, id, &found), "%s", when);
+    cr_assert_eq(found.start_position, wanted.start_position, "%s", when);
+    cr_assert_eq(found.stop_position, wanted.stop_position, "%s", when);
+    cr_assert_eq(found.session_id, wanted.session_id, "%s", when);
+    cr_assert_eq(found.original_channel.length, wanted.original_channel.length, "%s", when);
+}
+
+Test(catalog, a_mutation_that_fails_at_any_call_changes_nothing) {
+    struct checksum checksum;
+    checksum_init(&checksum, CHECKSUM_CRC32C);
+    for (int which = 0; which < MUTATION_COUNT; which++) {
+        for (int at = 1;; at++) {
+            struct place place;
+            struct faulty_store faulty;
+            struct catalog catalog;
+            struct tern_error error = {0};
+            char when[64];
+            (void)snprintf(when, sizeof when, "mutation %d, call %d", which, at);
+            place_open(&place);
+            faulty_store_init(&faulty);
+            const struct catalog_params params = {.store = &faulty.store,
+                                                  .directory = place.directory,
+                                                  .checksum = &checksum,
+                                                  .capacity = 256,
+                                                  .sync_level = 1};
+            cr_assert_eq(catalog_open(&catalog, &params, &error), 0, "%s", error.text);
+            const struct archive_catalog_record record = vector_record();
+            int64_t id;
+            cr_assert_eq(catalog_add(&catalog, &record, &id, &error), 0);
+            faulty_store_fail(&faulty, at, 1, -EIO);
+            int result = mutate(&catalog, which, id, &error);
+            bool was_hit = faulty.calls >= at;
+            if (result < 0) {
+                cr_assert_neq(error.text[0], '\0');
+                expect_vector_record(&catalog, id, when);
+                faulty_store_fail(&faulty, 0, 0, -EIO);
+                catalog_close(&catalog);
+                cr_assert_eq(catalog_open(&catalog, &params, &error), 0, "%s", error.text);
+                expect_vector_record(&catalog, id, when);
+                cr_assert_eq(mutate(&catalog, which, id, &error), 0, "%s", when);
+            } else {
+                cr_assert(!was_hit || which == 4, "%s was not noticed", when);
+            }
+            catalog_close(&catalog);
+            place_close(&place);
+            if (!was_hit) {
+                cr_assert_geq(at, 2, "%s", when);
+                break;
+            }
+        }
+    }
+}
+
+Test(catalog, a_recording_that_stopped_is_known_as_stopped_even_when_the_disk_fails) {
+    struct place place;
+    struct faulty_store faulty;
+    struct catalog catalog;
+    struct tern_error error = {0};
+    const struct checksum checksum = no_checksum();
+    place_open(&place);
+    faulty_store_init(&faulty);
+    const struct catalog_params params = {.store = &faulty.store,
+                                          .directory = place.directory,
+                                          .checksum = &checksum,
+                                          .capacity = 256};
+    cr_assert_eq(catalog_open(&catalog, &params, &error), 0, "%s", error.text);
+    struct archive_catalog_record record = vector_record();
+    record.stop_position = ARCHIVE_NULL;
+    int64_t id;
+    cr_assert_eq(catalog_add(&catalog, &record, &id, &error), 0);
+    faulty_store_fail(&faulty, 1, 1000, -EIO);
+    cr_assert_eq(catalog_recording_stopped(&catalog, id, 4096, 1, &error), -EIO);
+    cr_assert(catalog_get(&catalog, id, &record));
+    cr_assert_eq(record.stop_position, 4096);
+    catalog_close(&catalog);
+    place_close(&place);
 }
 
 Test(catalog, damage_is_refused_repaired_or_set_aside) {
