@@ -131,7 +131,26 @@ static int check_extension(struct recording *recording) {
     return 0;
 }
 
+/* A subscription that stays records one image after the other, so the limit is looked at for each
+ * of them; the client hears of every stream that is not recorded. */
+static int check_limit(const struct recording *recording) {
+    const struct archive_server *server = recording->server;
+    if (server->recordings.count < server->conf->recordings_max) {
+        return 0;
+    }
+    char text[160];
+    (void)snprintf(text, sizeof text,
+                   "the stream of session %d is not recorded: %d recordings are active, the limit",
+                   tern_image_session_id(recording->image), server->recordings.count);
+    answer_error(recording->subscription, TERN_ARCHIVE_ERROR_MAX_RECORDINGS, text);
+    archive_server_error(recording->server, -EMFILE, "%s", text);
+    return -1;
+}
+
 static int enter(struct recording *recording, struct tern_error *error) {
+    if (check_limit(recording) != 0) {
+        return -1;
+    }
     if (recording->is_extension) {
         return check_extension(recording);
     }
@@ -222,21 +241,32 @@ static void send_signal(const struct recording *recording, int32_t signal, int64
     control_send_signal(recording->server, &event);
 }
 
+/* The catalog must know before the first byte is written that the recording is active again; else
+ * a crash would lose all that the extension reported. */
+static int extend_in_catalog(struct recording *recording) {
+    const struct catalog_extension extension = {
+        .recording_id = recording->id,
+        .control_session_id = recording->control_session_id,
+        .correlation_id = recording->correlation_id,
+        .session_id = tern_image_session_id(recording->image),
+    };
+    struct tern_error error;
+    int result = catalog_extend(&recording->server->catalog, &extension, &error);
+    if (result != 0) {
+        fail(recording,
+             result == -ENOSPC ? TERN_ARCHIVE_ERROR_STORAGE_SPACE : TERN_ARCHIVE_ERROR_GENERIC,
+             "cannot write its catalog record", result);
+    }
+    return result;
+}
+
 /* Everything is there: tell the client and begin to write. */
 static void start(struct recording *recording) {
-    struct archive_server *server = recording->server;
-    if (recording->is_extension) {
-        const struct catalog_extension extension = {
-            .recording_id = recording->id,
-            .control_session_id = recording->control_session_id,
-            .correlation_id = recording->correlation_id,
-            .session_id = tern_image_session_id(recording->image),
-        };
-        struct tern_error error;
-        if (catalog_extend(&server->catalog, &extension, &error) != 0) {
-            archive_server_error(server, error.code, "%s", error.text);
-        }
+    if (recording->is_extension && extend_in_catalog(recording) != 0) {
+        return;
     }
+    recording->was_started = true;
+    struct archive_server *server = recording->server;
     tern_counter_set(recording->counter, recording->join_position);
     set_state(recording, RECORDING_STATE_ACTIVE);
     send_signal(recording,
@@ -299,6 +329,18 @@ static void close_file(struct recording *recording) {
     }
 }
 
+/* Once per segment: an operator should hear of a disk that fills up before recordings fail. */
+static void warn_of_low_space(const struct recording *recording) {
+    struct archive_server *server = recording->server;
+    int64_t space = server->io.store->usable_space(server->io.store->context, server->conf->dir);
+    if (space >= 0 && space <= server->conf->storage_threshold) {
+        archive_server_error(server, -ENOSPC,
+                             "storage space is below the limit of %" PRId64
+                             " bytes: new recordings are refused, active ones go on",
+                             server->conf->storage_threshold);
+    }
+}
+
 /* The segment is full: the next one must not exist yet. */
 static void roll_over(struct recording *recording) {
     int result = sync_file(recording);
@@ -314,7 +356,9 @@ static void roll_over(struct recording *recording) {
         fail(recording,
              result == -ENOSPC ? TERN_ARCHIVE_ERROR_STORAGE_SPACE : TERN_ARCHIVE_ERROR_GENERIC,
              "cannot make its next segment file", result);
+        return;
     }
+    warn_of_low_space(recording);
 }
 
 /* A copy of the block whose frames carry their checksums in the place of the session id. */
@@ -473,12 +517,11 @@ static void release(struct recording *recording) {
 
 void recording_finish(struct recording *recording) {
     struct archive_server *server = recording->server;
-    bool was_started = recording->state != RECORDING_STATE_COUNTER && recording->counter != NULL;
     struct tern_error error;
-    if (was_started) {
+    if (recording->was_started) {
         events_recording_stopped(server, recording);
     }
-    if ((was_started || !recording->is_extension) &&
+    if ((recording->was_started || !recording->is_extension) &&
         catalog_contains(&server->catalog, recording->id) &&
         catalog_recording_stopped(&server->catalog, recording->id, recording->reported_position,
                                   server->now_epoch_ms, &error) != 0) {
@@ -489,7 +532,7 @@ void recording_finish(struct recording *recording) {
         control_respond_error(server, recording->control_session_id, recording->correlation_id,
                               recording->failure_code, "%s", recording->failure);
     }
-    if (was_started) {
+    if (recording->was_started) {
         send_signal(recording, ARCHIVE_RECORDING_SIGNAL_STOP, recording->reported_position);
     }
     recording_subscription_on_recording_ended(recording->subscription);

@@ -31,6 +31,7 @@ struct recording {
     bool is_extension;
     bool is_dirty;        /* written since the last sync */
     bool is_end_doubtful; /* the last frame needs a marker behind it before it is reported */
+    bool was_started; /* START or EXTEND was told */
     bool is_aborted;
     bool has_failed;
     int64_t failure_code; /* archive.md 3.8 */

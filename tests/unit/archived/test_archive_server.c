@@ -6,87 +6,18 @@
 #include "archived/recording.h"
 #include "tests/unit/archived/world.h"
 
-#define STREAM 1001
-#define REPLAY_STREAM 2002
+#define STREAM WORLD_STREAM
 
 static char *const no_settings[] = {NULL};
-
-/* Record `count` messages of 992 bytes (frames of 1 KiB); the recording stays active. */
-static tern_exclusive_publication *record(struct world *world, const char *channel, int count,
-                                          int64_t *recording_id) {
-    int64_t subscription_id;
-    cr_assert_eq(world_answer(world,
-                              tern_archive_send_start_recording(world->archive, channel, STREAM,
-                                                                TERN_ARCHIVE_SOURCE_LOCAL, true),
-                              &subscription_id),
-                 0);
-    tern_exclusive_publication *publication = world_publish(world, channel, STREAM);
-    struct tern_archive_signal started = world_signal(world, TERN_ARCHIVE_SIGNAL_START);
-    cr_assert_eq(started.subscription_id, subscription_id);
-    *recording_id = started.recording_id;
-    char message[992];
-    for (int i = 0; i < count; i++) {
-        memset(message, 'a' + i % 26, sizeof message);
-        (void)world_offer(world, publication, message, sizeof message);
-    }
-    return publication;
-}
-
-static int64_t position_of(struct world *world, int64_t recording_id) {
-    int64_t position;
-    cr_assert_eq(world_answer(world,
-                              tern_archive_send_max_recorded_position(world->archive, recording_id),
-                              &position),
-                 0);
-    return position;
-}
-
-static int64_t stop(struct world *world, tern_exclusive_publication *publication) {
-    tern_exclusive_publication_close(publication);
-    return world_signal(world, TERN_ARCHIVE_SIGNAL_STOP).position;
-}
-
-struct reader {
-    int count;
-    int wrong_count;
-};
-
-static void on_fragment(void *context, const uint8_t *buffer, int32_t length,
-                        const tern_header *header) {
-    (void)header;
-    struct reader *reader = context;
-    char wanted = (char)('a' + reader->count++ % 26);
-    reader->wrong_count += length != 992 || buffer[0] != wanted || buffer[991] != wanted;
-}
-
-/* Replay everything and compare it with what record() published. */
-static void expect_replay(struct world *world, int64_t recording_id, int count) {
-    tern_subscription *subscription = world_subscribe(world, "aeron:ipc", REPLAY_STREAM);
-    struct tern_archive_replay_params params;
-    tern_archive_replay_params_init(&params, recording_id, "aeron:ipc", REPLAY_STREAM);
-    int64_t replay_id;
-    cr_assert_eq(world_answer(world, tern_archive_send_replay(world->archive, &params), &replay_id),
-                 0);
-    struct reader reader = {0};
-    for (int i = 0; i < 5000 && reader.count < count; i++) {
-        world_step(world);
-        (void)tern_subscription_poll(subscription, on_fragment, &reader, 20);
-    }
-    cr_assert_eq(reader.count, count);
-    cr_assert_eq(reader.wrong_count, 0);
-    int64_t ignored;
-    cr_assert_eq(
-        world_answer(world, tern_archive_send_stop_replay(world->archive, replay_id), &ignored), 0);
-    tern_subscription_close(subscription);
-}
 
 Test(archive_server, a_stream_is_recorded_listed_replayed_and_truncated) {
     struct world world;
     world_open(&world, no_settings);
     cr_assert_eq(tern_archive_id(world.archive), 42);
     int64_t id;
-    tern_exclusive_publication *publication = record(&world, "aeron:ipc?term-length=64k", 150, &id);
-    world_wait(&world, position_of(&world, id) == 150 * 1024);
+    tern_exclusive_publication *publication =
+        world_record(&world, "aeron:ipc?term-length=64k", 150, &id);
+    world_wait(&world, world_position(&world, id) == 150 * 1024);
     int32_t counter = tern_archive_find_counter_by_recording(world.client, id, 42);
     cr_assert_eq(tern_counters_value(tern_client_counters(world.client), counter), 150 * 1024);
     cr_assert_eq(tern_archive_find_counter_by_session(
@@ -94,8 +25,8 @@ Test(archive_server, a_stream_is_recorded_listed_replayed_and_truncated) {
                  counter);
     cr_assert_eq(tern_archive_counter_recording_id(world.client, counter), id);
     cr_assert_eq(tern_archive_find_counter_by_recording(world.client, id, 43), -1);
-    cr_assert_eq(stop(&world, publication), 150 * 1024);
-    expect_replay(&world, id, 150);
+    cr_assert_eq(world_stop(&world, publication), 150 * 1024);
+    world_expect_replay(&world, id, 150);
 
     cr_assert_geq(tern_archive_send_list_recordings(world.archive, 0, 1), 0);
     world_wait(&world, world.recording_count == 1);
@@ -106,14 +37,14 @@ Test(archive_server, a_stream_is_recorded_listed_replayed_and_truncated) {
     cr_assert_eq(
         world_answer(&world, tern_archive_send_truncate_recording(world.archive, id, 512), &files),
         TERN_ERROR_ARCHIVE_BASE - TERN_ARCHIVE_ERROR_GENERIC);
-    cr_assert_eq(position_of(&world, id), 150 * 1024); /* validated before anything changes */
+    cr_assert_eq(world_position(&world, id), 150 * 1024); /* validated before anything changes */
     cr_assert_eq(world_answer(&world,
                               tern_archive_send_truncate_recording(world.archive, id, 70 * 1024),
                               &files),
                  0);
     cr_assert_eq(files, 1);
     (void)world_signal(&world, TERN_ARCHIVE_SIGNAL_DELETE);
-    expect_replay(&world, id, 70);
+    world_expect_replay(&world, id, 70);
     cr_assert_eq(world_answer(&world, tern_archive_send_stop_position(world.archive, 99), &files),
                  TERN_ERROR_ARCHIVE_BASE - TERN_ARCHIVE_ERROR_UNKNOWN_RECORDING);
     world_close(&world);
@@ -123,13 +54,14 @@ Test(archive_server, a_crash_leaves_recordings_whose_end_is_found) {
     struct world world;
     world_open(&world, no_settings);
     int64_t id;
-    tern_exclusive_publication *publication = record(&world, "aeron:ipc?term-length=64k", 90, &id);
-    world_wait(&world, position_of(&world, id) == 90 * 1024);
+    tern_exclusive_publication *publication =
+        world_record(&world, "aeron:ipc?term-length=64k", 90, &id);
+    world_wait(&world, world_position(&world, id) == 90 * 1024);
     world_crash_archive(&world);
     tern_exclusive_publication_close(publication);
     world_start_archive(&world);
-    cr_assert_eq(position_of(&world, id), 90 * 1024);
-    expect_replay(&world, id, 90);
+    cr_assert_eq(world_position(&world, id), 90 * 1024);
+    world_expect_replay(&world, id, 90);
     world_close(&world);
 }
 
@@ -140,15 +72,15 @@ Test(archive_server, a_reported_message_of_zeroes_survives_a_crash_at_any_page) 
     for (int count = 1; count <= 6; count++) { /* frames of 1408 bytes over pages of 4096 */
         int64_t id;
         tern_exclusive_publication *publication =
-            record(&world, "aeron:ipc?term-length=64k", 0, &id);
+            world_record(&world, "aeron:ipc?term-length=64k", 0, &id);
         for (int i = 0; i < count; i++) {
             (void)world_offer(&world, publication, zeroes, sizeof zeroes);
         }
-        world_wait(&world, position_of(&world, id) == count * 1408);
+        world_wait(&world, world_position(&world, id) == count * 1408);
         world_crash_archive(&world);
         tern_exclusive_publication_close(publication);
         world_start_archive(&world);
-        cr_assert_eq(position_of(&world, id), count * 1408);
+        cr_assert_eq(world_position(&world, id), count * 1408);
     }
     world_close(&world);
 }
@@ -182,8 +114,8 @@ Test(archive_server, a_full_disk_ends_one_recording_with_an_error_and_no_other) 
     struct world world;
     world_open(&world, no_settings);
     int64_t id;
-    tern_exclusive_publication *publication = record(&world, "aeron:ipc?alias=a", 3, &id);
-    world_wait(&world, position_of(&world, id) == 3 * 1024);
+    tern_exclusive_publication *publication = world_record(&world, "aeron:ipc?alias=a", 3, &id);
+    world_wait(&world, world_position(&world, id) == 3 * 1024);
     faults.writes_left = 2;
     faults.error = -ENOSPC;
     world.store.pwrite = limited_write;
@@ -205,8 +137,8 @@ Test(archive_server, a_full_disk_ends_one_recording_with_an_error_and_no_other) 
 
     faults.writes_left = -1;
     int64_t other;
-    publication = record(&world, "aeron:ipc?alias=b", 10, &other);
-    cr_assert_eq(stop(&world, publication), 10 * 1024);
+    publication = world_record(&world, "aeron:ipc?alias=b", 10, &other);
+    cr_assert_eq(world_stop(&world, publication), 10 * 1024);
     world_close(&world);
 }
 
@@ -217,8 +149,9 @@ Test(archive_server, a_position_is_reported_only_when_it_is_durable) {
     world_open(&world, settings);
     world.store.sync = counted_sync;
     int64_t id;
-    tern_exclusive_publication *publication = record(&world, "aeron:ipc?term-length=64k", 10, &id);
-    world_wait(&world, position_of(&world, id) == 10 * 1024);
+    tern_exclusive_publication *publication =
+        world_record(&world, "aeron:ipc?term-length=64k", 10, &id);
+    world_wait(&world, world_position(&world, id) == 10 * 1024);
     cr_assert_gt(faults.syncs, 0);
 
     /* many frames that arrived together are one group: one sync */
@@ -227,7 +160,7 @@ Test(archive_server, a_position_is_reported_only_when_it_is_durable) {
     for (int i = 0; i < 20; i++) {
         cr_assert_gt(tern_exclusive_publication_offer(publication, message, sizeof message), 0);
     }
-    world_wait(&world, position_of(&world, id) == 30 * 1024);
+    world_wait(&world, world_position(&world, id) == 30 * 1024);
     cr_assert_eq(faults.syncs, 1);
 
     faults.sync_result = -EIO;
@@ -243,8 +176,9 @@ Test(archive_server, a_driver_that_ends_ends_the_archive_and_leaves_recordings_o
     struct world world;
     world_open(&world, no_settings);
     int64_t id;
-    tern_exclusive_publication *publication = record(&world, "aeron:ipc?term-length=64k", 5, &id);
-    world_wait(&world, position_of(&world, id) == 5 * 1024);
+    tern_exclusive_publication *publication =
+        world_record(&world, "aeron:ipc?term-length=64k", 5, &id);
+    world_wait(&world, world_position(&world, id) == 5 * 1024);
     int work = 0;
     for (int i = 0; i < 60000 && work >= 0; i++) { /* the driver is not stepped any more */
         world.now_ns += WORLD_STEP_NS;
@@ -276,8 +210,9 @@ Test(archive_server, a_recording_is_replicated_within_one_archive) {
     struct world world;
     world_open(&world, no_settings);
     int64_t id;
-    tern_exclusive_publication *publication = record(&world, "aeron:ipc?term-length=64k", 80, &id);
-    cr_assert_eq(stop(&world, publication), 80 * 1024);
+    tern_exclusive_publication *publication =
+        world_record(&world, "aeron:ipc?term-length=64k", 80, &id);
+    cr_assert_eq(world_stop(&world, publication), 80 * 1024);
     struct tern_archive_replicate_params params;
     tern_archive_replicate_params_init(&params, id, "aeron:ipc", 10);
     params.replication_channel = "aeron:udp?endpoint=localhost:0";
@@ -290,7 +225,7 @@ Test(archive_server, a_recording_is_replicated_within_one_archive) {
     cr_assert_eq(world_signal(&world, TERN_ARCHIVE_SIGNAL_REPLICATE_END).correlation_id,
                  replication_id);
     cr_assert_eq(world_signal(&world, TERN_ARCHIVE_SIGNAL_STOP).recording_id, copy);
-    expect_replay(&world, copy, 80);
+    world_expect_replay(&world, copy, 80);
 
     params.live_destination = "aeron:udp?endpoint=localhost:1";
     cr_assert_eq(

@@ -257,3 +257,74 @@ int64_t world_offer(struct world *world, tern_exclusive_publication *publication
     world_wait(world, (position = tern_exclusive_publication_offer(publication, data, length)) > 0);
     return position;
 }
+
+/* ---- recordings ---------------------------------------------------------------------------------
+ */
+
+tern_exclusive_publication *world_record(struct world *world, const char *channel, int count,
+                                         int64_t *recording_id) {
+    int64_t subscription_id;
+    cr_assert_eq(
+        world_answer(world,
+                     tern_archive_send_start_recording(world->archive, channel, WORLD_STREAM,
+                                                       TERN_ARCHIVE_SOURCE_LOCAL, true),
+                     &subscription_id),
+        0);
+    tern_exclusive_publication *publication = world_publish(world, channel, WORLD_STREAM);
+    struct tern_archive_signal started = world_signal(world, TERN_ARCHIVE_SIGNAL_START);
+    cr_assert_eq(started.subscription_id, subscription_id);
+    *recording_id = started.recording_id;
+    char message[992];
+    for (int i = 0; i < count; i++) {
+        memset(message, 'a' + i % 26, sizeof message);
+        (void)world_offer(world, publication, message, sizeof message);
+    }
+    return publication;
+}
+
+int64_t world_position(struct world *world, int64_t recording_id) {
+    int64_t position;
+    cr_assert_eq(world_answer(world,
+                              tern_archive_send_max_recorded_position(world->archive, recording_id),
+                              &position),
+                 0);
+    return position;
+}
+
+int64_t world_stop(struct world *world, tern_exclusive_publication *publication) {
+    tern_exclusive_publication_close(publication);
+    return world_signal(world, TERN_ARCHIVE_SIGNAL_STOP).position;
+}
+
+struct reader {
+    int count;
+    int wrong_count;
+};
+
+static void on_fragment(void *context, const uint8_t *buffer, int32_t length,
+                        const tern_header *header) {
+    (void)header;
+    struct reader *reader = context;
+    char wanted = (char)('a' + reader->count++ % 26);
+    reader->wrong_count += length != 992 || buffer[0] != wanted || buffer[991] != wanted;
+}
+
+void world_expect_replay(struct world *world, int64_t recording_id, int count) {
+    tern_subscription *subscription = world_subscribe(world, "aeron:ipc", WORLD_REPLAY_STREAM);
+    struct tern_archive_replay_params params;
+    tern_archive_replay_params_init(&params, recording_id, "aeron:ipc", WORLD_REPLAY_STREAM);
+    int64_t replay_id;
+    cr_assert_eq(world_answer(world, tern_archive_send_replay(world->archive, &params), &replay_id),
+                 0);
+    struct reader reader = {0};
+    for (int i = 0; i < 5000 && reader.count < count; i++) {
+        world_step(world);
+        (void)tern_subscription_poll(subscription, on_fragment, &reader, 20);
+    }
+    cr_assert_eq(reader.count, count);
+    cr_assert_eq(reader.wrong_count, 0);
+    int64_t ignored;
+    cr_assert_eq(
+        world_answer(world, tern_archive_send_stop_replay(world->archive, replay_id), &ignored), 0);
+    tern_subscription_close(subscription);
+}

@@ -67,4 +67,18 @@ tern_subscription *world_subscribe(struct world *world, const char *channel, int
 int64_t world_offer(struct world *world, tern_exclusive_publication *publication, const void *data,
                     int32_t length);
 
+#define WORLD_STREAM 1001
+#define WORLD_REPLAY_STREAM 2002
+
+/* Record `count` messages of 992 bytes (frames of 1 KiB), the first full of 'a', the next of 'b'
+ * and so on; the recording stays active. */
+tern_exclusive_publication *world_record(struct world *world, const char *channel, int count,
+                                         int64_t *recording_id);
+/* The greatest recorded position, as the archive tells it. */
+int64_t world_position(struct world *world, int64_t recording_id);
+/* Close the publication; the position of the STOP signal that follows. */
+int64_t world_stop(struct world *world, tern_exclusive_publication *publication);
+/* Replay everything and compare it with what world_record published. */
+void world_expect_replay(struct world *world, int64_t recording_id, int count);
+
 #endif
