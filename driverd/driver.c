@@ -3,10 +3,10 @@
  * The directory is prepared before anything is made in it, and belongs to this driver from then on:
  * a failing start takes back what it has made, a refused one touches nothing.
  *
- * A thread that has nothing to do blocks on the sockets of the agents it runs. Commands and data of
- * local clients come through shared memory, which cannot wake anybody; so no wait is longer than
- * the idle strategy's longest park. Names are looked up on a thread of their own, except in
- * INVOKER.
+ * A thread that has nothing to do blocks on the sockets of the agents it runs; who puts something
+ * into the queue of an agent wakes it. Commands and data of local clients come through shared
+ * memory, which cannot wake anybody; so no wait for them is longer than the idle strategy's longest
+ * park. Names are looked up on a thread of their own, except in INVOKER.
  */
 #include "driverd/driver.h"
 
@@ -14,13 +14,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/bits.h"
+#include "base/compiler.h"
 #include "driverd/driver_directory.h"
 #include "driverd/endpoint_recv.h"
 #include "driverd/endpoint_send.h"
 #include "driverd/network.h"
 
-/* The resolver is idle nearly always; it may keep a name waiting for this long. */
-#define RESOLVER_PARK_MAX_NS (20 * NS_PER_MS)
+/* The conductor wakes the resolver for a request. */
+#define RESOLVER_PARK_NS NS_PER_S
+/* Sender and receiver, while they have no stream. Well below the cycle time that counts as too long
+ * (6.9). */
+#define QUIET_PARK_NS (20 * NS_PER_MS)
 #define HANG_TIMEOUT_NS (10 * NS_PER_S)
 
 static int open_agents(struct driver *driver, struct tern_error *error) {
@@ -156,60 +161,83 @@ int driver_do_work(struct driver *driver, int64_t now_ns) {
 
 /* -- waiting -- */
 
-static int sender_sockets(const struct driver *driver, int *sockets, int count) {
-    const struct pointer_list *list = &driver->sender.endpoints;
-    for (int32_t i = 0; i < list->count && count < NET_BATCH_COUNT_MAX; i++) {
-        const struct endpoint_send *endpoint = list->items[i];
-        sockets[count++] = endpoint->socket.handle;
-    }
-    return count;
+static void wait_for(const struct driver *driver, struct net_poller *const *pollers, int count,
+                     int64_t timeout_ns) {
+    const struct net *net = driver->context.io.net;
+    net->wait(net->context, pollers, count, timeout_ns);
 }
 
-static int receiver_sockets(const struct driver *driver, int *sockets, int count) {
-    const struct pointer_list *list = &driver->receiver.destinations;
-    for (int32_t i = 0; i < list->count && count < NET_BATCH_COUNT_MAX; i++) {
-        const struct destination_recv *destination = list->items[i];
-        sockets[count++] = destination->socket.handle;
-    }
-    return count;
-}
-
-/* Each runs on the thread that owns the lists it reads. */
+/* Without streams nothing comes through shared memory but commands, and for these there is a
+ * wake-up. Each function runs on the thread that owns what it looks at. */
 static void wait_for_sender(void *context, int64_t timeout_ns) {
     const struct driver *driver = context;
-    const struct net *net = driver->context.io.net;
-    int sockets[NET_BATCH_COUNT_MAX];
-    net->wait(net->context, sockets, sender_sockets(driver, sockets, 0), timeout_ns);
+    bool is_idle = driver->sender.publications.count == 0;
+    wait_for(driver, &driver->sender.poller, 1,
+             is_idle ? max_i64(timeout_ns, QUIET_PARK_NS) : timeout_ns);
 }
 
 static void wait_for_receiver(void *context, int64_t timeout_ns) {
     const struct driver *driver = context;
-    const struct net *net = driver->context.io.net;
-    int sockets[NET_BATCH_COUNT_MAX];
-    net->wait(net->context, sockets, receiver_sockets(driver, sockets, 0), timeout_ns);
+    bool is_idle = driver->receiver.images.count == 0;
+    wait_for(driver, &driver->receiver.poller, 1,
+             is_idle ? max_i64(timeout_ns, QUIET_PARK_NS) : timeout_ns);
+}
+
+static void wait_for_conductor(void *context, int64_t timeout_ns) {
+    const struct driver *driver = context;
+    wait_for(driver, &driver->context.conductor_poller, 1, timeout_ns);
 }
 
 static void wait_for_network(void *context, int64_t timeout_ns) {
     const struct driver *driver = context;
+    struct net_poller *const pollers[] = {driver->sender.poller, driver->receiver.poller};
+    bool is_idle = driver->sender.publications.count == 0 && driver->receiver.images.count == 0;
+    wait_for(driver, pollers, ARRAY_COUNT(pollers),
+             is_idle ? max_i64(timeout_ns, QUIET_PARK_NS) : timeout_ns);
+}
+
+/* All agents share the thread: nobody has to be woken. */
+static void wait_for_all(void *context, int64_t timeout_ns) {
+    const struct driver *driver = context;
+    struct net_poller *const pollers[] = {driver->sender.poller, driver->receiver.poller};
+    wait_for(driver, pollers, ARRAY_COUNT(pollers), timeout_ns);
+}
+
+static void wait_for_resolver(void *context, int64_t timeout_ns) {
+    const struct resolver *resolver = context;
+    resolver->net->wait(resolver->net->context, &resolver->poller, 1, timeout_ns);
+}
+
+static void wake_poller(const struct driver *driver, struct net_poller *poller) {
     const struct net *net = driver->context.io.net;
-    int sockets[NET_BATCH_COUNT_MAX];
-    int count = receiver_sockets(driver, sockets, 0);
-    net->wait(net->context, sockets, sender_sockets(driver, sockets, count), timeout_ns);
+    net->wake(net->context, poller);
+}
+
+static void wake_sender(void *context) {
+    const struct driver *driver = context;
+    wake_poller(driver, driver->sender.poller);
+}
+
+static void wake_receiver(void *context) {
+    const struct driver *driver = context;
+    wake_poller(driver, driver->receiver.poller);
+}
+
+static void wake_resolver(void *context) {
+    const struct resolver *resolver = context;
+    resolver->net->wake(resolver->net->context, resolver->poller);
 }
 
 /* -- threads -- */
 
-static int start(struct driver *driver, const struct agent *agent,
-                 const struct driver_idle_conf *idle, int cpu, struct tern_error *error) {
-    struct agent_runner_params params = {
-        .agent = *agent, .clock = driver->context.io.clock, .cpu = cpu};
-    if (driver->context.io.net->wait == NULL) {
-        params.agent.wait = NULL;
-    }
-    int result = idle_strategy_parse(&params.idle, idle->name, idle->arguments, error);
+static int start(struct driver *driver, struct agent_runner_params *params,
+                 const struct driver_idle_conf *idle, struct tern_error *error) {
+    params->clock = driver->context.io.clock;
+    params->agent.context = driver;
+    int result = idle_strategy_parse(&params->idle, idle->name, idle->arguments, error);
     if (result == 0) {
         assert(driver->runner_count < DRIVER_THREADS_MAX);
-        result = agent_runner_start(&driver->runners[driver->runner_count], &params, error);
+        result = agent_runner_start(&driver->runners[driver->runner_count], params, error);
     }
     driver->runner_count += result == 0;
     return result;
@@ -217,11 +245,9 @@ static int start(struct driver *driver, const struct agent *agent,
 
 static int start_resolver(struct driver *driver, struct tern_error *error) {
     const struct agent_runner_params params = {
-        .agent = {.name = "resolver", .context = driver->resolver, .do_work = do_resolver_work},
-        .idle = {.kind = IDLE_BACKOFF,
-                 .park_min_ns = NS_PER_MS,
-                 .park_max_ns = RESOLVER_PARK_MAX_NS,
-                 .park_ns = NS_PER_MS},
+        .agent = {"resolver", driver->resolver, do_resolver_work, wait_for_resolver},
+        .wake = wake_resolver,
+        .idle = {.kind = IDLE_SLEEP, .park_max_ns = RESOLVER_PARK_NS},
         .clock = driver->context.io.clock,
         .cpu = -1,
     };
@@ -230,19 +256,31 @@ static int start_resolver(struct driver *driver, struct tern_error *error) {
 
 int driver_start(struct driver *driver, struct tern_error *error) {
     const struct driver_conf *conf = driver->conf;
-    const struct agent sender = {"sender", driver, do_sender_work, wait_for_sender};
-    const struct agent receiver = {"receiver", driver, do_receiver_work, wait_for_receiver};
-    const struct agent network = {"sender,receiver", driver, do_network_work, wait_for_network};
+    struct agent_runner_params sender = {
+        .agent = {.name = "sender", .do_work = do_sender_work, .wait = wait_for_sender},
+        .cpu = conf->sender_cpu,
+        .wake = wake_sender,
+    };
+    struct agent_runner_params receiver = {
+        .agent = {.name = "receiver", .do_work = do_receiver_work, .wait = wait_for_receiver},
+        .cpu = conf->receiver_cpu,
+        .wake = wake_receiver,
+    };
+    struct agent_runner_params network = {
+        .agent = {.name = "sender,receiver", .do_work = do_network_work, .wait = wait_for_network},
+        .cpu = conf->sender_cpu,
+        .wake = wake_sender,
+    };
     int result = 0;
     switch ((enum driver_threading)conf->threading) {
     case DRIVER_THREADING_DEDICATED:
-        result = start(driver, &sender, &conf->sender_idle, conf->sender_cpu, error);
+        result = start(driver, &sender, &conf->sender_idle, error);
         if (result == 0) {
-            result = start(driver, &receiver, &conf->receiver_idle, conf->receiver_cpu, error);
+            result = start(driver, &receiver, &conf->receiver_idle, error);
         }
         break;
     case DRIVER_THREADING_SHARED_NETWORK:
-        result = start(driver, &network, &conf->shared_network_idle, conf->sender_cpu, error);
+        result = start(driver, &network, &conf->shared_network_idle, error);
         break;
     case DRIVER_THREADING_SHARED:
         break;
@@ -271,7 +309,7 @@ int driver_main_agent(struct driver *driver, struct agent_runner_params *params,
         .do_work = is_invoker  ? do_invoker_work
                    : is_shared ? do_shared_work
                                : do_conductor_work,
-        .wait = is_shared || is_invoker ? wait_for_network : NULL,
+        .wait = is_shared || is_invoker ? wait_for_all : wait_for_conductor,
     };
     return idle_strategy_parse(&params->idle, idle->name, idle->arguments, error);
 }

@@ -91,6 +91,9 @@ int driver_context_open(struct driver_context *context, const struct driver_conf
         result = open_queue(context, error);
     }
     if (result == 0) {
+        result = io->net->poller_open(io->net->context, &context->conductor_poller, error);
+    }
+    if (result == 0) {
         const struct cnc *cnc = &context->cnc;
         result = counters_manager_init(&context->counters, cnc->counters_metadata,
                                        cnc->counters_metadata_length, cnc->counters_values,
@@ -129,12 +132,17 @@ void driver_context_close(struct driver_context *context) {
     mapped_file_close(&context->loss_report_file);
     cnc_close(&context->cnc);
     free(context->to_conductor_memory);
+    if (context->conductor_poller != NULL) {
+        context->io.net->poller_close(context->io.net->context, context->conductor_poller);
+    }
     *context = (struct driver_context){0};
 }
 
 bool driver_context_post(struct driver_context *context, int32_t type, const void *message,
                          int32_t length) {
+    const struct net *net = context->io.net;
     if (ring_mpsc_write(&context->to_conductor, type, message, length) == RING_OK) {
+        net->wake(net->context, context->conductor_poller);
         return true;
     }
     context_count(context, SYSTEM_COUNTER_CONDUCTOR_PROXY_FAILS, 1);

@@ -64,6 +64,11 @@ int receiver_init(struct receiver *receiver, struct driver_context *context,
     int result =
         ring_spsc_init(&receiver->commands, receiver->command_memory, (int64_t)ring_length);
     assert(result == 0);
+    result = context->io.net->poller_open(context->io.net->context, &receiver->poller, error);
+    if (result != 0) {
+        receiver_close(receiver);
+        return result;
+    }
     duty_cycle_init(&receiver->cycle, context, SYSTEM_COUNTER_RECEIVER_MAX_CYCLE_TIME,
                     context->conf->receiver_cycle_threshold_ns);
     for (int i = 0; i < RECEIVER_BATCH_MAX; i++) {
@@ -74,8 +79,12 @@ int receiver_init(struct receiver *receiver, struct driver_context *context,
 }
 
 void receiver_close(struct receiver *receiver) {
-    pointer_list_close(&receiver->destinations);
+    pointer_list_close(&receiver->controlled);
     pointer_list_close(&receiver->images);
+    if (receiver->poller != NULL) {
+        const struct net *net = receiver->context->io.net;
+        net->poller_close(net->context, receiver->poller);
+    }
     free(receiver->command_memory);
     free(receiver->pending);
     free(receiver->buffers);
@@ -92,21 +101,28 @@ static void post_no_memory(struct receiver *receiver) {
 
 static void add_destination(struct receiver *receiver, struct destination_recv *destination) {
     int64_t now_ns = receiver->cycle.last_ns;
-    if (pointer_list_add(&receiver->destinations, destination) != 0) {
-        post_no_memory(receiver);
-        return;
+    const struct net *net = receiver->context->io.net;
+    struct tern_error error;
+    if (net->poller_add(net->context, receiver->poller, destination->socket.handle, destination,
+                        &error) != 0) {
+        driver_context_post_error(receiver->context, &error);
     }
     assert(destination->endpoint->active[destination->index] == NULL);
     destination->endpoint->active[destination->index] = destination;
     if (destination->has_explicit_control) {
+        if (pointer_list_add(&receiver->controlled, destination) != 0) {
+            post_no_memory(receiver);
+        }
         destination_recv_elicit_setup(destination, 0, 0, &destination->control, now_ns);
         destination->next_elicitation_ns = now_ns + RECEIVER_ELICITATION_INTERVAL_NS;
     }
 }
 
 static void stop_destination(struct receiver *receiver, struct destination_recv *destination) {
+    const struct net *net = receiver->context->io.net;
+    net->poller_remove(net->context, receiver->poller, destination->socket.handle);
     destination->endpoint->active[destination->index] = NULL;
-    (void)pointer_list_remove(&receiver->destinations, destination);
+    (void)pointer_list_remove(&receiver->controlled, destination);
 }
 
 static void remove_destination(struct receiver *receiver, struct destination_recv *destination) {
@@ -249,9 +265,19 @@ static void on_command(void *context, int32_t type, const uint8_t *payload, int3
     }
 }
 
+static bool put_bytes(struct receiver *receiver, enum receiver_command_type type,
+                      const void *message, int32_t length) {
+    const struct net *net = receiver->context->io.net;
+    if (ring_spsc_write(&receiver->commands, (int32_t)type, message, length) != RING_OK) {
+        return false;
+    }
+    net->wake(net->context, receiver->poller);
+    return true;
+}
+
 static bool put_command(struct receiver *receiver, enum receiver_command_type type,
                         const struct receiver_command *command) {
-    return ring_spsc_write(&receiver->commands, (int32_t)type, command, sizeof *command) == RING_OK;
+    return put_bytes(receiver, type, command, (int32_t)sizeof *command);
 }
 
 int64_t receiver_free_bytes(const struct receiver *receiver) {
@@ -315,8 +341,8 @@ bool receiver_reject_image(struct receiver *receiver, struct image *image, const
     assert(length >= 0 && length <= FRAME_ERR_TEXT_MAX);
     memcpy(message, &command, sizeof command);
     memcpy(message + sizeof command, reason, (size_t)length);
-    return ring_spsc_write(&receiver->commands, RECEIVER_COMMAND_REJECT_IMAGE, message,
-                           (int32_t)sizeof command + length) == RING_OK;
+    return put_bytes(receiver, RECEIVER_COMMAND_REJECT_IMAGE, message,
+                     (int32_t)sizeof command + length);
 }
 
 bool receiver_set_control(struct receiver *receiver, struct destination_recv *destination,
@@ -481,11 +507,12 @@ static void post_receive_error(struct receiver *receiver, struct destination_rec
 
 /* One datagram, or several that the kernel joined. A segment that does not begin on 8 bytes is
  * moved to the beginning of the buffer, which was read before. */
-static void on_buffer(struct receiver *receiver, struct destination_recv *destination,
-                      const struct net_datagram *datagram, int64_t now_ns) {
+static int on_buffer(struct receiver *receiver, struct destination_recv *destination,
+                     const struct net_datagram *datagram, int64_t now_ns) {
     uint8_t *buffer = datagram->data;
     uint32_t step = datagram->segment_length > 0 ? datagram->segment_length : datagram->length;
     uint32_t offset = 0;
+    int bytes = 0;
     do {
         uint32_t length = datagram->length - offset < step ? datagram->length - offset : step;
         uint8_t *data = buffer + offset;
@@ -500,16 +527,19 @@ static void on_buffer(struct receiver *receiver, struct destination_recv *destin
                                        .length = length,
                                        .source = &datagram->address,
                                        .now_ns = now_ns};
-        (void)on_frame(&frame);
+        bytes += on_frame(&frame);
         offset += length;
     } while (offset < datagram->length);
+    return bytes;
 }
 
+/* Returns the bytes that images took: what comes by the clock is no work. */
 static int poll_destination(struct receiver *receiver, struct destination_recv *destination,
                             int64_t now_ns) {
     const struct net *net = receiver->context->io.net;
     int64_t bytes = 0;
     int total = 0;
+    int work = 0;
     while (total < RECEIVER_DATAGRAMS_MAX) {
         int count = net->receive(net->context, destination->socket.handle, receiver->datagrams,
                                  receiver->batch);
@@ -519,7 +549,7 @@ static int poll_destination(struct receiver *receiver, struct destination_recv *
         }
         for (int i = 0; i < count; i++) {
             bytes += receiver->datagrams[i].length;
-            on_buffer(receiver, destination, &receiver->datagrams[i], now_ns);
+            work += on_buffer(receiver, destination, &receiver->datagrams[i], now_ns);
         }
         total += count;
         if (count < receiver->batch) {
@@ -529,7 +559,19 @@ static int poll_destination(struct receiver *receiver, struct destination_recv *
     if (bytes > 0) {
         context_count(receiver->context, SYSTEM_COUNTER_BYTES_RECEIVED, bytes);
     }
-    return total;
+    return work;
+}
+
+static int poll_sockets(struct receiver *receiver, int64_t now_ns) {
+    const struct net *net = receiver->context->io.net;
+    void *destinations[NET_BATCH_COUNT_MAX];
+    int work = 0;
+    int count =
+        net->poller_ready(net->context, receiver->poller, destinations, NET_BATCH_COUNT_MAX);
+    for (int i = 0; i < count; i++) {
+        work += poll_destination(receiver, destinations[i], now_ns);
+    }
+    return work;
 }
 
 /* Time-outs. */
@@ -548,22 +590,22 @@ static void expire_pending_setups(struct receiver *receiver, int64_t now_ns) {
     }
 }
 
-static void elicit_periodically(struct destination_recv *destination, int64_t now_ns) {
-    if (destination->has_explicit_control && now_ns >= destination->next_elicitation_ns &&
-        dispatcher_has_interest(&destination->endpoint->dispatcher)) {
-        destination_recv_elicit_setup(destination, 0, 0, &destination->control, now_ns);
-        destination->next_elicitation_ns = now_ns + RECEIVER_ELICITATION_INTERVAL_NS;
+static void elicit_periodically(struct receiver *receiver, int64_t now_ns) {
+    for (int32_t i = 0; i < receiver->controlled.count; i++) {
+        struct destination_recv *destination = receiver->controlled.items[i];
+        if (now_ns >= destination->next_elicitation_ns &&
+            dispatcher_has_interest(&destination->endpoint->dispatcher)) {
+            destination_recv_elicit_setup(destination, 0, 0, &destination->control, now_ns);
+            destination->next_elicitation_ns = now_ns + RECEIVER_ELICITATION_INTERVAL_NS;
+        }
     }
 }
 
 int receiver_do_work(struct receiver *receiver, int64_t now_ns) {
     duty_cycle_measure(&receiver->cycle, now_ns);
     int work = ring_spsc_read(&receiver->commands, on_command, receiver, RECEIVER_COMMANDS_MAX);
-    for (int32_t i = 0; i < receiver->destinations.count; i++) {
-        struct destination_recv *destination = receiver->destinations.items[i];
-        work += poll_destination(receiver, destination, now_ns);
-        elicit_periodically(destination, now_ns);
-    }
+    work += poll_sockets(receiver, now_ns);
+    elicit_periodically(receiver, now_ns);
     for (int32_t i = 0; i < receiver->images.count; i++) {
         work += image_receive_send_feedback(receiver->images.items[i], now_ns);
     }

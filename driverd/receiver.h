@@ -36,8 +36,9 @@ struct pending_setup {
 struct receiver {
     struct driver_context *context;
     uint8_t *command_memory;
-    struct ring_spsc commands;        /* conductor writes, receiver reads */
-    struct pointer_list destinations; /* whose sockets are polled */
+    struct ring_spsc commands;      /* conductor writes, receiver reads */
+    struct pointer_list controlled; /* destinations with an explicit control address */
+    struct net_poller *poller;      /* of the destinations' sockets */
     struct pointer_list images;
     struct pending_setup *pending; /* oldest first: the time-out is constant */
     int32_t pending_count;

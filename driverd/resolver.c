@@ -19,7 +19,12 @@ int resolver_init(struct resolver *resolver, const struct net *net, struct tern_
     if (resolver->memory == NULL) {
         return error_set_errno(error, ENOMEM, "cannot make the resolver's queues");
     }
-    int result = ring_spsc_init(&resolver->requests, resolver->memory, (int64_t)length);
+    int result = net->poller_open(net->context, &resolver->poller, error);
+    if (result != 0) {
+        resolver_close(resolver);
+        return result;
+    }
+    result = ring_spsc_init(&resolver->requests, resolver->memory, (int64_t)length);
     assert(result == 0);
     result = ring_spsc_init(&resolver->results, resolver->memory + length, (int64_t)length);
     assert(result == 0);
@@ -27,6 +32,9 @@ int resolver_init(struct resolver *resolver, const struct net *net, struct tern_
 }
 
 void resolver_close(struct resolver *resolver) {
+    if (resolver->poller != NULL) {
+        resolver->net->poller_close(resolver->net->context, resolver->poller);
+    }
     free(resolver->memory);
     *resolver = (struct resolver){0};
 }
@@ -73,8 +81,13 @@ int resolver_do_work(struct resolver *resolver, int64_t now_ns) {
 }
 
 bool resolver_submit(struct resolver *resolver, const struct resolve_request *request) {
-    return ring_spsc_write(&resolver->requests, RESOLVE_MESSAGE, request, sizeof *request) ==
-           RING_OK;
+    const struct net *net = resolver->net;
+    if (ring_spsc_write(&resolver->requests, RESOLVE_MESSAGE, request, sizeof *request) !=
+        RING_OK) {
+        return false;
+    }
+    net->wake(net->context, resolver->poller);
+    return true;
 }
 
 struct poll_target {

@@ -14,6 +14,7 @@
 
 struct resolver {
     const struct net *net;
+    struct net_poller *poller; /* of no sockets: a request ends the resolver's wait */
     uint8_t *memory;
     struct ring_spsc requests; /* conductor writes, resolver reads */
     struct ring_spsc results;  /* resolver writes, conductor reads */

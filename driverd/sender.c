@@ -60,7 +60,10 @@ int sender_init(struct sender *sender, struct driver_context *context, struct te
         sender->control[i].data = sender->control_buffers + i * SENDER_CONTROL_BUFFER_LENGTH;
         sender->control[i].capacity = SENDER_CONTROL_BUFFER_LENGTH;
     }
-    result = net->buffer_limits(net->context, &context->buffer_limits, error);
+    result = net->poller_open(net->context, &sender->poller, error);
+    if (result == 0) {
+        result = net->buffer_limits(net->context, &context->buffer_limits, error);
+    }
     if (result != 0) {
         sender_close(sender);
     }
@@ -70,6 +73,10 @@ int sender_init(struct sender *sender, struct driver_context *context, struct te
 void sender_close(struct sender *sender) {
     pointer_list_close(&sender->publications);
     pointer_list_close(&sender->endpoints);
+    if (sender->poller != NULL) {
+        const struct net *net = sender->context->io.net;
+        net->poller_close(net->context, sender->poller);
+    }
     free(sender->command_memory);
     free(sender->control_buffers);
     *sender = (struct sender){0};
@@ -81,6 +88,24 @@ static void post_no_memory(struct sender *sender) {
     struct tern_error error;
     (void)error_set_errno(&error, ENOMEM, "the sender cannot take over a channel or publication");
     driver_context_post_error(sender->context, &error);
+}
+
+static void add_endpoint(struct sender *sender, struct endpoint_send *endpoint) {
+    const struct net *net = sender->context->io.net;
+    struct tern_error error;
+    if (pointer_list_add(&sender->endpoints, endpoint) != 0) {
+        post_no_memory(sender);
+    } else if (net->poller_add(net->context, sender->poller, endpoint->socket.handle, endpoint,
+                               &error) != 0) {
+        driver_context_post_error(sender->context, &error);
+    }
+}
+
+static void remove_endpoint(struct sender *sender, struct endpoint_send *endpoint) {
+    const struct net *net = sender->context->io.net;
+    net->poller_remove(net->context, sender->poller, endpoint->socket.handle);
+    (void)pointer_list_remove(&sender->endpoints, endpoint);
+    store_release_u8(&endpoint->is_released, 1);
 }
 
 static int64_t key_of(const struct publication_net *publication) {
@@ -144,13 +169,10 @@ static void on_command(void *context, int32_t type, const uint8_t *payload, int3
     memcpy(&command, payload, sizeof command);
     switch ((enum sender_command_type)type) {
     case SENDER_COMMAND_ADD_ENDPOINT:
-        if (pointer_list_add(&sender->endpoints, command.endpoint) != 0) {
-            post_no_memory(sender);
-        }
+        add_endpoint(sender, command.endpoint);
         break;
     case SENDER_COMMAND_REMOVE_ENDPOINT:
-        (void)pointer_list_remove(&sender->endpoints, command.endpoint);
-        store_release_u8(&command.endpoint->is_released, 1);
+        remove_endpoint(sender, command.endpoint);
         break;
     case SENDER_COMMAND_ADD_PUBLICATION:
         add_publication(sender, command.publication);
@@ -174,7 +196,12 @@ static void on_command(void *context, int32_t type, const uint8_t *payload, int3
 
 static bool put_command(struct sender *sender, enum sender_command_type type,
                         const struct sender_command *command) {
-    return ring_spsc_write(&sender->commands, (int32_t)type, command, sizeof *command) == RING_OK;
+    const struct net *net = sender->context->io.net;
+    if (ring_spsc_write(&sender->commands, (int32_t)type, command, sizeof *command) != RING_OK) {
+        return false;
+    }
+    net->wake(net->context, sender->poller);
+    return true;
 }
 
 int64_t sender_free_bytes(const struct sender *sender) {
@@ -235,7 +262,8 @@ static struct publication_net *find_publication(const struct control_frame *fram
     return hash_map_get(&frame->endpoint->publications, hash_map_pair_key(session_id, stream_id));
 }
 
-static void on_sm(const struct control_frame *frame) {
+/* The status messages that come by the clock change nothing: they are no work. */
+static int on_sm(const struct control_frame *frame) {
     struct endpoint_send *endpoint = frame->endpoint;
     struct driver_context *context = frame->sender->context;
     struct frame_sm sm = {0};
@@ -245,7 +273,7 @@ static void on_sm(const struct control_frame *frame) {
     bool is_request = (sm.common.flags & FRAME_SM_FLAG_SEND_SETUP) != 0;
     if (publication != NULL && !is_request && !publication_send_accepts_sm(publication, &sm)) {
         context_count(context, SYSTEM_COUNTER_STATUS_MESSAGES_REJECTED, 1);
-        return;
+        return 0;
     }
     if (endpoint->is_mdc) {
         int32_t count = endpoint->tracker.count;
@@ -255,10 +283,13 @@ static void on_sm(const struct control_frame *frame) {
             publish_destination_count(endpoint);
         }
     }
-    if (publication != NULL) {
-        store_release_i64(&endpoint->last_sm_time_ns, frame->now_ns);
-        publication_send_on_sm(publication, &sm, frame->now_ns);
+    if (publication == NULL) {
+        return 0;
     }
+    int64_t limit = publication->limit;
+    store_release_i64(&endpoint->last_sm_time_ns, frame->now_ns);
+    publication_send_on_sm(publication, &sm, frame->now_ns);
+    return is_request || publication->limit != limit;
 }
 
 static void on_nak(const struct control_frame *frame) {
@@ -322,13 +353,13 @@ static void count_invalid(const struct control_frame *frame) {
     }
 }
 
-static void on_control_frame(const struct control_frame *frame) {
+static int on_control_frame(const struct control_frame *frame) {
     switch (frame_validate(FRAME_ROLE_SENDER, frame->data, frame->length)) {
     case FRAME_INVALID:
         count_invalid(frame);
-        return;
+        return 0;
     case FRAME_IGNORED:
-        return;
+        return 0;
     case FRAME_VALID:
         break;
     }
@@ -336,8 +367,7 @@ static void on_control_frame(const struct control_frame *frame) {
     memcpy(&common, frame->data, sizeof common);
     switch (common.type) {
     case FRAME_TYPE_SM:
-        on_sm(frame);
-        break;
+        return on_sm(frame);
     case FRAME_TYPE_NAK:
         on_nak(frame);
         break;
@@ -350,11 +380,12 @@ static void on_control_frame(const struct control_frame *frame) {
     default:
         break; /* RSP_SETUP: no publication has a response channel */
     }
+    return 1;
 }
 
 static int poll_endpoint(struct sender *sender, struct endpoint_send *endpoint, int64_t now_ns) {
     const struct net *net = sender->context->io.net;
-    int total = 0;
+    int work = 0;
     for (int round = 0; round < SENDER_CONTROL_ROUNDS_MAX; round++) {
         int count = net->receive(net->context, endpoint->socket.handle, sender->control,
                                  SENDER_CONTROL_BATCH);
@@ -364,7 +395,7 @@ static int poll_endpoint(struct sender *sender, struct endpoint_send *endpoint, 
             struct control_frame frame = {sender,           endpoint,           datagram->data,
                                           datagram->length, &datagram->address, now_ns};
             bytes += datagram->length;
-            on_control_frame(&frame);
+            work += on_control_frame(&frame);
         }
         if (count < 0) {
             struct tern_error error;
@@ -375,18 +406,20 @@ static int poll_endpoint(struct sender *sender, struct endpoint_send *endpoint, 
         if (bytes > 0) {
             context_count(sender->context, SYSTEM_COUNTER_BYTES_RECEIVED, bytes);
         }
-        total += count;
         if (count < SENDER_CONTROL_BATCH) {
             break;
         }
     }
-    return total;
+    return work;
 }
 
 static int poll_control(struct sender *sender, int64_t now_ns) {
+    const struct net *net = sender->context->io.net;
+    void *endpoints[NET_BATCH_COUNT_MAX];
     int work = 0;
-    for (int32_t i = 0; i < sender->endpoints.count; i++) {
-        work += poll_endpoint(sender, sender->endpoints.items[i], now_ns);
+    int count = net->poller_ready(net->context, sender->poller, endpoints, NET_BATCH_COUNT_MAX);
+    for (int i = 0; i < count; i++) {
+        work += poll_endpoint(sender, endpoints[i], now_ns);
     }
     sender->cycles_since_poll = 0;
     sender->next_poll_ns = now_ns + sender->context->conf->status_message_timeout_ns / 2;

@@ -27,7 +27,8 @@ struct sender {
     struct ring_spsc commands; /* conductor writes, sender reads */
     struct pointer_list publications;
     struct pointer_list endpoints;
-    int32_t rotation; /* first publication of the next cycle */
+    struct net_poller *poller; /* of the endpoints' sockets */
+    int32_t rotation;          /* first publication of the next cycle */
     int32_t cycles_since_poll;
     int64_t next_poll_ns;
     int64_t next_expiry_ns; /* of dynamic destinations */

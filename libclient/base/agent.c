@@ -223,6 +223,9 @@ void agent_runner_stop(struct agent_runner *runner) {
         return;
     }
     __atomic_store_n(&runner->running, false, __ATOMIC_RELEASE);
+    if (runner->params.wake != NULL) {
+        runner->params.wake(runner->params.agent.context);
+    }
     (void)pthread_join(runner->thread, NULL);
     free(runner);
 }

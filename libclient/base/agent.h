@@ -53,6 +53,9 @@ struct agent_runner_params {
     struct idle_strategy idle;
     const struct clock *clock;
     int cpu; /* -1: no affinity */
+    /* Optional: ends a wait of the agent that is going on, or the next one. For agent_runner_stop.
+     */
+    void (*wake)(void *context);
 };
 
 /* Start a thread that runs the agent until agent_runner_stop, which joins and frees. */

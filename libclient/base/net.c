@@ -12,16 +12,14 @@
 #include <net/if.h>
 #include <netdb.h>
 #include <netinet/udp.h>
-#include <poll.h>
 #include <stddef.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "base/clock.h"
+#include "base/net_poller.h"
 
 static bool is_transient(int error_number) {
     return error_number == EAGAIN || error_number == EWOULDBLOCK || error_number == ECONNREFUSED ||
@@ -274,17 +272,6 @@ static int socket_receive(void *context, int fd, struct net_datagram *datagrams,
     return received;
 }
 
-static void socket_wait(void *context, const int *sockets, int count, int64_t timeout_ns) {
-    (void)context;
-    struct pollfd polled[NET_BATCH_COUNT_MAX];
-    struct timespec timeout = {timeout_ns / NS_PER_S, timeout_ns % NS_PER_S};
-    count = count < NET_BATCH_COUNT_MAX ? count : NET_BATCH_COUNT_MAX;
-    for (int i = 0; i < count; i++) {
-        polled[i] = (struct pollfd){sockets[i], POLLIN, 0};
-    }
-    (void)ppoll(polled, (nfds_t)count, &timeout, NULL);
-}
-
 static int resolve_host(void *context, const char *host, union net_address *address,
                         struct tern_error *error) {
     (void)context;
@@ -395,7 +382,13 @@ const struct net *net_system(void) {
         .close = socket_close,
         .send = socket_send,
         .receive = socket_receive,
-        .wait = socket_wait,
+        .poller_open = net_poller_open,
+        .poller_close = net_poller_close,
+        .poller_add = net_poller_add,
+        .poller_remove = net_poller_remove,
+        .poller_ready = net_poller_ready,
+        .wait = net_poller_wait,
+        .wake = net_poller_wake,
         .resolve = resolve_host,
         .interfaces = list_interfaces,
         .buffer_limits = probe_buffer_limits,

@@ -14,6 +14,7 @@
 
 #define NET_DATAGRAM_LENGTH_MAX 65507
 #define NET_BATCH_COUNT_MAX 64
+#define NET_POLLERS_MAX 4
 #define NET_ADDRESS_TEXT_MAX 64 /* "[v6%scope]:port" and a NUL */
 
 union net_address {
@@ -76,6 +77,8 @@ struct net_buffer_limits {
     int32_t sndbuf_max_bytes;
 };
 
+struct net_poller; /* each table has its own */
+
 struct net {
     void *context;
 
@@ -96,9 +99,25 @@ struct net {
     /* Receive up to `count` datagrams; returns how many (0: nothing there) or -errno. */
     int (*receive)(void *context, int socket, struct net_datagram *datagrams, int count);
 
-    /* Block until one of the sockets is readable or the timeout passes; spurious wake-ups are
-     * fine. NULL: the table cannot wait (simulation), runners then idle by their strategy. */
-    void (*wait)(void *context, const int *sockets, int count, int64_t timeout_ns);
+    /* A poller knows many sockets, so that a look at all of them costs one call and the quiet ones
+     * cost nothing. It belongs to the thread of one agent; only wake may be called by any. */
+    int (*poller_open)(void *context, struct net_poller **poller, struct tern_error *error);
+    /* Sockets that are still in it are forgotten. NULL is fine. */
+    void (*poller_close)(void *context, struct net_poller *poller);
+    /* `owner` is what poller_ready gives for this socket. 0 or a negative code. */
+    int (*poller_add)(void *context, struct net_poller *poller, int socket, void *owner,
+                      struct tern_error *error);
+    void (*poller_remove)(void *context, struct net_poller *poller, int socket);
+    /* The owners of at most `count` sockets (<= NET_BATCH_COUNT_MAX) that have something to
+     * receive. Does not block. When there are more, others come first in the next call. */
+    int (*poller_ready)(void *context, struct net_poller *poller, void **owners, int count);
+
+    /* Block until a socket of one of the pollers (<= NET_POLLERS_MAX) has something to receive, one
+     * was woken, or the timeout passes; spurious returns are fine. NULL: the table cannot wait
+     * (simulation), runners then idle by their strategy. */
+    void (*wait)(void *context, struct net_poller *const *pollers, int count, int64_t timeout_ns);
+    /* End the wait for this poller: the one that is going on, else the next. */
+    void (*wake)(void *context, struct net_poller *poller);
 
     /* Resolve a host name (no port) to an address of any family, IPv4 preferred. May block: only
      * called from helper agents. 0 or a negative code. */

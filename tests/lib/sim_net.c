@@ -210,6 +210,7 @@ static int receive_datagrams(void *context, int handle, struct net_datagram *dat
     struct sim_net *net = context;
     struct sim_socket *socket = socket_at(net, handle);
     int received = 0;
+    net->receive_count++;
     while (received < count && socket->queue != NULL &&
            socket->queue->deliver_ns <= net->clock->now_ns) {
         struct sim_packet *packet = socket->queue;
@@ -223,6 +224,65 @@ static int receive_datagrams(void *context, int handle, struct net_datagram *dat
         destroy_packet(packet);
     }
     return received;
+}
+
+/* What it knows stands in the sockets. */
+struct net_poller {
+    int next; /* socket to begin with, so that none is favoured */
+};
+
+static int open_poller(void *context, struct net_poller **poller, struct tern_error *error) {
+    (void)context;
+    (void)error;
+    *poller = calloc(1, sizeof **poller);
+    assert(*poller != NULL);
+    return 0;
+}
+
+static void close_poller(void *context, struct net_poller *poller) {
+    struct sim_net *net = context;
+    for (int i = 0; i < SIM_SOCKETS_MAX; i++) {
+        if (net->sockets[i].poller == poller) {
+            net->sockets[i].poller = NULL;
+        }
+    }
+    free(poller);
+}
+
+static int add_to_poller(void *context, struct net_poller *poller, int handle, void *owner,
+                         struct tern_error *error) {
+    struct sim_socket *socket = socket_at(context, handle);
+    (void)error;
+    assert(socket->poller == NULL);
+    socket->poller = poller;
+    socket->owner = owner;
+    return 0;
+}
+
+static void remove_from_poller(void *context, struct net_poller *poller, int handle) {
+    struct sim_socket *socket = socket_at(context, handle);
+    assert(socket->poller == poller);
+    socket->poller = NULL;
+}
+
+static int find_ready(void *context, struct net_poller *poller, void **owners, int count) {
+    const struct sim_net *net = context;
+    int found = 0;
+    int start = poller->next;
+    for (int i = 0; i < SIM_SOCKETS_MAX && found < count; i++) {
+        const struct sim_socket *socket = &net->sockets[(start + i) % SIM_SOCKETS_MAX];
+        if (socket->is_open && socket->poller == poller && socket->queue != NULL &&
+            socket->queue->deliver_ns <= net->clock->now_ns) {
+            owners[found++] = socket->owner;
+            poller->next = (start + i + 1) % SIM_SOCKETS_MAX;
+        }
+    }
+    return found;
+}
+
+static void wake_poller(void *context, struct net_poller *poller) {
+    (void)context;
+    assert(poller != NULL); /* nobody ever waits */
 }
 
 static int resolve_host(void *context, const char *name, union net_address *address,
@@ -266,6 +326,12 @@ void sim_net_init(struct sim_net *net, const struct sim_clock *clock, uint64_t s
                   .close = close_socket,
                   .send = send_datagrams,
                   .receive = receive_datagrams,
+                  .poller_open = open_poller,
+                  .poller_close = close_poller,
+                  .poller_add = add_to_poller,
+                  .poller_remove = remove_from_poller,
+                  .poller_ready = find_ready,
+                  .wake = wake_poller,
                   .resolve = resolve_host,
                   .interfaces = list_interfaces,
                   .buffer_limits = buffer_limits},

@@ -48,7 +48,9 @@ struct sim_socket {
     bool is_connected;
     union net_address bound;
     union net_address peer;
-    struct sim_packet *queue; /* ordered by deliver_ns, number */
+    struct sim_packet *queue;  /* ordered by deliver_ns, number */
+    struct net_poller *poller; /* NULL: none */
+    void *owner;
 };
 
 /* Rates from 0 to 1; delays are uniform between min and max, so max > min reorders. */
@@ -84,6 +86,7 @@ struct sim_net {
     int64_t sent_count;
     int64_t dropped_count;
     int64_t duplicated_count;
+    int64_t receive_count; /* calls */
 };
 
 void sim_net_init(struct sim_net *net, const struct sim_clock *clock, uint64_t seed);

@@ -5,6 +5,7 @@
 #include "base/agent.h"
 #include "base/atomic.h"
 #include "base/error.h"
+#include "base/net.h"
 
 Test(idle_strategy, names_and_arguments_are_those_of_aeron) {
     static const struct {
@@ -92,6 +93,47 @@ Test(agent_runner, runs_until_stopped) {
     int64_t after = load_acquire_i64(&remaining);
     cr_assert_eq(load_acquire_i64(&remaining), after);
     agent_runner_stop(NULL);
+}
+
+struct sleeper {
+    const struct net *net;
+    struct net_poller *poller;
+    int64_t cycles;
+};
+
+static int count_cycle(void *context, int64_t now_ns) {
+    struct sleeper *sleeper = context;
+    (void)now_ns;
+    (void)get_and_add_i64(&sleeper->cycles, 1);
+    return 0;
+}
+
+static void sleep_long(void *context, int64_t timeout_ns) {
+    const struct sleeper *sleeper = context;
+    sleeper->net->wait(NULL, &sleeper->poller, 1, timeout_ns);
+}
+
+static void wake_up(void *context) {
+    const struct sleeper *sleeper = context;
+    sleeper->net->wake(NULL, sleeper->poller);
+}
+
+/* It would sleep for an hour. */
+Test(agent_runner, a_waiting_agent_is_woken_for_its_end) {
+    struct sleeper sleeper = {.net = net_system()};
+    struct agent_runner *runner;
+    cr_assert_eq(sleeper.net->poller_open(NULL, &sleeper.poller, NULL), 0);
+    struct agent_runner_params params = {.agent = {"sleeper", &sleeper, count_cycle, sleep_long},
+                                         .clock = clock_system(),
+                                         .cpu = -1,
+                                         .wake = wake_up};
+    cr_assert_eq(idle_strategy_parse(&params.idle, "sleeping", "3600s", NULL), 0);
+    cr_assert_eq(agent_runner_start(&runner, &params, NULL), 0);
+    while (load_acquire_i64(&sleeper.cycles) == 0) {
+        params.idle.yields = 0;
+    }
+    agent_runner_stop(runner);
+    sleeper.net->poller_close(NULL, sleeper.poller);
 }
 
 Test(error, text_is_composed_prefixed_and_cut) {

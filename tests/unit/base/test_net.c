@@ -83,8 +83,11 @@ Test(net, datagrams_travel_in_batches_with_their_source) {
         received[i] = (struct net_datagram){.data = in[i], .capacity = sizeof in[i]};
     }
     int count = 0;
+    struct net_poller *poller;
+    cr_assert_eq(net->poller_open(NULL, &poller, NULL), 0);
+    cr_assert_eq(net->poller_add(NULL, poller, b, &b, NULL), 0);
     while (count < 3) {
-        net->wait(NULL, &b, 1, NS_PER_S);
+        net->wait(NULL, &poller, 1, NS_PER_S);
         int got = net->receive(NULL, b, received + count, 4 - count);
         cr_assert_geq(got, 0);
         count += got;
@@ -95,6 +98,7 @@ Test(net, datagrams_travel_in_batches_with_their_source) {
         cr_assert(net_address_equal(&received[i].address, &address_a));
     }
     cr_assert_eq(net->receive(NULL, b, received, 4), 0);
+    net->poller_close(NULL, poller);
     net->close(NULL, a);
     net->close(NULL, b);
 }
@@ -126,13 +130,16 @@ static int receive_split(int socket, uint8_t *bytes, uint32_t *lengths, int expe
     static uint8_t buffers[8][65536];
     const struct net *net = net_system();
     struct net_datagram received[8];
+    struct net_poller *poller;
     int count = 0;
     uint32_t total = 0;
+    cr_assert_eq(net->poller_open(NULL, &poller, NULL), 0);
+    cr_assert_eq(net->poller_add(NULL, poller, socket, NULL, NULL), 0);
     for (int tries = 0; count < expected && tries < 100; tries++) {
         for (int i = 0; i < 8; i++) {
             received[i] = (struct net_datagram){.data = buffers[i], .capacity = 65536};
         }
-        net->wait(NULL, &socket, 1, NS_PER_S / 10);
+        net->wait(NULL, &poller, 1, NS_PER_S / 10);
         int got = net->receive(NULL, socket, received, 8);
         for (int i = 0; i < got; i++) {
             uint32_t step =
@@ -145,6 +152,7 @@ static int receive_split(int socket, uint8_t *bytes, uint32_t *lengths, int expe
             }
         }
     }
+    net->poller_close(NULL, poller);
     return count;
 }
 
