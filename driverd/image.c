@@ -242,6 +242,7 @@ int image_create(struct image **image, struct driver_context *context,
         .id = driver_context_next_id(context),
         .session_id = setup->session_id,
         .stream_id = setup->stream_id,
+        .quiet_hwm = -1,
         .state_time_ns = context->now_ns,
         .last_packet_ns = context->now_ns,
         .is_rejoin = spec->subscription->params.is_rejoin,
@@ -382,10 +383,11 @@ static bool is_revoked(const struct image *image) {
 }
 
 int image_track_rebuild(struct image *image, int64_t now_ns) {
-    if (!subscribable_has_working(&image->subscribers) || is_revoked(image)) {
+    int64_t hwm = load_acquire_i64(&image->hwm);
+    if (hwm == image->quiet_hwm || !subscribable_has_working(&image->subscribers) ||
+        is_revoked(image)) {
         return 0;
     }
-    int64_t hwm = load_acquire_i64(&image->hwm);
     int64_t rebuild = rebuild_position(image, hwm);
     int64_t position = rebuild;
     if (rebuild < hwm) {
@@ -405,6 +407,7 @@ int image_track_rebuild(struct image *image, int64_t now_ns) {
         order_status_message(image, consumed);
         work++;
     }
+    image->quiet_hwm = slowest == hwm && image->position == hwm ? hwm : -1;
     return work;
 }
 
@@ -447,6 +450,7 @@ static void on_timer_draining(struct image *image, struct endpoint_recv_table *e
 }
 
 void image_on_timer(struct image *image, struct endpoint_recv_table *endpoints, int64_t now_ns) {
+    image->quiet_hwm = -1; /* subscribers may have come back */
     switch (image->state) {
     case IMAGE_STATE_ACTIVE:
         on_timer_active(image, now_ns);

@@ -45,11 +45,11 @@ struct image_sm_order {
 };
 
 struct image_loss_order {
+    int64_t end_change; /* first: on the cache line that the receiver looks at */
     int64_t begin_change;
     int64_t term_id;
     int64_t term_offset;
     int64_t length;
-    int64_t end_change;
 };
 
 /* A path by which the frames come, and where its feedback goes to. */
@@ -69,6 +69,7 @@ struct image {
     struct receiver *receiver;
     struct endpoint_recv *endpoint; /* one reference, given back on LINGER */
     int64_t id;                     /* correlation id of the image */
+    int64_t quiet_hwm;              /* while hwm is this, everybody has everything; -1: look */
     enum image_state state;
     int64_t state_time_ns;
     bool is_rejoin;
@@ -100,10 +101,10 @@ struct image {
     int32_t stream_id;
 
     /* conductor writes, receiver reads (release / acquire) */
-    CACHE_ALIGNED struct image_sm_order sm_order;
-    struct image_loss_order loss_order;
-    uint8_t is_sending_eos;
+    CACHE_ALIGNED uint8_t is_sending_eos;
     uint8_t is_sm_enabled;
+    struct image_sm_order sm_order;
+    struct image_loss_order loss_order;
 
     /* receiver writes, conductor reads (release / acquire) */
     CACHE_ALIGNED int64_t last_packet_ns;
@@ -111,9 +112,8 @@ struct image {
     uint8_t is_eos;
     uint8_t is_released;
 
-    /* receiver */
+    /* receiver; the bulk comes last */
     CACHE_ALIGNED struct endpoint_recv *receive_endpoint;
-    struct image_connection connections[ENDPOINT_DESTINATIONS_MAX]; /* by destination index */
     int32_t connection_limit; /* beyond the highest index that was used */
     int64_t *hwm_counter;
     int64_t *naks_counter;
@@ -125,6 +125,7 @@ struct image {
     bool is_superseded;    /* a later image of the session speaks for this endpoint */
     bool is_gap_filled;    /* unreliable: fill instead of asking */
     int32_t reject_length; /* -1: not rejected */
+    struct image_connection connections[ENDPOINT_DESTINATIONS_MAX]; /* by destination index */
     char reject_reason[FRAME_ERR_TEXT_MAX + 1];
 };
 

@@ -251,11 +251,12 @@ static int32_t count_heard(const struct image *image, int64_t since_ns) {
     return count;
 }
 
+/* Those that go out by the clock are no work: being on time is no reason to spin. */
 static int send_due_status_message(struct image *image, bool is_timed_out, int64_t now_ns) {
     const struct image_sm_order *order = &image->sm_order;
     int64_t change = load_acquire_i64(&order->end_change);
-    if ((change == image->last_sm_change && !is_timed_out) ||
-        load_acquire_u8(&image->is_sm_enabled) == 0) {
+    bool is_new = change != image->last_sm_change;
+    if ((!is_new && !is_timed_out) || load_acquire_u8(&image->is_sm_enabled) == 0) {
         return 0;
     }
     int64_t position = load_plain_i64(&order->position);
@@ -272,7 +273,7 @@ static int send_due_status_message(struct image *image, bool is_timed_out, int64
     image->sm_deadline_ns = now_ns + conf->status_message_timeout_ns;
     store_release_i32(&metadata->active_transport_count,
                       count_heard(image, now_ns - conf->image_liveness_timeout_ns));
-    return 1;
+    return is_new;
 }
 
 static void send_nak(struct image *image, const struct loss_gap *gap, int64_t now_ns) {
@@ -344,7 +345,7 @@ int image_receive_send_feedback(struct image *image, int64_t now_ns) {
             send_error_frame(image, now_ns);
             image->sm_deadline_ns = now_ns + image->context->conf->status_message_timeout_ns;
         }
-        return is_timed_out;
+        return 0;
     }
     int work = send_due_status_message(image, is_timed_out, now_ns);
     return work + report_due_gap(image, now_ns);

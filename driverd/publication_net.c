@@ -169,6 +169,7 @@ int publication_net_create(struct publication_net **publication, struct driver_c
     }
     *made = (struct publication_net){
         .base.context = context,
+        .quiet_position = -1,
         .endpoint = spec->endpoint,
         .sender = spec->sender,
         .position_counter_id = COUNTER_NULL_ID,
@@ -255,20 +256,28 @@ int publication_net_update_limit(struct publication_net *publication) {
     if (base->state != PUBLICATION_STATE_ACTIVE || base->is_revoking) {
         return 0;
     }
-    publish_spies(publication, position, publication_sample_position(base));
+    int64_t producer = publication_sample_position(base);
     bool is_connected = has_subscribers(publication);
+    if (position == publication->quiet_position &&
+        is_connected == publication->is_quiet_connected) {
+        return 0; /* no spies, and nothing has moved */
+    }
+    publish_spies(publication, position, producer);
+    int work = 0;
     if (is_connected != publication_is_connected(base)) {
         publication_set_connected(base, is_connected);
     }
     if (is_connected) {
-        return raise_limit(publication, position);
-    }
-    if (publication_limit(base) > position) {
+        work = raise_limit(publication, position);
+    } else if (publication_limit(base) > position) {
         publication_set_limit(base, position);
         publication_clean_to(base, position - base->log->term_length);
-        return 1;
+        work = 1;
     }
-    return 0;
+    bool is_quiet = work == 0 && base->subscribers.count == 0;
+    publication->quiet_position = is_quiet ? position : -1;
+    publication->is_quiet_connected = is_connected;
+    return work;
 }
 
 static void revoke(struct publication_net *publication, int64_t now_ns) {
@@ -328,6 +337,7 @@ static void on_timer_linger(struct publication_net *publication, int64_t now_ns)
 }
 
 void publication_net_on_timer(struct publication_net *publication, int64_t now_ns) {
+    publication->quiet_position = -1; /* the limits are looked at once per timer in any case */
     switch (publication->base.state) {
     case PUBLICATION_STATE_ACTIVE:
         on_timer_active(publication, now_ns);
@@ -366,5 +376,6 @@ int64_t publication_net_join_position(const struct publication_net *publication)
 }
 
 void publication_net_on_spies_changed(struct publication_net *publication) {
+    publication->quiet_position = -1;
     (void)publication_net_update_limit(publication);
 }

@@ -22,9 +22,13 @@ struct sender;
 
 #define PUBLICATION_SETUP_INTERVAL_NS (100 * NS_PER_MS)
 #define PUBLICATION_HEARTBEAT_INTERVAL_NS (100 * NS_PER_MS)
+/* A quiet publication looks after its receivers this often. */
+#define PUBLICATION_IDLE_INTERVAL_NS (20 * NS_PER_MS)
 
 struct publication_net {
     struct publication base; /* conductor; first member */
+    int64_t quiet_position;  /* of the sender when the limit had nothing to gain; -1: it may have */
+    bool is_quiet_connected;
     struct endpoint_send *endpoint;
     struct sender *sender;
     int32_t position_counter_id; /* snd-pos */
@@ -46,8 +50,11 @@ struct publication_net {
     uint8_t is_released;
     int64_t position; /* of the sender; counters are writable by clients, so this is the truth */
 
-    /* sender */
-    CACHE_ALIGNED struct flow_control flow;
+    /* sender; first what a cycle without work looks at */
+    CACHE_ALIGNED const int32_t *next_frame; /* length of the frame to come; NULL: look closely */
+    int64_t idle_deadline_ns;                /* so long nothing has to be done without one */
+    uint8_t heartbeat_flags;                 /* of the last cycle; they change at the end */
+    struct flow_control flow;
     struct retransmit retransmit;
     struct receiver_liveness liveness;
     int64_t limit;

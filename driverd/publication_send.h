@@ -10,7 +10,8 @@
 
 struct publication_net;
 
-/* One cycle (2.5); returns the bytes sent. *is_short is set when a batch was not taken whole. */
+/* One cycle (2.5); returns the bytes of data sent. *is_short is set when a batch was not taken
+ * whole. */
 int publication_send_do_work(struct publication_net *publication, int64_t now_ns, bool *is_short);
 
 /* Validated frames of this stream. */

@@ -1,6 +1,7 @@
 /* Whole drivers on the simulated network: streams survive what the network does to them. */
 #include <criterion/criterion.h>
 
+#include <stdio.h>
 #include <string.h>
 
 #include "driverd/endpoint_recv.h"
@@ -277,6 +278,43 @@ Test(streams, end_of_stream_comes_through_loss_and_after_the_last_message) {
     cr_assert(sim_world_until(&world, has_no_image, transfer.subscription, 60 * NS_PER_S));
     tern_fragment_assembler_destroy(transfer.assembler);
     tern_subscription_close(transfer.subscription);
+    sim_world_close(&world);
+}
+
+/* An agent that reports work does not park. What comes by the clock is none, or a driver with many
+ * quiet streams would never rest; and a socket without datagrams is not even asked. */
+Test(streams, quiet_streams_are_no_work_and_keep_their_heartbeats) {
+    static struct sim_world world;
+    struct transfer transfers[8];
+    sim_world_init(&world, 13);
+    struct sim_node *node = sim_world_add(&world);
+    sim_world_start(&world, node);
+    for (int i = 0; i < 8; i++) {
+        char channel[64];
+        (void)snprintf(channel, sizeof channel, "aeron:udp?endpoint=127.0.0.1:%d", 24000 + i);
+        transfers[i] = begin(&world, node, channel, node, channel);
+        move_messages(&transfers[i], 5, 20 * NS_PER_S);
+    }
+    sim_world_run(&world, NS_PER_S);
+    int64_t heartbeats = sim_system_counter(node, SYSTEM_COUNTER_HEARTBEATS_RECEIVED);
+    int64_t messages = sim_system_counter(node, SYSTEM_COUNTER_STATUS_MESSAGES_RECEIVED);
+    int64_t sent = world.net.sent_count;
+    int64_t receives = world.net.receive_count;
+    int work = 0;
+    for (int i = 0; i < 1000; i++) {
+        sim_clock_advance(&world.clock, NS_PER_MS);
+        work += driver_do_work(node->driver, world.clock.now_ns);
+    }
+    heartbeats = sim_system_counter(node, SYSTEM_COUNTER_HEARTBEATS_RECEIVED) - heartbeats;
+    messages = sim_system_counter(node, SYSTEM_COUNTER_STATUS_MESSAGES_RECEIVED) - messages;
+    cr_assert_eq(work, 0);
+    cr_assert(heartbeats >= 8 * 9 && heartbeats <= 8 * 11, "%lld", (long long)heartbeats);
+    cr_assert(messages >= 8 * 4 && messages <= 8 * 6, "%lld", (long long)messages);
+    cr_assert_leq(world.net.receive_count - receives, world.net.sent_count - sent);
+    for (int i = 0; i < 8; i++) {
+        move_messages(&transfers[i], 5, NS_PER_S);
+        end(&transfers[i]);
+    }
     sim_world_close(&world);
 }
 
