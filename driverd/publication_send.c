@@ -295,12 +295,22 @@ static void plan_idling(struct publication_net *publication, int64_t now_ns) {
             : (const int32_t *)datagram_at(publication, publication->position, 0).data;
 }
 
+/* Who reads the stream learns its end when all has been sent, not with the next heartbeat. */
+static void note_end(struct publication_net *publication, int64_t now_ns) {
+    uint8_t flags = heartbeat_flags(publication);
+    if (flags != publication->heartbeat_flags) {
+        bool is_end = (flags & FRAME_FLAG_EOS) != 0;
+        publication->heartbeat_flags = flags;
+        publication->next_heartbeat_ns = is_end ? now_ns : publication->next_heartbeat_ns;
+    }
+}
+
 int publication_send_do_work(struct publication_net *publication, int64_t now_ns, bool *is_short) {
     if (is_idle(publication, now_ns)) {
         return 0;
     }
     publication->next_frame = NULL;
-    publication->heartbeat_flags = heartbeat_flags(publication);
+    note_end(publication, now_ns);
     if (!publication->has_initial_connection || publication->is_setup_elicited) {
         send_setup(publication, now_ns);
     }

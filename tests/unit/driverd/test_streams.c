@@ -281,6 +281,37 @@ Test(streams, end_of_stream_comes_through_loss_and_after_the_last_message) {
     sim_world_close(&world);
 }
 
+static bool has_ended(void *context) {
+    tern_image *image = context;
+    return tern_image_end_of_stream_position(image) != INT64_MAX;
+}
+
+/* Not with the next heartbeat, which may be 100 ms away. */
+Test(streams, the_end_of_a_stream_is_told_when_all_has_been_sent) {
+    static struct sim_world world;
+    sim_world_init(&world, 12);
+    struct sim_node *a = sim_world_add(&world), *b = sim_world_add(&world);
+    sim_world_start(&world, a);
+    sim_world_start(&world, b);
+    struct transfer transfer = begin(&world, a, CHANNEL, b, CHANNEL);
+    move_messages(&transfer, 10, 20 * NS_PER_S);
+    tern_image *image = tern_subscription_image_at_index(transfer.subscription, 0);
+    cr_assert_not_null(image);
+    uint8_t buffer[MESSAGE_LENGTH_MAX];
+    int64_t end =
+        tern_publication_offer(transfer.publication, buffer, make_message(buffer, transfer.sent++));
+    cr_assert_gt(end, 0);
+    tern_publication_close(transfer.publication);
+    transfer.count++;
+    cr_assert(sim_world_until(&world, has_ended, image, 5 * NS_PER_MS));
+    cr_assert_eq(tern_image_end_of_stream_position(image), end);
+    cr_assert(sim_world_until(&world, is_transferred, &transfer, 5 * NS_PER_MS));
+    tern_image_release(image);
+    tern_fragment_assembler_destroy(transfer.assembler);
+    tern_subscription_close(transfer.subscription);
+    sim_world_close(&world);
+}
+
 /* An agent that reports work does not park. What comes by the clock is none, or a driver with many
  * quiet streams would never rest; and a socket without datagrams is not even asked. */
 Test(streams, quiet_streams_are_no_work_and_keep_their_heartbeats) {
