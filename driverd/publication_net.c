@@ -244,13 +244,17 @@ static int raise_limit(struct publication_net *publication, int64_t position) {
     return 1;
 }
 
+static void end_if_drained(struct publication_net *publication, int64_t position) {
+    if (publication->is_eos == 0 && position >= publication_producer_position(&publication->base)) {
+        store_release_u8(&publication->is_eos, 1);
+    }
+}
+
 int publication_net_update_limit(struct publication_net *publication) {
     struct publication *base = &publication->base;
     int64_t position = sender_position(publication);
     if (base->state == PUBLICATION_STATE_DRAINING) {
-        if (publication->is_eos == 0 && position >= publication_producer_position(base)) {
-            store_release_u8(&publication->is_eos, 1);
-        }
+        end_if_drained(publication, position);
         return 0;
     }
     if (base->state != PUBLICATION_STATE_ACTIVE || base->is_revoking) {
@@ -314,6 +318,7 @@ static void on_timer_draining(struct publication_net *publication, int64_t now_n
     struct publication *base = &publication->base;
     int64_t position = sender_position(publication);
     int64_t producer = publication_producer_position(base);
+    end_if_drained(publication, position); /* the sender may have got there since the last cycle */
     if (producer > position) {
         bool is_unblocked = publication_unblock(base, position);
         if (is_unblocked || load_acquire_u8(&publication->has_receivers) != 0) {

@@ -312,6 +312,38 @@ Test(streams, the_end_of_a_stream_is_told_when_all_has_been_sent) {
     sim_world_close(&world);
 }
 
+/* Agents on threads of their own: the sender sends the last frame after the conductor has looked,
+ * and before its timer goes off. */
+Test(streams, a_stream_that_drains_just_before_the_timer_has_an_end_as_well) {
+    static struct sim_world world;
+    sim_world_init(&world, 14);
+    struct sim_node *a = sim_world_add(&world), *b = sim_world_add(&world);
+    sim_world_start(&world, a);
+    sim_world_start(&world, b);
+    struct transfer transfer = begin(&world, a, CHANNEL, b, CHANNEL);
+    move_messages(&transfer, 10, 20 * NS_PER_S);
+    tern_image *image = tern_subscription_image_at_index(transfer.subscription, 0);
+    cr_assert_not_null(image);
+    const struct publication_net *publication = a->driver->conductor.publications_net.items[0];
+    cr_assert_gt(tern_publication_offer(transfer.publication, "x", 1), 0);
+    tern_publication_close(transfer.publication);
+    for (int i = 0; i < 10 && publication->base.state == PUBLICATION_STATE_ACTIVE; i++) {
+        (void)tern_client_do_work(a->client);
+        (void)conductor_do_work(&a->driver->conductor, world.clock.now_ns);
+    }
+    cr_assert_eq(publication->base.state, PUBLICATION_STATE_DRAINING);
+    cr_assert_eq(publication->is_eos, 0);
+    (void)sender_do_work(&a->driver->sender, world.clock.now_ns);
+    sim_clock_advance(&world.clock, a->conf.timer_interval_ns + 1);
+    (void)conductor_do_work(&a->driver->conductor, world.clock.now_ns);
+    cr_assert_eq(publication->base.state, PUBLICATION_STATE_LINGER);
+    cr_assert(sim_world_until(&world, has_ended, image, NS_PER_S));
+    tern_image_release(image);
+    tern_fragment_assembler_destroy(transfer.assembler);
+    tern_subscription_close(transfer.subscription);
+    sim_world_close(&world);
+}
+
 /* An agent that reports work does not park. What comes by the clock is none, or a driver with many
  * quiet streams would never rest; and a socket without datagrams is not even asked. */
 Test(streams, quiet_streams_are_no_work_and_keep_their_heartbeats) {
