@@ -17,6 +17,7 @@
 #include "archive/session.h"
 #include "base/agent.h"
 #include "base/clock.h"
+#include "client/seams.h"
 #include "base/uri.h"
 #include "wire/command.h"
 
@@ -451,7 +452,8 @@ int tern_archive_connect(struct tern_archive **archive, const struct tern_archiv
     (void)idle_strategy_parse(&idle, "backoff", NULL, NULL);
     for (;;) {
         int work_count = tern_client_do_work(params->client);
-        result = tern_archive_connect_poll(connect, clock_now_ns(clock_system()), archive, error);
+        result =
+            tern_archive_connect_poll(connect, tern_client_now_ns(params->client), archive, error);
         if (result != 0) {
             return result == 1 ? 0 : result;
         }

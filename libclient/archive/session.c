@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "base/agent.h"
-#include "base/clock.h"
+#include "client/seams.h"
 
 static const struct tern_archive_handlers no_handlers = {0};
 
@@ -292,14 +292,14 @@ struct wait {
 
 static void wait_begin(struct wait *wait, const struct tern_archive *archive) {
     (void)idle_strategy_parse(&wait->idle, "backoff", NULL, NULL);
-    wait->deadline_ns = clock_now_ns(clock_system()) + archive->message_timeout_ns;
+    wait->deadline_ns = tern_client_now_ns(archive->client) + archive->message_timeout_ns;
 }
 
 /* Between two looks: run the conductor, pause when nothing happens. False after the deadline. */
 static bool wait_step(struct wait *wait, const struct tern_archive *archive, int work_count) {
     work_count += tern_client_do_work(archive->client);
     idle_strategy_idle(&wait->idle, NULL, work_count);
-    return clock_now_ns(clock_system()) < wait->deadline_ns;
+    return tern_client_now_ns(archive->client) < wait->deadline_ns;
 }
 
 static int send_error(int64_t sent, struct tern_error *error) {

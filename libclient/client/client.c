@@ -232,6 +232,10 @@ tern_client *tern_client_connect(const tern_context *context, struct tern_error 
     return NULL;
 }
 
+int64_t tern_client_now_ns(const tern_client *client) {
+    return clock_now_ns(client->settings.clock);
+}
+
 int tern_client_do_work(tern_client *client) {
     return tern_client_do_work_at(client, clock_now_ns(client->settings.clock));
 }

@@ -13,6 +13,9 @@
 void tern_context_set_clock(tern_context *context, const struct clock *clock);
 void tern_context_set_random(tern_context *context, const struct random *random);
 
+/* The time of the client's clock, for what waits on behalf of it. */
+int64_t tern_client_now_ns(const tern_client *client);
+
 /* tern_client_do_work for an agent that already knows the time: `now_ns` is of the same clock. */
 int tern_client_do_work_at(tern_client *client, int64_t now_ns);
 

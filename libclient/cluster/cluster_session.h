@@ -48,14 +48,6 @@ struct tern_cluster {
     struct tern_error status; /* why it is closed */
 };
 
-/* For the simulator and the public functions: a step at a given time. */
-int cluster_connect_poll_at(tern_cluster_connecting *connecting, int64_t now_ns,
-                            tern_cluster **cluster, struct tern_error *error);
-int cluster_connect_begin_at(tern_cluster_connecting **connecting,
-                             const struct tern_cluster_params *params, int64_t now_ns,
-                             struct tern_error *error);
-int cluster_poll_at(tern_cluster *cluster, int64_t now_ns, int fragment_limit);
-
 /* Shared by connect.c and session.c. */
 tern_cluster *cluster_session_create(const struct tern_cluster_params *params,
                                      struct tern_error *error);

@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/uri.h"
+#include "client/seams.h"
 
 #define REQUEST_LENGTH_MAX 16384
 #define FRAGMENT_LIMIT 10
@@ -63,9 +64,8 @@ static int subscribe(tern_cluster_connecting *connecting, struct tern_error *err
     return connecting->subscription_request == NULL ? error->code : 0;
 }
 
-int cluster_connect_begin_at(tern_cluster_connecting **out,
-                             const struct tern_cluster_params *params, int64_t now_ns,
-                             struct tern_error *error) {
+int tern_cluster_connect_begin(tern_cluster_connecting **out,
+                               const struct tern_cluster_params *params, struct tern_error *error) {
     struct tern_error local;
     error = error == NULL ? &local : error;
     tern_cluster_connecting *connecting = calloc(1, sizeof *connecting);
@@ -79,7 +79,8 @@ int cluster_connect_begin_at(tern_cluster_connecting **out,
         tern_cluster_connect_cancel(connecting);
         return result;
     }
-    connecting->deadline_ns = now_ns + connecting->cluster->params.message_timeout_ns;
+    connecting->deadline_ns =
+        tern_client_now_ns(params->client) + connecting->cluster->params.message_timeout_ns;
     *out = connecting;
     return 0;
 }
@@ -280,10 +281,11 @@ static int step(tern_cluster_connecting *connecting, tern_cluster **out, struct 
     return 0;
 }
 
-int cluster_connect_poll_at(tern_cluster_connecting *connecting, int64_t now_ns, tern_cluster **out,
-                            struct tern_error *error) {
+int tern_cluster_connect_poll(tern_cluster_connecting *connecting, tern_cluster **out,
+                              struct tern_error *error) {
     struct tern_error local;
     error = error == NULL ? &local : error;
+    int64_t now_ns = tern_client_now_ns(connecting->cluster->client);
     connecting->cluster->now_ns = now_ns;
     int result;
     if (tern_client_is_closed(connecting->cluster->client)) {
@@ -297,16 +299,6 @@ int cluster_connect_poll_at(tern_cluster_connecting *connecting, int64_t now_ns,
         tern_cluster_connect_cancel(connecting);
     }
     return result;
-}
-
-int tern_cluster_connect_begin(tern_cluster_connecting **connecting,
-                               const struct tern_cluster_params *params, struct tern_error *error) {
-    return cluster_connect_begin_at(connecting, params, clock_now_ns(clock_system()), error);
-}
-
-int tern_cluster_connect_poll(tern_cluster_connecting *connecting, tern_cluster **cluster,
-                              struct tern_error *error) {
-    return cluster_connect_poll_at(connecting, clock_now_ns(clock_system()), cluster, error);
 }
 
 void tern_cluster_connect_cancel(tern_cluster_connecting *connecting) {

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/compiler.h"
 #include "base/error.h"
+#include "client/seams.h"
 
 #define OFFER_PARTS_MAX 15
 #define SEND_ATTEMPTS_MAX 3
@@ -331,20 +332,16 @@ static void check_state(tern_cluster *cluster) {
     }
 }
 
-int cluster_poll_at(tern_cluster *cluster, int64_t now_ns, int fragment_limit) {
+int tern_cluster_poll(tern_cluster *cluster, int fragment_limit) {
     if (cluster->state == TERN_CLUSTER_CLOSED) {
         return 0;
     }
-    cluster->now_ns = now_ns;
-    int work = tern_client_do_work(cluster->client);
+    cluster->now_ns = tern_client_now_ns(cluster->client);
+    int work = tern_client_do_work_at(cluster->client, cluster->now_ns);
     work += tern_subscription_poll(cluster->egress, tern_fragment_assembler_on_fragment,
                                    cluster->assembler, fragment_limit);
     check_state(cluster);
     return work;
-}
-
-int tern_cluster_poll(tern_cluster *cluster, int fragment_limit) {
-    return cluster_poll_at(cluster, clock_now_ns(clock_system()), fragment_limit);
 }
 
 /* -- life -- */
