@@ -1,0 +1,130 @@
+/* See checks.h. Looks into the structs of the daemons where that is the shortest way to the truth,
+ * and at the wire where the truth is what left the node. */
+#include "sim/checks.h"
+
+#include <string.h>
+
+#include "base/bits.h"
+#include "consensusd/consensus.h"
+#include "sim/owner.h"
+#include "wire/cluster_codec.h"
+#include "wire/frame.h"
+
+#define CONSENSUS_STREAM_ID 108
+
+void checks_init(struct checks *checks, int node_count) {
+    *checks = (struct checks){.last_leader = -1, .last_leader_term = -1};
+    check_quorum_init(&checks->quorum, node_count);
+}
+
+void checks_close(struct checks *checks) {
+    check_terms_close(&checks->terms);
+    check_log_close(&checks->log);
+}
+
+/* -- consensus modules -- */
+
+static void look_at_module(struct process *process) {
+    struct sim *sim = process->sim;
+    struct checks *checks = sim->checks;
+    const struct consensus *consensus = process->instance;
+    const struct raft *raft = &consensus->raft;
+    struct tern_error problem;
+    if (consensus->stage != CONSENSUS_RUN || consensus->is_done) {
+        return;
+    }
+    int32_t member = process->machine->index;
+    if (consensus->recorded_position != RAFT_NULL && !raft_is_in_election(raft)) {
+        check_quorum_on_position(&checks->quorum, member, raft->leadership_term_id,
+                                 consensus->recorded_position);
+    }
+    if (!raft_is_leader(raft)) {
+        return;
+    }
+    int64_t term_id = raft->leadership_term_id;
+    if (!check_terms_on_leader(&checks->terms, term_id, member, &problem) ||
+        !check_quorum_on_commit(&checks->quorum, member, term_id, raft->commit_position,
+                                &problem)) {
+        sim_fail(sim, "%s", problem.text);
+    }
+    if (term_id > checks->last_leader_term) {
+        checks->last_leader_term = term_id;
+        checks->last_leader = member;
+        checks->leader_count++;
+        history_line(&sim->history, "%s: leads term %lld from %lld", process->machine->name,
+                     (long long)term_id, (long long)raft->commit_position);
+    }
+}
+
+void checks_after_step(struct process *process, int work) {
+    struct sim *sim = process->sim;
+    (void)work;
+    if (process->kind == PROCESS_CONSENSUS && process->instance != NULL) {
+        look_at_module(process);
+    }
+    struct owner_usage usage = owner_usage(process->owner);
+    if (sim->checks->is_calm && process->kind != PROCESS_CLIENT &&
+        usage.allocations != process->allocations) {
+        sim_fail(sim, "%s: %s allocated in a duty cycle", process->machine->name,
+                 process->operations->name);
+    }
+    process->allocations = usage.allocations;
+}
+
+/* -- ends -- */
+
+void checks_on_closed(struct process *process) {
+    struct sim *sim = process->sim;
+    struct owner_usage usage = owner_usage(process->owner);
+    int sockets = wire_open_count(&sim->wire, process->owner);
+    if (usage.block_count != 0 || usage.mapping_count != 0 || usage.descriptor_count != 0 ||
+        sockets != 0) {
+        sim_fail(sim,
+                 "%s: %s leaks %lld blocks (%lld bytes), %lld mappings, %lld descriptors, %d "
+                 "sockets",
+                 process->machine->name, process->operations->name, (long long)usage.block_count,
+                 (long long)usage.block_bytes, (long long)usage.mapping_count,
+                 (long long)usage.descriptor_count, sockets);
+    }
+}
+
+void checks_on_death(struct process *process) {
+    process->allocations = 0;
+}
+
+void checks_on_refusal(struct process *process, const struct tern_error *error) {
+    sim_fail(process->sim, "%s: %s refuses: %s", process->machine->name, process->operations->name,
+             error->text);
+}
+
+/* -- the wire -- */
+
+static void look_at_message(struct sim *sim, const uint8_t *message, int32_t length) {
+    struct cluster_vote vote;
+    struct tern_error problem;
+    if (cluster_vote_decode(&vote, message, length) != 0 ||
+        vote.vote != CLUSTER_BOOLEAN_TYPE_TRUE) {
+        return;
+    }
+    sim->checks->vote_count++;
+    const struct check_vote given = {vote.candidate_term_id, vote.follower_member_id,
+                                     vote.candidate_member_id};
+    if (!check_terms_on_vote(&sim->checks->terms, &given, &problem)) {
+        sim_fail(sim, "%s", problem.text);
+    }
+}
+
+void checks_on_datagram(struct sim *sim, const struct wire_datagram *datagram) {
+    uint32_t offset = 0;
+    while (offset + LOG_FRAME_HEADER_LENGTH <= datagram->length) {
+        const struct frame_header *frame = (const void *)(datagram->data + offset);
+        if (frame->frame_length < LOG_FRAME_HEADER_LENGTH || frame->type != FRAME_TYPE_DATA ||
+            frame->stream_id != CONSENSUS_STREAM_ID ||
+            (uint32_t)frame->frame_length > datagram->length - offset) {
+            return;
+        }
+        look_at_message(sim, datagram->data + offset + LOG_FRAME_HEADER_LENGTH,
+                        frame->frame_length - LOG_FRAME_HEADER_LENGTH);
+        offset += (uint32_t)align_i32(frame->frame_length, 32);
+    }
+}

@@ -1,0 +1,33 @@
+/* All rules of a run, and where the simulator tells them what happens. */
+#ifndef TERN_SIM_CHECKS_H
+#define TERN_SIM_CHECKS_H
+
+#include "sim/check_log.h"
+#include "sim/check_quorum.h"
+#include "sim/check_terms.h"
+#include "sim/sim.h"
+
+struct checks {
+    struct check_terms terms;
+    struct check_log log;
+    struct check_quorum quorum;
+    int64_t vote_count;
+    int64_t leader_count;
+    int32_t last_leader;
+    int64_t last_leader_term;
+    bool is_calm; /* nothing but the load happens: nobody allocates */
+};
+
+void checks_init(struct checks *checks, int node_count);
+void checks_close(struct checks *checks);
+
+/* After each step of a process. */
+void checks_after_step(struct process *process, int work);
+/* A process was closed in order: it may own nothing any more. */
+void checks_on_closed(struct process *process);
+void checks_on_death(struct process *process);
+/* A daemon says that it cannot work with what it found. */
+void checks_on_refusal(struct process *process, const struct tern_error *error);
+void checks_on_datagram(struct sim *sim, const struct wire_datagram *datagram);
+
+#endif

@@ -1,0 +1,334 @@
+/* See run.h. */
+#include "sim/run.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/bits.h"
+#include "sim/checks.h"
+#include "sim/directory.h"
+#include "sim/observer.h"
+#include "sim/owner.h"
+#include "sim/plan.h"
+#include "sim/workload.h"
+
+#define QUIET_NS (10 * NS_PER_S) /* the first phase */
+#define RECOVERY_NS                                                                                \
+    (60 * NS_PER_S) /* after the last fault everybody must be served within this                   \
+                     */
+#define SETTLE_NS (5 * NS_PER_S)
+#define SLICE_NS NS_PER_S
+#define LAST_LINES 60
+
+static const struct {
+    const char *name;
+    unsigned flag;
+} fault_names[] = {{"net", SIM_FAULT_NET},
+                   {"disk", SIM_FAULT_DISK},
+                   {"clock", SIM_FAULT_CLOCK},
+                   {"crash", SIM_FAULT_CRASH}};
+#define FAULTS_ALL (SIM_FAULT_NET | SIM_FAULT_DISK | SIM_FAULT_CLOCK | SIM_FAULT_CRASH)
+
+static const struct workload *const workloads[] = {&workload_list};
+
+bool run_parse_faults(const char *text, unsigned *faults) {
+    *faults = 0;
+    if (strcmp(text, "all") == 0) {
+        *faults = FAULTS_ALL;
+    }
+    if (strcmp(text, "all") == 0 || strcmp(text, "none") == 0) {
+        return true;
+    }
+    while (*text != '\0') {
+        size_t length = strcspn(text, ",");
+        bool is_known = false;
+        for (size_t i = 0; i < ARRAY_COUNT(fault_names); i++) {
+            if (strlen(fault_names[i].name) == length &&
+                strncmp(fault_names[i].name, text, length) == 0) {
+                *faults |= fault_names[i].flag;
+                is_known = true;
+            }
+        }
+        if (!is_known) {
+            return false;
+        }
+        text += length + (text[length] == ',');
+    }
+    return true;
+}
+
+static void print_faults(unsigned faults, char *text) {
+    text[0] = '\0';
+    for (size_t i = 0; i < ARRAY_COUNT(fault_names); i++) {
+        if ((faults & fault_names[i].flag) != 0) {
+            (void)sprintf(text + strlen(text), "%s%s", text[0] == '\0' ? "" : ",",
+                          fault_names[i].name);
+        }
+    }
+    if (text[0] == '\0') {
+        (void)strcpy(text, "none");
+    }
+}
+
+/* Everything is drawn, whether it is given or not, so that one given option changes no other. */
+static void choose_options(struct sim *sim, const struct run_request *request) {
+    static const int node_counts[] = {1, 3, 3, 3, 3, 5};
+    struct dice *dice = &sim->dice;
+    struct sim_options *options = &sim->options;
+    options->seed = request->seed;
+    options->node_count = node_counts[dice_between(dice, 0, ARRAY_COUNT(node_counts) - 1)];
+    options->client_count = (int)dice_between(dice, 1, 4);
+    options->duration_ns = dice_between(dice, 60, 180) * NS_PER_S;
+    options->faults = (unsigned)dice_between(dice, 0, FAULTS_ALL);
+    options->workload = workloads[dice_between(dice, 0, ARRAY_COUNT(workloads) - 1)]->name;
+    options->sync_level = (int)dice_between(dice, 0, 2);
+    options->park_max_ns = dice_scale(dice, NS_PER_MS / 2, 8 * NS_PER_MS);
+    options->rate_hz = dice_scale(dice, 10, 400);
+    options->snapshot_interval_ns =
+        dice_chance(dice, 0.5) ? dice_between(dice, 5, 40) * NS_PER_S : 0;
+    options->is_tracing = request->is_tracing;
+    if (request->node_count > 0) {
+        options->node_count = request->node_count;
+    }
+    if (request->client_count > 0) {
+        options->client_count = request->client_count;
+    }
+    if (request->minutes > 0) {
+        options->duration_ns = (int64_t)(request->minutes * 60.0 * 1e9);
+    }
+    if (request->workload != NULL) {
+        options->workload = request->workload;
+    }
+    if (request->has_faults) {
+        options->faults = request->faults;
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(workloads); i++) {
+        if (strcmp(workloads[i]->name, options->workload) == 0) {
+            sim->workload = workloads[i];
+        }
+    }
+    if (sim->workload == NULL) {
+        (void)fprintf(stderr, "sim: unknown workload %s\n", options->workload);
+        exit(64);
+    }
+}
+
+static void print_options(const struct sim *sim) {
+    const struct sim_options *options = &sim->options;
+    char faults[64];
+    print_faults(options->faults, faults);
+    printf("seed %llu: %d nodes, %d clients, %s at %lld/s, faults %s, %lld s, sync level %d, "
+           "park %lld us, snapshots every %lld s\n",
+           (unsigned long long)options->seed, options->node_count, options->client_count,
+           options->workload, (long long)options->rate_hz, faults,
+           (long long)(options->duration_ns / NS_PER_S), options->sync_level,
+           (long long)(options->park_max_ns / NS_PER_US),
+           (long long)(options->snapshot_interval_ns / NS_PER_S));
+}
+
+static void on_send(void *context, const struct wire_datagram *datagram) {
+    struct sim *sim = context;
+    history_mix(&sim->history, (uint64_t)(unsigned)datagram->from_host << 16 |
+                                   (uint64_t)(unsigned)datagram->to_host);
+    history_mix_bytes(&sim->history, datagram->data, datagram->length);
+    int owner = owner_switch(OWNER_SIMULATOR);
+    checks_on_datagram(sim, datagram);
+    owner_switch(owner);
+}
+
+/* What a thread that waits for its sockets does: a datagram wakes the driver. */
+static void on_arrival(void *context, int host, int64_t deliver_ns) {
+    struct sim *sim = context;
+    struct process *driver = sim->machines[host].processes[0];
+    if (driver->is_up) {
+        driver->wake_ns = min_i64(driver->wake_ns, max_i64(sim->now_ns, deliver_ns));
+    }
+}
+
+static struct sim *build(const struct run_request *request) {
+    struct sim *sim = calloc(1, sizeof *sim);
+    assert(sim != NULL);
+    sim->dice.state = request->seed;
+    sim->checks = calloc(1, sizeof *sim->checks);
+    struct dice *wire_dice = malloc(sizeof *wire_dice);
+    assert(sim->checks != NULL && wire_dice != NULL);
+    sim->now_ns = NS_PER_S;
+    choose_options(sim, request);
+    if (!request->is_quiet) {
+        print_options(sim);
+    }
+    (void)snprintf(sim->directory, sizeof sim->directory, "/dev/shm/tern-sim-%08d", (int)getpid());
+    directory_delete(sim->directory);
+    int result = mkdir(sim->directory, 0777);
+    assert(result == 0);
+    (void)result;
+    history_init(&sim->history, sim->options.is_tracing);
+    wire_dice->state = dice_next(&sim->dice);
+    wire_init(&sim->wire, dice_random(wire_dice));
+    sim->wire.now_ns = sim->now_ns;
+    sim->wire.on_send = on_send;
+    sim->wire.on_arrival = on_arrival;
+    sim->wire.context = sim;
+    for (int i = 0; i < WIRE_HOSTS_MAX; i++) {
+        for (int j = 0; j < WIRE_HOSTS_MAX; j++) {
+            sim->wire.links[i][j] =
+                (struct wire_link){.delay_min_ns = 50 * NS_PER_US, .delay_max_ns = 80 * NS_PER_US};
+        }
+    }
+    checks_init(sim->checks, sim->options.node_count);
+    for (int i = 0; i < sim->options.node_count; i++) {
+        (void)node_add(sim);
+    }
+    struct machine *clients = client_machine_add(sim);
+    sim->workload_state = sim->workload->create(sim);
+    for (int i = 0; i < sim->options.client_count; i++) {
+        (void)process_add(clients, PROCESS_CLIENT, sim->workload->client);
+    }
+    return sim;
+}
+
+static bool is_everybody_served(const struct sim *sim, int64_t since_ns) {
+    for (int i = 0; i < sim->process_count; i++) {
+        const struct process *process = &sim->processes[i];
+        if (process->kind == PROCESS_CLIENT &&
+            sim->workload->answered_since(sim->workload_state, process->index, since_ns) == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* From now on nothing fails: the cluster must serve again in time. */
+static void await_service(struct sim *sim) {
+    int64_t start_ns = sim->now_ns;
+    while (!sim->has_failed && !is_everybody_served(sim, start_ns)) {
+        if (sim->now_ns > start_ns + RECOVERY_NS) {
+            sim_fail(sim, "not everybody is served %lld s after the last fault",
+                     (long long)(RECOVERY_NS / NS_PER_S));
+        }
+        sim_run_until(sim, sim->now_ns + SLICE_NS / 10, NULL);
+    }
+    history_line(&sim->history, "everybody is served after %.1f s",
+                 (double)(sim->now_ns - start_ns) * 1e-9);
+}
+
+/* The service that is furthest in the log. */
+static const void *find_service(struct sim *sim) {
+    const void *furthest = NULL;
+    int64_t next = -1;
+    for (int i = 0; i < sim->process_count; i++) {
+        const struct process *process = &sim->processes[i];
+        if (process->kind == PROCESS_SERVICE && observer_inner(process) != NULL &&
+            sim->checks->log.next[process->machine->index] > next) {
+            furthest = observer_inner(process);
+            next = sim->checks->log.next[process->machine->index];
+        }
+    }
+    return furthest;
+}
+
+static bool are_services_level(const struct sim *sim) {
+    for (int i = 0; i < sim->process_count; i++) {
+        const struct process *process = &sim->processes[i];
+        if (process->kind == PROCESS_SERVICE &&
+            (observer_inner(process) == NULL ||
+             sim->checks->log.next[process->machine->index] < sim->checks->log.count)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* All requests answered, all services at the end of the log; then the workload's rules. */
+static void settle(struct sim *sim) {
+    struct tern_error problem;
+    sim->workload->set_sending(sim->workload_state, false);
+    int64_t deadline_ns = sim->now_ns + RECOVERY_NS;
+    while (!sim->has_failed &&
+           (sim->workload->is_pending(sim->workload_state) || !are_services_level(sim))) {
+        if (sim->now_ns > deadline_ns) {
+            sim_fail(sim, "not all services come to the end of the log");
+        }
+        sim_run_until(sim, sim->now_ns + SLICE_NS, NULL);
+    }
+    if (!sim->has_failed &&
+        !sim->workload->check(sim->workload_state, find_service(sim), &problem)) {
+        sim_fail(sim, "%s", problem.text);
+    }
+}
+
+static void close_kind(struct sim *sim, enum process_kind kind) {
+    for (int i = 0; i < sim->process_count; i++) {
+        struct process *process = &sim->processes[i];
+        process->is_held_down = true;
+        if (process->kind == kind && process->is_up) {
+            if (sim->has_failed) {
+                process_kill(process);
+            } else {
+                process_stop(process);
+                sim_run_until(sim, sim->now_ns + 200 * NS_PER_MS, NULL);
+            }
+        }
+    }
+}
+
+static void take_down(struct sim *sim) {
+    close_kind(sim, PROCESS_CLIENT);
+    close_kind(sim, PROCESS_SERVICE);
+    close_kind(sim, PROCESS_CONSENSUS);
+    close_kind(sim, PROCESS_ARCHIVE);
+    close_kind(sim, PROCESS_DRIVER);
+    plan_destroy(sim->plan);
+    sim->workload->destroy(sim->workload_state);
+    for (int i = 0; i < sim->machine_count; i++) {
+        struct machine *machine = &sim->machines[i];
+        if (machine->disk != NULL) {
+            free(machine->disk->random.context);
+            disk_close(machine->disk);
+            free(machine->disk);
+        }
+        free(machine->conf);
+    }
+    free(sim->wire.random.context);
+    wire_close(&sim->wire);
+    checks_close(sim->checks);
+    free(sim->checks);
+    directory_delete(sim->directory);
+}
+
+static void run_phases(struct sim *sim) {
+    int64_t faults_end_ns = sim->now_ns + max_i64(QUIET_NS, sim->options.duration_ns - QUIET_NS);
+    sim->plan = plan_create(sim, sim->now_ns + QUIET_NS, faults_end_ns);
+    sim->workload->set_sending(sim->workload_state, true);
+    sim_run_until(sim, faults_end_ns, NULL);
+    await_service(sim);
+    sim_run_until(sim, sim->now_ns + SETTLE_NS, NULL);
+    settle(sim);
+}
+
+void run(const struct run_request *request, struct run_result *result) {
+    struct sim *sim = build(request);
+    int64_t start_ns = sim->now_ns;
+    run_phases(sim);
+    *result = (struct run_result){
+        .answered = sim->workload->answered(sim->workload_state),
+        .leader_count = (int)sim->checks->leader_count,
+        .simulated_ns = sim->now_ns - start_ns,
+    };
+    take_down(sim);
+    result->step_count = sim->step_count;
+    result->hash = sim->history.hash;
+    result->is_good = !sim->has_failed;
+    if (sim->has_failed) {
+        (void)fprintf(stderr, "\nthe last events:\n");
+        history_print_last(&sim->history, LAST_LINES);
+        (void)fprintf(
+            stderr, "\nseed %llu broke a rule: %s\nrepeat with: sim --seed %llu --trace\n",
+            (unsigned long long)request->seed, sim->failure, (unsigned long long)request->seed);
+    }
+    free(sim);
+}

@@ -1,0 +1,32 @@
+/* One run: options from the seed, the phases quiet, faults, quiet, and the end. */
+#ifndef TERN_SIM_RUN_H
+#define TERN_SIM_RUN_H
+
+#include "sim/sim.h"
+
+struct run_request {
+    uint64_t seed;
+    int run_count;
+    int node_count; /* 0, like the others: by the seed */
+    int client_count;
+    double minutes;
+    const char *workload;
+    unsigned faults;
+    bool has_faults;
+    bool is_tracing;
+    bool is_quiet; /* only the last line, and failures */
+};
+
+struct run_result {
+    bool is_good;
+    int64_t answered;
+    int leader_count;
+    int64_t step_count;
+    int64_t simulated_ns;
+    uint64_t hash;
+};
+
+bool run_parse_faults(const char *text, unsigned *faults);
+void run(const struct run_request *request, struct run_result *result);
+
+#endif

@@ -1,0 +1,357 @@
+/* See wire.h. Addressing follows the kernel as far as drivers depend on it: a socket bound to the
+ * wildcard sends from the host's address, a connected socket hears its peer only, a port is bound
+ * once per host. */
+#include "sim/wire.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bits.h"
+#include "base/clock.h"
+#include "sim/owner.h"
+
+#define FIRST_EPHEMERAL_PORT 40000
+#define BUFFER_BYTES 212992 /* as Linux reports */
+#define LOCAL_DELAY_NS (10 * NS_PER_US)
+#define GARBAGE_LENGTH_MAX 256
+
+static struct wire_socket *socket_at(struct wire *wire, int handle) {
+    assert(handle >= 0 && handle < wire->socket_count);
+    assert(wire->sockets[handle].is_open);
+    return &wire->sockets[handle];
+}
+
+static bool is_taken(const struct wire_host *host, const union net_address *address) {
+    const struct wire *wire = host->wire;
+    for (int i = 0; i < wire->socket_count; i++) {
+        const struct wire_socket *socket = &wire->sockets[i];
+        if (socket->is_open && socket->host == host->index &&
+            net_address_port(&socket->bound) == net_address_port(address)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int connect_socket(void *context, int handle, const union net_address *address,
+                          struct tern_error *error) {
+    const struct wire_host *host = context;
+    struct wire_socket *socket = socket_at(host->wire, handle);
+    (void)error;
+    socket->is_connected = true;
+    socket->peer = *address;
+    return 0;
+}
+
+static bool is_own_address(const struct wire_host *host, const union net_address *address) {
+    union net_address own = host->address;
+    net_address_set_port(&own, net_address_port(address));
+    return net_address_is_wildcard(address) || net_address_equal(&own, address);
+}
+
+static int open_socket(void *context, const struct net_socket_params *params, int *handle,
+                       union net_address *bound, struct tern_error *error) {
+    struct wire_host *host = context;
+    struct wire *wire = host->wire;
+    union net_address address = params->bind;
+    if (params->group != NULL) {
+        return error_set_errno(error, EOPNOTSUPP, "no multicast in the simulated network");
+    }
+    if (!is_own_address(host, &address) || host->is_gone) {
+        return error_set_errno(error, EADDRNOTAVAIL, "cannot bind");
+    }
+    while (net_address_port(&params->bind) == 0) {
+        net_address_set_port(&address, host->next_port++);
+        host->next_port = host->next_port == 0 ? FIRST_EPHEMERAL_PORT : host->next_port;
+        if (!is_taken(host, &address)) {
+            break;
+        }
+    }
+    if (is_taken(host, &address)) {
+        return error_set_errno(error, EADDRINUSE, "cannot bind");
+    }
+    int index = 0;
+    while (wire->sockets[index].is_open) {
+        index++;
+        assert(index < WIRE_SOCKETS_MAX);
+    }
+    wire->socket_count = max_i32(wire->socket_count, index + 1);
+    wire->sockets[index] = (struct wire_socket){
+        .is_open = true, .host = host->index, .owner = owner_current(), .bound = address};
+    if (params->connect != NULL) {
+        (void)connect_socket(host, index, params->connect, error);
+    }
+    *handle = index;
+    *bound = address;
+    return 0;
+}
+
+static void drop_queue(struct wire_socket *socket) {
+    while (socket->queue != NULL) {
+        struct wire_packet *next = socket->queue->next;
+        free(socket->queue);
+        socket->queue = next;
+    }
+}
+
+static void close_socket(void *context, int handle) {
+    const struct wire_host *host = context;
+    struct wire_socket *socket = socket_at(host->wire, handle);
+    drop_queue(socket);
+    *socket = (struct wire_socket){0};
+}
+
+/* -- sending -- */
+
+static union net_address source_of(const struct wire_host *host, const struct wire_socket *socket) {
+    union net_address from = host->address;
+    net_address_set_port(&from, net_address_port(&socket->bound));
+    return from;
+}
+
+/* The host that has an address; a loopback address is the sender's own. -1: nobody. */
+static int host_of(const struct wire_host *sender, const union net_address *to) {
+    if (to->base.sa_family == AF_INET && (ntohl(to->v4.sin_addr.s_addr) >> 24) == 127) {
+        return sender->index;
+    }
+    for (int i = 0; i < sender->wire->host_count; i++) {
+        if (is_own_address(&sender->wire->hosts[i], to)) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+static struct wire_socket *find_receiver(struct wire *wire, int host, uint16_t port,
+                                         const union net_address *from) {
+    for (int i = 0; i < wire->socket_count; i++) {
+        struct wire_socket *socket = &wire->sockets[i];
+        if (socket->is_open && socket->host == host && net_address_port(&socket->bound) == port) {
+            return !socket->is_connected || net_address_equal(&socket->peer, from) ? socket : NULL;
+        }
+    }
+    return NULL;
+}
+
+static double chance(struct wire *wire) {
+    return random_unit(&wire->random);
+}
+
+static void deliver(struct wire *wire, struct wire_socket *socket, struct wire_packet *packet) {
+    struct wire_packet **link = &socket->queue;
+    while (*link != NULL &&
+           ((*link)->deliver_ns < packet->deliver_ns ||
+            ((*link)->deliver_ns == packet->deliver_ns && (*link)->number < packet->number))) {
+        link = &(*link)->next;
+    }
+    packet->next = *link;
+    *link = packet;
+    socket->queued_bytes += packet->length;
+    if (wire->on_arrival != NULL) {
+        wire->on_arrival(wire->context, socket->host, packet->deliver_ns);
+    }
+}
+
+static int64_t arrival_time(struct wire *wire, int from_host, int to_host, uint32_t length) {
+    struct wire_link *link = &wire->links[from_host][to_host];
+    if (from_host == to_host) {
+        return wire->now_ns + LOCAL_DELAY_NS;
+    }
+    int64_t left_ns = wire->now_ns;
+    if (link->bytes_per_s > 0) {
+        link->busy_until_ns = max_i64(link->busy_until_ns, wire->now_ns) +
+                              (int64_t)length * NS_PER_S / link->bytes_per_s;
+        left_ns = link->busy_until_ns;
+    }
+    int64_t span_ns = link->delay_max_ns - link->delay_min_ns;
+    return left_ns + link->delay_min_ns + (int64_t)(chance(wire) * (double)span_ns);
+}
+
+static void enqueue(struct wire *wire, const struct wire_datagram *datagram,
+                    const union net_address *from, bool is_garbage) {
+    struct wire_socket *socket =
+        find_receiver(wire, datagram->to_host, net_address_port(datagram->to), from);
+    if (socket == NULL) {
+        return; /* nobody there */
+    }
+    if (socket->queued_bytes + datagram->length > WIRE_RECEIVE_BUFFER_BYTES) {
+        wire->lost_count++;
+        return;
+    }
+    int owner = owner_switch(OWNER_SIMULATOR);
+    struct wire_packet *packet = malloc(sizeof *packet + datagram->length + 1);
+    owner_switch(owner);
+    assert(packet != NULL);
+    packet->from = *from;
+    packet->length = datagram->length;
+    packet->number = wire->next_number++;
+    packet->deliver_ns =
+        arrival_time(wire, datagram->from_host, datagram->to_host, datagram->length);
+    memcpy(packet->data, datagram->data, datagram->length);
+    if (is_garbage) {
+        uint32_t length = 1 + (uint32_t)(chance(wire) * GARBAGE_LENGTH_MAX);
+        packet->length = length < packet->length ? length : packet->length;
+        for (uint32_t i = 0; i < packet->length; i++) {
+            packet->data[i] = (uint8_t)random_u64(&wire->random);
+        }
+    }
+    deliver(wire, socket, packet);
+}
+
+static void transmit(struct wire *wire, const struct wire_datagram *datagram,
+                     const union net_address *from) {
+    wire->sent_count++;
+    if (wire->on_send != NULL) {
+        wire->on_send(wire->context, datagram);
+    }
+    if (datagram->to_host < 0) {
+        return;
+    }
+    bool is_local = datagram->from_host == datagram->to_host;
+    const struct wire_link *link = &wire->links[datagram->from_host][datagram->to_host];
+    bool is_gone =
+        wire->hosts[datagram->from_host].is_gone || wire->hosts[datagram->to_host].is_gone;
+    if (is_gone || (!is_local && (link->is_cut || (link->loss > 0 && chance(wire) < link->loss)))) {
+        wire->lost_count++;
+        return;
+    }
+    if (!is_local && link->garbage > 0 && chance(wire) < link->garbage) {
+        wire->garbage_count++;
+        enqueue(wire, datagram, from, true);
+        return;
+    }
+    enqueue(wire, datagram, from, false);
+    if (!is_local && link->duplication > 0 && chance(wire) < link->duplication) {
+        wire->duplicated_count++;
+        enqueue(wire, datagram, from, false);
+    }
+}
+
+static int send_datagrams(void *context, int handle, const struct net_datagram *datagrams,
+                          int count, unsigned flags) {
+    const struct wire_host *host = context;
+    struct wire *wire = host->wire;
+    const struct wire_socket *socket = socket_at(wire, handle);
+    bool use_address = (flags & NET_SEND_TO_ADDRESS) != 0;
+    assert(count > 0 && count <= NET_BATCH_COUNT_MAX);
+    assert(use_address || socket->is_connected);
+    const union net_address from = source_of(host, socket);
+    for (int i = 0; i < count; i++) {
+        const union net_address *to = use_address ? &datagrams[i].address : &socket->peer;
+        const struct wire_datagram datagram = {host->index, host_of(host, to), to,
+                                               datagrams[i].data, datagrams[i].length};
+        uint32_t length_max =
+            datagram.to_host < 0 ? 0 : wire->links[host->index][datagram.to_host].length_max;
+        if (length_max > 0 && datagram.length > length_max) {
+            return i > 0 ? i : -EMSGSIZE;
+        }
+        transmit(wire, &datagram, &from);
+    }
+    return count;
+}
+
+static int receive_datagrams(void *context, int handle, struct net_datagram *datagrams, int count) {
+    const struct wire_host *host = context;
+    struct wire_socket *socket = socket_at(host->wire, handle);
+    int received = 0;
+    while (received < count && socket->queue != NULL &&
+           socket->queue->deliver_ns <= host->wire->now_ns) {
+        struct wire_packet *packet = socket->queue;
+        struct net_datagram *datagram = &datagrams[received++];
+        socket->queue = packet->next;
+        socket->queued_bytes -= packet->length;
+        datagram->length =
+            packet->length < datagram->capacity ? packet->length : datagram->capacity;
+        datagram->address = packet->from;
+        datagram->segment_length = 0;
+        memcpy(datagram->data, packet->data, datagram->length);
+        free(packet);
+    }
+    return received;
+}
+
+/* -- names, interfaces -- */
+
+static int resolve_host(void *context, const char *name, union net_address *address,
+                        struct tern_error *error) {
+    const struct wire_host *host = context;
+    if (strcmp(name, "localhost") == 0) {
+        *address = host->address;
+        return 0;
+    }
+    return error_set(error, -ENOENT, "cannot resolve host '%s'", name);
+}
+
+static int list_interfaces(void *context, struct net_interface *interfaces, int capacity) {
+    const struct wire_host *host = context;
+    if (capacity < 1 || host->is_gone) {
+        return 0;
+    }
+    interfaces[0] = (struct net_interface){
+        .name = "eth0", .index = 2, .prefix_length = 24, .address = host->address};
+    return 1;
+}
+
+static int buffer_limits(void *context, struct net_buffer_limits *limits,
+                         struct tern_error *error) {
+    (void)context;
+    (void)error;
+    *limits =
+        (struct net_buffer_limits){BUFFER_BYTES, 4 * BUFFER_BYTES, BUFFER_BYTES, 4 * BUFFER_BYTES};
+    return 0;
+}
+
+/* -- the network itself -- */
+
+void wire_init(struct wire *wire, struct random random) {
+    memset(wire, 0, sizeof *wire);
+    wire->random = random;
+}
+
+struct wire_host *wire_add_host(struct wire *wire) {
+    assert(wire->host_count < WIRE_HOSTS_MAX);
+    struct wire_host *host = &wire->hosts[wire->host_count];
+    char text[32];
+    *host = (struct wire_host){.table = {.context = host,
+                                         .open = open_socket,
+                                         .connect = connect_socket,
+                                         .close = close_socket,
+                                         .send = send_datagrams,
+                                         .receive = receive_datagrams,
+                                         .resolve = resolve_host,
+                                         .interfaces = list_interfaces,
+                                         .buffer_limits = buffer_limits},
+                               .wire = wire,
+                               .index = wire->host_count++,
+                               .next_port = FIRST_EPHEMERAL_PORT};
+    (void)snprintf(text, sizeof text, "10.0.0.%d:0", host->index + 1);
+    int result = net_address_parse(text, &host->address);
+    assert(result == 0);
+    (void)result;
+    return host;
+}
+
+void wire_drop_owner(struct wire *wire, int owner) {
+    for (int i = 0; i < wire->socket_count; i++) {
+        if (wire->sockets[i].is_open && wire->sockets[i].owner == owner) {
+            close_socket(&wire->hosts[wire->sockets[i].host], i);
+        }
+    }
+}
+
+int wire_open_count(const struct wire *wire, int owner) {
+    int count = 0;
+    for (int i = 0; i < wire->socket_count; i++) {
+        count += wire->sockets[i].is_open && wire->sockets[i].owner == owner;
+    }
+    return count;
+}
+
+void wire_close(struct wire *wire) {
+    for (int i = 0; i < wire->socket_count; i++) {
+        drop_queue(&wire->sockets[i]);
+    }
+}
