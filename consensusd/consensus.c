@@ -287,6 +287,7 @@ int consensus_init(struct consensus *consensus, const struct consensus_params *p
 void consensus_close(struct consensus *consensus) {
     bool has_client = consensus->client != NULL;
     if (has_client) {
+        termination_close(consensus);
         module_ingress_close(&consensus->ingress);
         if (consensus->archive.archive != NULL) {
             catchups_stop(consensus, -1);

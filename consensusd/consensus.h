@@ -164,8 +164,9 @@ struct consensus {
     int64_t termination_position; /* RAFT_NULL: none */
     int64_t termination_term_id;
     int64_t termination_deadline_ns;
-    uint32_t terminated_members; /* bit i: member i acknowledged */
-    bool is_shutdown_pending;    /* terminate when the snapshot is taken */
+    int64_t termination_repeat_ns; /* of the position, to members that did not acknowledge */
+    uint32_t terminated_members;   /* bit i: member i acknowledged */
+    bool is_shutdown_pending;      /* terminate when the snapshot is taken */
     bool is_service_termination_sent;
     bool has_services_terminated;
     struct archive_request validation; /* of recording.log, node toggle 3 */
@@ -244,7 +245,10 @@ void termination_on_position(struct consensus *consensus,
                              const struct cluster_termination_position *message);
 void termination_on_ack(struct consensus *consensus, const struct cluster_termination_ack *message);
 void termination_begin(struct consensus *consensus, int64_t position);
+/* Tell the members that have not acknowledged. */
+void termination_send_position(struct consensus *consensus);
 int termination_step(struct consensus *consensus);
+void termination_close(struct consensus *consensus);
 
 /* The next entry of the log may be consumed: no snapshot or shutdown that the log asked for is
  * under way. */

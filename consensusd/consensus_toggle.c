@@ -67,14 +67,6 @@ static int64_t append_action(struct consensus *consensus, enum cluster_cluster_a
     return position;
 }
 
-static void send_termination(struct consensus *consensus, int64_t position) {
-    uint8_t buffer[CLUSTER_TERMINATION_POSITION_LENGTH_MIN];
-    const struct cluster_termination_position message = {consensus->raft.leadership_term_id,
-                                                         position};
-    int32_t length = cluster_termination_position_encode(&message, buffer, sizeof buffer);
-    member_link_broadcast(&consensus->link, buffer, length);
-}
-
 static int toggle_suspend(struct consensus *consensus) {
     if (append_action(consensus, CLUSTER_CLUSTER_ACTION_SUSPEND, 0) <= 0) {
         return 0;
@@ -102,16 +94,15 @@ static int toggle_snapshot(struct consensus *consensus, bool is_shutdown) {
     snapshot_taker_begin(consensus, position);
     if (is_shutdown) {
         consensus->is_shutdown_pending = true;
-        send_termination(consensus, position);
         termination_begin(consensus, position);
+        termination_send_position(consensus);
     }
     return 1;
 }
 
 static int toggle_abort(struct consensus *consensus) {
-    int64_t position = log_publisher_position(&consensus->publisher);
-    send_termination(consensus, position);
-    termination_begin(consensus, position);
+    termination_begin(consensus, log_publisher_position(&consensus->publisher));
+    termination_send_position(consensus);
     consensus_set_state(consensus, MODULE_STATE_TERMINATING);
     return 1;
 }

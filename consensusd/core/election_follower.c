@@ -81,12 +81,8 @@ int election_step_follower_log_replication(struct raft *raft) {
     return 0;
 }
 
-static bool is_leader_silent(const struct raft *raft) {
-    return raft_now_ns(raft) - raft->leader_heard_ns >= raft->conf.leader_heartbeat_timeout_ns;
-}
-
 static bool fail_when_leader_is_silent(struct raft *raft) {
-    if (!is_leader_silent(raft)) {
+    if (!raft_is_leader_silent(raft)) {
         return false;
     }
     election_fail(raft, "the leader fell silent in the election");

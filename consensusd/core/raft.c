@@ -222,6 +222,10 @@ void raft_begin_election(struct raft *raft, int32_t graceful_leader_id, const ch
     raft->election.graceful_leader_id = graceful_leader_id;
 }
 
+bool raft_is_leader_silent(const struct raft *raft) {
+    return raft_now_ns(raft) - raft->leader_heard_ns >= raft->conf.leader_heartbeat_timeout_ns;
+}
+
 int64_t raft_consume_limit(const struct raft *raft) {
     return min_i64(raft->notified_commit_position, raft->input.recorded_position);
 }

@@ -250,6 +250,9 @@ void raft_on_term_entry(struct raft *raft, int64_t term_id, int64_t base_positio
  * module must not be interrupted. */
 void raft_begin_election(struct raft *raft, int32_t graceful_leader_id, const char *reason);
 
+/* Nothing was heard of the leader for the heartbeat timeout. */
+bool raft_is_leader_silent(const struct raft *raft);
+
 /* How far the module may consume the log that it follows. */
 int64_t raft_consume_limit(const struct raft *raft);
 

@@ -35,8 +35,7 @@ static int step_leader(struct raft *raft) {
 static int step_follower(struct raft *raft) {
     raft_set_commit(raft, raft->input.consumed_position);
     raft_report_append(raft, max_i64(raft->input.recorded_position, raft->reported_position), 0);
-    int64_t silence_ns = raft_now_ns(raft) - raft->leader_heard_ns;
-    if (!raft->input.is_terminating && silence_ns >= raft->conf.leader_heartbeat_timeout_ns) {
+    if (!raft->input.is_terminating && raft_is_leader_silent(raft)) {
         raft_begin_election(raft, RAFT_NULL, "leader heartbeat timeout");
         return 1;
     }
@@ -65,9 +64,8 @@ void tenure_on_request_vote(struct raft *raft, const struct cluster_request_vote
     if (message->candidate_term_id <= raft->leadership_term_id) {
         return;
     }
-    bool is_led = raft->role == CLUSTER_ROLE_LEADER ? is_quorum_active(raft)
-                                                    : raft_now_ns(raft) - raft->leader_heard_ns <
-                                                          raft->conf.leader_heartbeat_timeout_ns;
+    bool is_led =
+        raft->role == CLUSTER_ROLE_LEADER ? is_quorum_active(raft) : !raft_is_leader_silent(raft);
     if (!is_led) {
         raft_begin_election(raft, RAFT_NULL, "a candidate of a newer term asked for a vote");
     }
