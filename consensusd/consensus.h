@@ -169,6 +169,9 @@ struct consensus {
     bool is_shutdown_pending;      /* terminate when the snapshot is taken */
     bool is_service_termination_sent;
     bool has_services_terminated;
+    bool is_resigning;         /* see resignation.h */
+    uint32_t resigned_members; /* bit i: member i knows */
+    int64_t resignation_deadline_ns;
     struct archive_request validation; /* of recording.log, node toggle 3 */
     bool is_validating;
     int32_t validation_index; /* of the entry asked for last; -1: none yet */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "consensusd/consensus.h"
+#include "consensusd/resignation.h"
 
 static void count_malformed(struct consensus *consensus) {
     struct tern_error error;
@@ -189,6 +190,10 @@ void consensus_on_member_message(void *context, const uint8_t *buffer, int32_t l
     struct consensus *consensus = context;
     struct sbe_header message;
     (void)header;
+    if (consensus->is_resigning) {
+        resignation_on_message(consensus, buffer, length);
+        return;
+    }
     if (consensus->is_done) {
         return;
     }

@@ -2,9 +2,13 @@
  * connects it to the frame of all daemons. */
 #include <errno.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "consensusd/consensus.h"
+#include "consensusd/resignation.h"
 #include "daemon/daemon.h"
+
+#define HAND_OVER_PAUSE_NS NS_PER_MS
 
 struct program {
     struct consensus_conf conf;
@@ -78,9 +82,22 @@ static int open_consensus(void *context, struct daemon *daemon, struct tern_erro
     return idle_strategy_parse(&daemon->runner.idle, program->conf.idle_strategy, NULL, error);
 }
 
+/* The signal has ended the loop that runs the agent. */
+static void hand_over(struct program *program) {
+    const struct timespec pause = {0, HAND_OVER_PAUSE_NS};
+    if (!resignation_begin(&program->consensus)) {
+        return;
+    }
+    const struct clock *clock = program->daemon->io.clock;
+    while (resignation_step(&program->consensus, clock_now_ns(clock))) {
+        (void)nanosleep(&pause, NULL);
+    }
+}
+
 static void close_consensus(void *context) {
     struct program *program = context;
     if (program->is_open) {
+        hand_over(program);
         consensus_close(&program->consensus);
         program->is_open = false;
     }
