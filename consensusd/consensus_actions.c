@@ -99,8 +99,9 @@ static void send_to(struct consensus *consensus, const struct raft_action *actio
     assert(length > 0);
     if (action->member == RAFT_ALL_MEMBERS) {
         member_link_broadcast(&consensus->link, message, length);
-    } else {
-        member_link_send(&consensus->link, action->member, message, length);
+    } else if (!member_link_send(&consensus->link, action->member, message, length) &&
+               action->kind == RAFT_ACTION_SEND_VOTE) {
+        raft_on_unsent_vote(&consensus->raft, action->member, &action->vote);
     }
 }
 

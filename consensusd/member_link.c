@@ -1,5 +1,5 @@
 /* Sending to and receiving from the other members (see member_link.h). What is lost here is
- * repeated by the core, so a send that does not succeed at once is given up. */
+ * repeated or kept by the core, so a send that does not succeed at once is given up. */
 #include "consensusd/member_link.h"
 
 #include <assert.h>

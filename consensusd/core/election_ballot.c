@@ -1,10 +1,12 @@
 /* The chapter of the vote: CANDIDATE_BALLOT for who stands, FOLLOWER_BALLOT for who gave its vote
  * (cluster.md 3.6.2; how a vote is answered is in election_message.c).
  *
+ * Everybody's TRUE ends a ballot at once; a quorum's, without a FALSE, when its time is over: the
+ * silent get the time to speak for a longer log, or against a second candidate.
+ *
  * Stricter or quicker than the original, within its protocol:
  *  - RequestVote is repeated until the ballot ends; a repeat is answered as the first was (H2).
- *  - A ballot ends at once when a vote is FALSE, or when every member heard since the canvass began
- *    voted TRUE and they are a quorum: the dead need not be waited for.
+ *  - A FALSE ends the ballot at once: nothing can win it any more.
  */
 #include "consensusd/core/election_internal.h"
 
@@ -60,8 +62,7 @@ int election_step_candidate_ballot(struct raft *raft) {
             for_us++;
         } else if (member->vote == RAFT_VOTE_FALSE) {
             is_vetoed = true;
-        } else if (raft_has_heard(raft, member) &&
-                   member->id != raft->election.graceful_leader_id) {
+        } else if (member->id != raft->election.graceful_leader_id) {
             is_complete = false;
         }
     }

@@ -47,8 +47,7 @@ void election_on_canvass(struct raft *raft, int32_t member,
 
 static void send_vote(struct raft *raft, int32_t member, const struct cluster_request_vote *request,
                       bool is_for) {
-    struct raft_action *action = raft_push(raft, RAFT_ACTION_SEND_VOTE, member);
-    action->vote = (struct cluster_vote){
+    const struct cluster_vote vote = {
         .candidate_term_id = request->candidate_term_id,
         .log_leadership_term_id = raft->log_term_id,
         .log_position = raft->append_position,
@@ -56,6 +55,7 @@ static void send_vote(struct raft *raft, int32_t member, const struct cluster_re
         .follower_member_id = raft_own_id(raft),
         .vote = is_for ? CLUSTER_BOOLEAN_TYPE_TRUE : CLUSTER_BOOLEAN_TYPE_FALSE,
     };
+    raft_send_vote(raft, member, &vote);
 }
 
 void election_on_request_vote(struct raft *raft, int32_t member,

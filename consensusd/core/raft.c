@@ -163,6 +163,34 @@ void raft_report_append(struct raft *raft, int64_t position, uint8_t flags) {
     raft->next_report_ns = raft_now_ns(raft) + raft->conf.leader_heartbeat_interval_ns;
 }
 
+/* -- votes that wait to be sent -- */
+
+void raft_send_vote(struct raft *raft, int32_t member, const struct cluster_vote *vote) {
+    raft->kept_votes[member] = (struct raft_kept_vote){
+        .vote = *vote, .until_ns = raft_now_ns(raft) + raft->conf.election_timeout_ns};
+    raft_push(raft, RAFT_ACTION_SEND_VOTE, member)->vote = *vote;
+}
+
+void raft_on_unsent_vote(struct raft *raft, int32_t member, const struct cluster_vote *vote) {
+    struct raft_kept_vote *kept = &raft->kept_votes[member];
+    kept->is_kept = kept->vote.candidate_term_id == vote->candidate_term_id;
+}
+
+static int send_kept_votes(struct raft *raft) {
+    int work = 0;
+    for (int32_t i = 0; i < raft->conf.member_count; i++) {
+        struct raft_kept_vote *kept = &raft->kept_votes[i];
+        if (kept->is_kept && raft_now_ns(raft) >= kept->until_ns) {
+            kept->is_kept = false;
+        } else if (kept->is_kept && raft_is_connected(raft, i)) {
+            kept->is_kept = false; /* until it is told to be unsent again */
+            raft_push(raft, RAFT_ACTION_SEND_VOTE, i)->vote = kept->vote;
+            work++;
+        }
+    }
+    return work;
+}
+
 /* -- life -- */
 
 void raft_init(struct raft *raft, const struct raft_conf *conf, const struct raft_start *start) {
@@ -204,7 +232,8 @@ int raft_step(struct raft *raft) {
     if (raft->is_election_wanted && !raft_is_in_election(raft) && raft->input.may_elect) {
         raft_begin_election(raft, raft->election.graceful_leader_id, "put off until now");
     }
-    return raft_is_in_election(raft) ? election_step(raft) : tenure_step(raft);
+    int work = send_kept_votes(raft);
+    return work + (raft_is_in_election(raft) ? election_step(raft) : tenure_step(raft));
 }
 
 void raft_begin_election(struct raft *raft, int32_t graceful_leader_id, const char *reason) {

@@ -68,6 +68,14 @@ struct raft_member {
     enum raft_vote vote;        /* in the own ballot */
 };
 
+/* An answer that could not be sent yet: it is the only one to its request, unless that is repeated,
+ * so it is kept until it is sent or nobody can want it any more (H2). */
+struct raft_kept_vote {
+    bool is_kept;
+    struct cluster_vote vote;
+    int64_t until_ns;
+};
+
 enum raft_operation_kind {
     RAFT_OPERATION_NONE,
     /* Leave whatever log is followed or led. Done: append_position, log_position, log_term_id. */
@@ -191,6 +199,7 @@ struct raft_election {
 struct raft {
     struct raft_conf conf;
     struct raft_member members[RAFT_MEMBERS_MAX];
+    struct raft_kept_vote kept_votes[RAFT_MEMBERS_MAX]; /* to each member */
     struct raft_input input;
     enum cluster_role role;
     int32_t leader_id;
@@ -240,6 +249,10 @@ void raft_on_vote(struct raft *raft, const struct cluster_vote *message);
 void raft_on_new_term(struct raft *raft, const struct cluster_new_leadership_term *message);
 void raft_on_append(struct raft *raft, const struct cluster_append_position *message);
 void raft_on_commit(struct raft *raft, const struct cluster_commit_position *message);
+
+/* RAFT_ACTION_SEND_VOTE could not be carried out now. What else cannot be sent the core repeats by
+ * itself. */
+void raft_on_unsent_vote(struct raft *raft, int32_t member, const struct cluster_vote *vote);
 
 void raft_on_result(struct raft *raft, const struct raft_result *result);
 

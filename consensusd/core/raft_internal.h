@@ -49,6 +49,7 @@ void raft_store_report(struct raft *raft, int32_t member, int64_t term_id, int64
 int64_t raft_quorum_position(const struct raft *raft, int64_t bound);
 int32_t raft_active_count(const struct raft *raft);
 
+void raft_send_vote(struct raft *raft, int32_t member, const struct cluster_vote *vote);
 void raft_send_commit(struct raft *raft, int64_t position);
 void raft_send_new_term(struct raft *raft, int32_t member, int64_t log_term_id);
 void raft_report_append(struct raft *raft, int64_t position, uint8_t flags);
