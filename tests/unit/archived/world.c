@@ -52,7 +52,15 @@ static void print_log(void *context, bool is_error, const char *text) {
     (void)fprintf(stderr, "archive %s: %s\n", is_error ? "error" : "info", text);
 }
 
+static void start_server(struct world *world);
+static void connect_session(struct world *world);
+
 void world_open(struct world *world, char *const *settings) {
+    world_open_server(world, settings);
+    connect_session(world);
+}
+
+void world_open_server(struct world *world, char *const *settings) {
     *world = (struct world){.now_ns = NS_PER_S};
     place_open(&world->place);
     world->io = io_system();
@@ -79,7 +87,7 @@ void world_open(struct world *world, char *const *settings) {
     load(&archive_option_table, &world->conf, all);
     open_driver(world);
     connect_client(world);
-    world_start_archive(world);
+    start_server(world);
 }
 
 /* ---- the archive --------------------------------------------------------------------------------
@@ -125,13 +133,17 @@ static void connect_session(struct world *world) {
     cr_assert_eq(result, 1, "%s", error.text);
 }
 
-void world_start_archive(struct world *world) {
+static void start_server(struct world *world) {
     const struct archive_server_params params = {
         .conf = &world->conf, .io = world->io, .pid = 1, .log = print_log};
     struct tern_error error = {0};
     cr_assert_eq(archive_server_init(&world->server, &params, &error), 0, "%s", error.text);
     world->has_server = true;
     world_wait(world, archive_server_is_ready(&world->server));
+}
+
+void world_start_archive(struct world *world) {
+    start_server(world);
     connect_session(world);
 }
 

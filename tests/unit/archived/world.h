@@ -37,6 +37,8 @@ struct world {
 
 /* `settings` is an environment, NULL-terminated, for the archive. */
 void world_open(struct world *world, char *const *settings);
+/* The same but for the session, for clients by hand. */
+void world_open_server(struct world *world, char *const *settings);
 void world_close(struct world *world);
 
 /* Start (again) the archive on its directory, until it serves; connect a session. */
