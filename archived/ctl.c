@@ -239,6 +239,11 @@ static int usage(FILE *out, int code) {
     for (size_t i = 0; i < ARRAY_COUNT(commands); i++) {
         fprintf(out, "  %-14s %s\n", commands[i].name, commands[i].doc);
     }
+    fprintf(out,
+            "\nNothing is written: it works whether the archive runs or not, and on directories\n"
+            "of the original. Positions are bytes.\n\n"
+            "exit codes: 0 printed, 64 command line, 74 the directory cannot be read or has no\n"
+            "such recording\n");
     fprintf(out, "\nNot yet: dump, verify, checksum, compact, delete-orphaned-segments,\n"
                  "mark-invalid, mark-valid, migrate.\n");
     return code;

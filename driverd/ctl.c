@@ -270,6 +270,11 @@ static void print_usage(FILE *out) {
     for (size_t i = 0; i < ARRAY_COUNT(subcommands); i++) {
         fprintf(out, "  %-9s %s\n", subcommands[i].name, subcommands[i].doc);
     }
+    fprintf(out,
+            "\nPositions are bytes; the number in parentheses is the registration id. Nothing\n"
+            "is written: it works on the files of any driver, living or dead.\n\n"
+            "exit codes: 0 printed, 64 command line, 69 there is no (readable) driver\n"
+            "directory\n");
 }
 
 static const struct subcommand *parse(int argc, char **argv, char *directory, size_t size) {

@@ -1,0 +1,117 @@
+#!/usr/bin/env python3
+"""ternctl-driver reads the directory of an original driver, and changes nothing in it:
+usage: test_driver_ctl.py TERNCTL_DRIVER GOLDEN_DIRECTORY"""
+
+import gzip
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+import tap  # noqa: E402  pylint: disable=wrong-import-position
+
+GOLDEN = sys.argv.pop(2)
+TOOL = sys.argv.pop(1)
+COUNTER = re.compile(r" +counter id=(\d+) state=1 .*? value=(-?\d+) .*? label='(.*?)' key=")
+
+
+def golden_text(name):
+    with open(os.path.join(GOLDEN, name), encoding="utf-8") as file:
+        return file.read()
+
+
+class DriverCtlTest(unittest.TestCase):
+    def setUp(self):
+        place = tempfile.TemporaryDirectory(prefix="tern-driver-ctl-")
+        self.addCleanup(place.cleanup)
+        self.place = place.name
+
+    def unpack(self, capture, report=None):
+        """A directory with the capture's files, which nobody may write."""
+        directory = os.path.join(self.place, capture)
+        os.mkdir(directory)
+        for source, name in ((capture + ".cnc.dat", "cnc.dat"), (report, "loss-report.dat")):
+            if source is not None:
+                path = os.path.join(directory, name)
+                with gzip.open(os.path.join(GOLDEN, source + ".gz")) as file:
+                    data = file.read()
+                with open(path, "wb") as file:
+                    file.write(data)
+                os.chmod(path, 0o400)
+        return directory
+
+    def run_it(self, *arguments):
+        done = subprocess.run([TOOL, *arguments], capture_output=True, text=True, check=False,
+                              timeout=30)
+        return done.returncode, done.stdout, done.stderr
+
+    def test_stat_prints_every_counter(self):
+        for capture in ("udp-loss", "ipc", "mdc-dynamic", "commands-after"):
+            directory = self.unpack(capture)
+            with open(os.path.join(directory, "cnc.dat"), "rb") as file:
+                before = file.read()
+            code, output, _ = self.run_it("--dir", directory, "stat")
+            with open(os.path.join(directory, "cnc.dat"), "rb") as file:
+                self.assertEqual(file.read(), before, "the tool changed the file")
+            self.assertEqual(code, 0)
+            wanted = COUNTER.findall(golden_text(capture + ".cnc.dat.txt"))
+            self.assertGreater(len(wanted), 40)
+            found = re.findall(r"^ *(\d+): +(-?\d+) - (.*)$", output, re.MULTILINE)
+            self.assertEqual(found, wanted)
+            self.assertIn("layout 0.2.0", output.splitlines()[0])
+
+    def test_a_driver_that_ended_is_said_to_have(self):
+        directory = self.unpack("commands-stopped")
+        self.assertIn(" ms ago", self.run_it("--dir", directory, "stat")[1].splitlines()[0])
+        path = os.path.join(directory, "cnc.dat")
+        os.chmod(path, 0o600)
+        with open(path, "r+b") as file:  # what a clean stop leaves in the command ring's trailer
+            file.seek(128 + 1048576 + 640)
+            file.write(b"\xff" * 8)
+        self.assertIn("has ended", self.run_it("--dir", directory, "stat")[1].splitlines()[0])
+
+    def test_errors_losses_and_streams_are_those_of_the_capture(self):
+        directory = self.unpack("commands-after")
+        code, output, _ = self.run_it("--dir", directory, "errors")
+        self.assertEqual(code, 0)
+        self.assertIn("errorMessage=some-reason", output)
+        self.assertTrue(output.endswith("1 distinct errors\n"), output)
+        directory = self.unpack("udp-loss", "udp-loss.loss-report.dat")
+        code, output, _ = self.run_it("--dir", directory, "loss")
+        self.assertEqual((code, output.count("1 times, 6336 bytes")), (0, 2))
+        self.assertIn("2 streams with loss", output)
+        code, output, _ = self.run_it("streams", "--dir", directory)
+        self.assertEqual(code, 0)
+        self.assertEqual(output.count("stream 1001 session 102"), 2)
+        self.assertIn("10560 rcv-pos (5)", output)
+
+    def test_what_is_no_driver_directory_is_69_and_never_a_crash(self):
+        self.assertEqual(self.run_it("--dir", os.path.join(self.place, "none"), "stat")[0], 69)
+        with gzip.open(os.path.join(GOLDEN, "ipc.cnc.dat.gz")) as file:
+            whole = file.read()
+        for cut in (0, 1, 127, 128, 4096, len(whole) // 2, len(whole) - 4096):
+            directory = os.path.join(self.place, "cut%d" % cut)
+            os.mkdir(directory)
+            with open(os.path.join(directory, "cnc.dat"), "wb") as file:
+                file.write(whole[:cut])
+            for command in ("stat", "errors", "streams"):
+                code, _, error = self.run_it("--dir", directory, command)
+                self.assertEqual(code, 69, "%s of the first %d bytes" % (command, cut))
+                self.assertIn("cnc.dat", error)
+
+    def test_mistakes_are_64_and_help_names_the_exit_codes(self):
+        for arguments in ((), ("nonsense",), ("--bogus", "stat"), ("stat", "errors")):
+            code, output, error = self.run_it(*arguments)
+            self.assertEqual((code, output), (64, ""))
+            self.assertIn("usage:", error)
+        code, output, _ = self.run_it("--help")
+        self.assertEqual(code, 0)
+        for word in ("stat", "errors", "streams", "loss", "64", "69"):
+            self.assertIn(word, output)
+
+
+if __name__ == "__main__":
+    tap.main()
