@@ -299,8 +299,8 @@ static const struct option_row rows[] = {
      .default_text = "SHARED",
      .names = threading_names,
      .doc =
-         "SHARED runs all in one thread; INVOKER is the same for embedded use. DEDICATED threads "
-         "for recorder and replayer are not built yet."},
+         "SHARED runs all in one thread; INVOKER is the same for embedded use. DEDICATED, with "
+         "threads for recorder and replayer, is not supported yet."},
     {.key = "idle_strategy",
      ENV("IDLE_STRATEGY"),
      STORE(idle_name),

@@ -34,7 +34,6 @@ enum tern_error_code {
     TERN_ERROR_DRIVER_TIMEOUT = -1000,            /* no driver, or its heartbeat stopped */
     TERN_ERROR_CLIENT_TIMEOUT = -1001,            /* the driver declared this client dead */
     TERN_ERROR_CONDUCTOR_SERVICE_TIMEOUT = -1002, /* the conductor was not run for too long */
-    TERN_ERROR_BUFFER_FULL = -1003,
     TERN_ERROR_DRIVER_BUFFER_FULL = -1004, /* the to-driver ring stayed full */
     TERN_ERROR_CLOSED = -1005,             /* the client or the handle is closed */
     TERN_ERROR_INVALID_URI = -1006,
