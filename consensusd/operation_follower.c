@@ -157,6 +157,22 @@ static int join_replay(struct consensus *consensus) {
     return 1;
 }
 
+/* Services that had no image of a replay which failed at once will never answer, and numbers of
+ * acknowledgements are counted on both sides: only a new start helps. */
+static int await_replay_acks(struct consensus *consensus) {
+    if (consensus_are_acks_in(consensus)) {
+        consensus->consumed_position = consensus->operation.wanted.from;
+        operation_next(consensus);
+        return 1;
+    }
+    if (operation_is_late(consensus) && replay_reader_is_cut_short(&consensus->replay)) {
+        struct tern_error error;
+        error_set(&error, -EIO, "the replay of the log ended before the services joined it");
+        consensus_end(consensus, CONSENSUS_EXIT_STORAGE, &error);
+    }
+    return 0;
+}
+
 static int consume_replay(struct consensus *consensus) {
     const struct raft_operation *wanted = &consensus->operation.wanted;
     if (!consensus_may_consume(consensus)) {
@@ -192,12 +208,7 @@ int operation_replay_step(struct consensus *consensus) {
     case REPLAY_SERVICES:
         return join_replay(consensus);
     case REPLAY_AWAIT_ACKS:
-        if (!consensus_are_acks_in(consensus)) {
-            return 0;
-        }
-        consensus->consumed_position = consensus->operation.wanted.from;
-        operation_next(consensus);
-        return 1;
+        return await_replay_acks(consensus);
     default:
         return consume_replay(consensus);
     }
