@@ -26,11 +26,15 @@ BUILD = os.environ.get("TERN_BUILD", os.path.join(ROOT, "build"))
 # Counter types and values of cluster.md 7.
 MODULE_STATE, ROLE, CONTROL_TOGGLE, COMMIT_POSITION, SNAPSHOT_COUNT = 200, 201, 202, 203, 205
 ELECTION_STATE, ELECTION_COUNT, TERM_ID = 207, 238, 239
-MODULE_ACTIVE, LEADER, ELECTION_CLOSED, SNAPSHOT = 1, 2, 17, 4
+MODULE_ACTIVE, LEADER, ELECTION_CLOSED, SNAPSHOT, SHUTDOWN = 1, 2, 17, 4, 5
 
 START_TIMEOUT, STOP_TIMEOUT = 30.0, 15.0
 POLL_INTERVAL = 0.01
 LOG_TAIL_LINES = 15
+
+TERM, SNAPSHOT_RECORD, INVALID = 0, 1, 1 << 31  # kinds of records in recording.log
+Record = collections.namedtuple(
+    "Record", "recording term base position timestamp service kind offset")
 
 DAEMONS = ("driverd", "archived", "consensusd", "servicehost")
 
@@ -227,6 +231,36 @@ class Node:
                 " ".join(words), done.returncode, done.stdout + done.stderr))
         return done.stdout
 
+    def pid_of(self, name):
+        """The daemon of this node with this name."""
+        for entry in os.listdir("/proc"):
+            try:
+                if entry.isdigit() and os.getpgid(int(entry)) == self.group.pid:
+                    with open("/proc/%s/comm" % entry, encoding="ascii") as file:
+                        if file.read().strip() == name:
+                            return int(entry)
+            except OSError:
+                continue  # it has ended meanwhile
+        raise Failure("node %d has no %s" % (self.id, name))
+
+    def wait_exit(self, timeout=STOP_TIMEOUT):
+        """The node ends by itself; its exit code."""
+        wait_for(lambda: not self.group.is_running, timeout,
+                 lambda: "the end of the node\n" + self.describe())
+        code = self.group.process.returncode
+        self.kill()
+        return code
+
+    def recording_log(self):
+        """Records of recording.log in the order of the file."""
+        with open(os.path.join(self.cluster_directory, "recording.log"), "rb") as file:
+            log = file.read()
+        return [Record(*struct.unpack_from("<qqqqqiI", log, at), at)
+                for at in range(0, len(log) - 47, 64)]
+
+    def last_term(self):
+        return [record for record in self.recording_log() if record.kind == TERM][-1]
+
     def toggle(self, value):
         """Set the cluster's control toggle."""
         with cnc.Cnc(self.driver_directory) as view:
@@ -407,18 +441,14 @@ class Workload:
         return history
 
 
-def snapshot_content(node):
-    """(log position, payload) of the latest service snapshot of a node, from its files."""
-    with open(os.path.join(node.cluster_directory, "recording.log"), "rb") as file:
-        log = file.read()
-    latest = None
-    for at in range(0, len(log) - 47, 64):
-        recording, _, _, position, _, service, kind = struct.unpack_from("<qqqqqiI", log, at)
-        if kind == 1 and service == 0 and (latest is None or position >= latest[0]):
-            latest = position, recording
-    if latest is None:
+def snapshot_content(node, service):
+    """(log position, payload) of the latest snapshot of a service, or of the module (-1)."""
+    records = [record for record in node.recording_log()
+               if record.kind == SNAPSHOT_RECORD and record.service == service]
+    if not records:
         raise Failure("node %d has no snapshot" % node.id)
-    with open(os.path.join(node.archive_directory, "%d-0.rec" % latest[1]), "rb") as file:
+    latest = max(records, key=lambda record: record.position)
+    with open(os.path.join(node.archive_directory, "%d-0.rec" % latest.recording), "rb") as file:
         data = file.read()
     payload, at = [], 0
     while at + 32 <= len(data):
@@ -428,7 +458,7 @@ def snapshot_content(node):
         if kind == 1:
             payload.append(data[at + 32:at + length])
         at += (length + 31) & ~31
-    return latest[0], b"".join(payload)
+    return latest.position, b"".join(payload)
 
 
 def _end_everything():

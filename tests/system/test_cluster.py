@@ -3,19 +3,22 @@
 list once and in order, whoever dies in between. usage: test_cluster.py BUILD_DIRECTORY"""
 
 import os
+import signal
+import struct
 import sys
 import time
 import unittest
 
 if len(sys.argv) > 1:
-    os.environ["TERN_BUILD"] = sys.argv.pop(1)
+    os.environ["TERN_BUILD"] = os.path.abspath(sys.argv.pop(1))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from cluster import (COMMIT_POSITION, ELECTION_COUNT, Cluster, Workload,  # noqa: E402
-                     snapshot_content, wait_for)
+from cluster import (COMMIT_POSITION, ELECTION_COUNT, INVALID, SNAPSHOT_RECORD,  # noqa: E402
+                     Cluster, Workload, snapshot_content, wait_for)
 import tap  # noqa: E402  pylint: disable=wrong-import-position,wrong-import-order
 
 # The shipped heartbeat time-out is 1 s and the election's 500 ms; a busy machine gets more.
 NEW_LEADER_TIMEOUT = 10.0
+TERM_LENGTH = 65536  # of the log, and of a segment
 
 
 def note(text, *values):
@@ -63,10 +66,29 @@ class ClusterTest(unittest.TestCase):
     def assert_equal_states(self):
         """Snapshots taken at one position have the same bytes on all nodes."""
         self.cluster.snapshot()
-        contents = [snapshot_content(node) for node in self.cluster.running()]
-        self.assertEqual(len({position for position, _ in contents}), 1)
-        self.assertTrue(all(content == contents[0] for content in contents))
-        self.assertGreater(len(contents[0][1]), 0)
+        self.assert_equal_snapshots(self.cluster.running())
+
+    def assert_equal_snapshots(self, nodes):
+        """Of the service and of the module; their position."""
+        for service in (0, -1):
+            contents = [snapshot_content(node, service) for node in nodes]
+            self.assertEqual(len({position for position, _ in contents}), 1)
+            self.assertTrue(all(content == contents[0] for content in contents),
+                            "snapshots of service %d differ" % service)
+            self.assertGreater(len(contents[0][1]), 0)
+        return contents[0][0]
+
+    def run_load(self, count, **options):
+        """A run without failures."""
+        load = Workload(self.cluster, **options)
+        load.wait_answered(count)
+        return self.finish(load)
+
+    def shut_down(self):
+        """The cluster ends by ternctl; every node orderly, with exit code 0."""
+        self.leader.ternctl("cluster", "shutdown", self.leader.cluster_directory)
+        for node in self.cluster.nodes:
+            self.assertEqual(node.wait_exit(), 0)
 
 
 class ThreeNodesTest(ClusterTest):
@@ -144,6 +166,40 @@ class ThreeNodesTest(ClusterTest):
         self.finish(load)
         self.assert_equal_states()
 
+    def test_a_shutdown_ends_all_members_at_one_position(self):
+        self.run_load(200)
+        self.cluster.wait_committed()
+        self.shut_down()
+        position = self.assert_equal_snapshots(self.cluster.nodes)
+        for node in self.cluster.nodes:
+            self.assertEqual(node.last_term().position, position, "end of the last term")
+        self.leader = self.cluster.start()
+        self.run_load(100)
+
+    def test_ternctl_tells_the_same_on_every_node(self):
+        for node in self.cluster.nodes:
+            directory = node.cluster_directory
+            self.assertEqual(node.ternctl("cluster", "leader", directory).split(),
+                             [str(self.leader.id)])
+            self.assertEqual(node.ternctl("cluster", "pid", directory).split(),
+                             [str(node.pid_of("consensusd"))])
+            members = node.ternctl("cluster", "members", directory)
+            for other in self.cluster.nodes:
+                self.assertIn("localhost:%d" % (self.cluster.port(other.id) + 2), members)
+            log = node.ternctl("cluster", "recording-log", directory)
+            self.assertEqual(len([line for line in log.splitlines() if "TERM" in line]),
+                             len([record for record in node.recording_log() if record.kind == 0]))
+        before = self.snapshot_position()
+        self.leader.ternctl("cluster", "snapshot", self.leader.cluster_directory)
+        self.cluster.wait_committed()
+        wait_for(lambda: self.snapshot_position() > before, 20, "snapshots")
+
+    def snapshot_position(self):
+        """The lowest position of the latest snapshots of all nodes; -1 without."""
+        return min(max([record.position for record in node.recording_log()
+                        if record.kind == SNAPSHOT_RECORD and record.service == -1], default=-1)
+                   for node in self.cluster.nodes)
+
     def test_a_minority_commits_nothing(self):
         load = Workload(self.cluster, timeout_ms=20000)
         load.wait_answered(100)
@@ -205,6 +261,79 @@ class OneNodeTest(ClusterTest):
             self.cluster.start()
             load.wait_answered(50)
             self.finish(load)
+
+    def test_a_stalled_module_goes_on_leading(self):
+        elections = self.leader.counters()[ELECTION_COUNT]
+        load = Workload(self.cluster)
+        load.wait_answered(50)
+        pid = self.leader.pid_of("consensusd")
+        os.kill(pid, signal.SIGSTOP)
+        time.sleep(3)  # three heartbeat time-outs
+        os.kill(pid, signal.SIGCONT)
+        load.wait_answered(100)
+        self.finish(load)
+        self.assertEqual(self.leader.counters()[ELECTION_COUNT], elections)
+
+    def test_a_log_that_ends_in_padding_is_continued(self):
+        load = Workload(self.cluster)
+        # A term ends with less padding than the longest message has, an eighth of the term.
+        wait_for(lambda: self.leader.counters()[COMMIT_POSITION] % TERM_LENGTH >
+                 TERM_LENGTH * 29 // 32, 30, "a commit position near the end of a term")
+        self.leader.kill()
+        pad_log(self.leader)
+        self.leader = self.cluster.start()
+        load.wait_answered(50)
+        self.finish(load)
+
+    def test_a_log_that_cannot_be_replayed_ends_the_node(self):
+        self.run_load(50)
+        self.leader.kill()
+        pad_log(self.leader)  # of a length that no writer makes
+        node = self.cluster.nodes[0]
+        node.start()
+        self.assertEqual(node.wait_exit(30), 74)
+        self.drop()
+
+    def test_what_an_invalid_snapshot_held_comes_from_the_log(self):
+        self.run_load(100)
+        self.shut_down()
+        node = self.cluster.nodes[0]
+        path = os.path.join(node.cluster_directory, "recording.log")
+        last = max(record.position for record in node.recording_log())
+        with open(path, "r+b") as file:
+            for record in node.recording_log():
+                if record.kind == SNAPSHOT_RECORD and record.position == last:
+                    file.seek(record.offset + 44)
+                    file.write(struct.pack("<I", record.kind | INVALID))
+        self.leader = self.cluster.start()
+        self.run_load(50)
+
+    def test_the_module_ends_when_its_service_has_died(self):
+        os.kill(self.leader.pid_of("servicehost"), signal.SIGSTOP)  # the node sees no child end
+        module = self.leader.pid_of("consensusd")
+        wait_for(lambda: not os.path.exists("/proc/%d" % module), 30,
+                 "the end of a module whose service is dead")
+        self.assertEqual(self.leader.wait_exit(), 69)
+
+
+def pad_log(node):
+    """Let the log of a node that does not run end with the padding of its term."""
+    recording, length = node.last_term().recording, TERM_LENGTH
+    segments = [int(name.split("-")[1][:-len(".rec")])
+                for name in os.listdir(node.archive_directory)
+                if name.startswith("%d-" % recording) and name.endswith(".rec")]
+    with open(os.path.join(node.archive_directory,
+                           "%d-%d.rec" % (recording, max(segments))), "r+b") as file:
+        data = file.read()
+        at, header = 0, b""
+        while at < length and struct.unpack_from("<i", data, at)[0] > 0:
+            header = data[at:at + 32]
+            at += (struct.unpack_from("<i", data, at)[0] + 31) & ~31
+        if at == length:
+            return  # it does already
+        session, stream, term = struct.unpack_from("<iii", header, 12)
+        file.seek(at)
+        file.write(struct.pack("<iBBHiiiiq", length - at, 0, 0xC0, 0, at, session, stream, term, 0))
 
 
 class FiveNodesTest(ClusterTest):
