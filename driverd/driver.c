@@ -23,8 +23,8 @@
 
 /* The conductor wakes the resolver for a request. */
 #define RESOLVER_PARK_NS NS_PER_S
-/* Sender and receiver, while they have no stream. Well below the cycle time that counts as too long
- * (6.9). */
+/* Of sender and receiver, while they need not look at shared memory. Well below the cycle time that
+ * counts as too long (6.9). */
 #define QUIET_PARK_NS (20 * NS_PER_MS)
 #define HANG_TIMEOUT_NS (10 * NS_PER_S)
 
@@ -167,8 +167,8 @@ static void wait_for(const struct driver *driver, struct net_poller *const *poll
     net->wait(net->context, pollers, count, timeout_ns);
 }
 
-/* Without streams nothing comes through shared memory but commands, and for these there is a
- * wake-up. Each function runs on the thread that owns what it looks at. */
+/* What clients write concerns the conductor, and the sender when it has publications. For the rest
+ * there are wake-ups. Each function runs on the thread that owns what it looks at. */
 static void wait_for_sender(void *context, int64_t timeout_ns) {
     const struct driver *driver = context;
     bool is_idle = driver->sender.publications.count == 0;
@@ -177,10 +177,10 @@ static void wait_for_sender(void *context, int64_t timeout_ns) {
 }
 
 static void wait_for_receiver(void *context, int64_t timeout_ns) {
-    const struct driver *driver = context;
-    bool is_idle = driver->receiver.images.count == 0;
-    wait_for(driver, &driver->receiver.poller, 1,
-             is_idle ? max_i64(timeout_ns, QUIET_PARK_NS) : timeout_ns);
+    struct driver *driver = context;
+    int64_t rest_ns = receiver_begin_wait(&driver->receiver, timeout_ns, QUIET_PARK_NS);
+    wait_for(driver, &driver->receiver.poller, 1, rest_ns);
+    receiver_end_wait(&driver->receiver);
 }
 
 static void wait_for_conductor(void *context, int64_t timeout_ns) {
@@ -189,11 +189,12 @@ static void wait_for_conductor(void *context, int64_t timeout_ns) {
 }
 
 static void wait_for_network(void *context, int64_t timeout_ns) {
-    const struct driver *driver = context;
+    struct driver *driver = context;
     struct net_poller *const pollers[] = {driver->sender.poller, driver->receiver.poller};
-    bool is_idle = driver->sender.publications.count == 0 && driver->receiver.images.count == 0;
-    wait_for(driver, pollers, ARRAY_COUNT(pollers),
-             is_idle ? max_i64(timeout_ns, QUIET_PARK_NS) : timeout_ns);
+    int64_t quiet_ns = driver->sender.publications.count == 0 ? QUIET_PARK_NS : 0;
+    int64_t rest_ns = receiver_begin_wait(&driver->receiver, timeout_ns, quiet_ns);
+    wait_for(driver, pollers, ARRAY_COUNT(pollers), rest_ns);
+    receiver_end_wait(&driver->receiver);
 }
 
 /* All agents share the thread: nobody has to be woken. */

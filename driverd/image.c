@@ -311,6 +311,7 @@ static void order_status_message(struct image *image, int64_t position) {
     store_release_i64(&order->end_change, change);
     image->next_sm_position = position;
     image->last_sm_window_bytes = image->window_bytes;
+    receiver_note_order(image->receiver);
 }
 
 static void order_gap_report(struct image *image, const struct loss_gap *gap) {
@@ -322,6 +323,7 @@ static void order_gap_report(struct image *image, const struct loss_gap *gap) {
     store_plain_i64(&order->term_offset, gap->offset);
     store_plain_i64(&order->length, gap->length);
     store_release_i64(&order->end_change, change);
+    receiver_note_order(image->receiver);
 }
 
 /* Bytes of the gap that have not been entered in the loss report. */

@@ -350,3 +350,8 @@ int image_receive_send_feedback(struct image *image, int64_t now_ns) {
     int work = send_due_status_message(image, is_timed_out, now_ns);
     return work + report_due_gap(image, now_ns);
 }
+
+int64_t image_receive_deadline_ns(const struct image *image) {
+    bool is_mute = image->is_superseded || load_acquire_u8(&image->is_sm_enabled) == 0;
+    return is_mute ? INT64_MAX : image->sm_deadline_ns;
+}

@@ -55,6 +55,7 @@ int receiver_init(struct receiver *receiver, struct driver_context *context,
         .buffers =
             aligned_alloc(CACHE_LINE_LENGTH, (size_t)RECEIVER_BATCH_MAX * RECEIVER_BUFFER_LENGTH),
         .batch = min_i32(context->conf->receiver_io_vector_capacity, RECEIVER_BATCH_MAX),
+        .feedback_deadline_ns = INT64_MAX,
     };
     if (receiver->command_memory == NULL || receiver->pending == NULL ||
         receiver->buffers == NULL) {
@@ -601,14 +602,60 @@ static void elicit_periodically(struct receiver *receiver, int64_t now_ns) {
     }
 }
 
+/* Pairs with receiver_note_order: who sees the count sees the orders that it counts. */
+static int send_feedback(struct receiver *receiver, int64_t now_ns) {
+    int64_t order_count = load_acquire_i64(&receiver->order_count);
+    if (order_count == receiver->orders_seen && now_ns <= receiver->feedback_deadline_ns) {
+        return 0;
+    }
+    int work = 0;
+    int64_t deadline_ns = INT64_MAX;
+    for (int32_t i = 0; i < receiver->images.count; i++) {
+        struct image *image = receiver->images.items[i];
+        work += image_receive_send_feedback(image, now_ns);
+        deadline_ns = min_i64(deadline_ns, image_receive_deadline_ns(image));
+    }
+    receiver->orders_seen = order_count;
+    receiver->feedback_deadline_ns = deadline_ns;
+    return work;
+}
+
 int receiver_do_work(struct receiver *receiver, int64_t now_ns) {
     duty_cycle_measure(&receiver->cycle, now_ns);
     int work = ring_spsc_read(&receiver->commands, on_command, receiver, RECEIVER_COMMANDS_MAX);
+    if (work > 0) {
+        receiver->feedback_deadline_ns = INT64_MIN;
+    }
     work += poll_sockets(receiver, now_ns);
     elicit_periodically(receiver, now_ns);
-    for (int32_t i = 0; i < receiver->images.count; i++) {
-        work += image_receive_send_feedback(receiver->images.items[i], now_ns);
-    }
+    work += send_feedback(receiver, now_ns);
     expire_pending_setups(receiver, now_ns);
     return work;
+}
+
+/* The fences make one of the two see the other's store: either this wait is not begun, or it is
+ * ended by a wake-up. */
+int64_t receiver_begin_wait(struct receiver *receiver, int64_t timeout_ns, int64_t quiet_ns) {
+    int64_t now_ns = receiver->cycle.last_ns;
+    int64_t rest_ns =
+        max_i64(now_ns, min_i64(receiver->feedback_deadline_ns, now_ns + quiet_ns)) - now_ns;
+    store_release_u8(&receiver->is_waiting, 1);
+    fence_full();
+    if (load_acquire_i64(&receiver->order_count) != receiver->orders_seen) {
+        return 0;
+    }
+    return max_i64(timeout_ns, rest_ns);
+}
+
+void receiver_end_wait(struct receiver *receiver) {
+    store_release_u8(&receiver->is_waiting, 0);
+}
+
+void receiver_note_order(struct receiver *receiver) {
+    const struct net *net = receiver->context->io.net;
+    store_release_i64(&receiver->order_count, receiver->order_count + 1);
+    fence_full();
+    if (load_acquire_u8(&receiver->is_waiting) != 0) {
+        net->wake(net->context, receiver->poller);
+    }
 }

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/compiler.h"
 #include "base/net.h"
 #include "driverd/duty_cycle.h"
 #include "driverd/pointer_list.h"
@@ -46,12 +47,25 @@ struct receiver {
     struct net_datagram datagrams[RECEIVER_BATCH_MAX];
     uint8_t *buffers;
     int32_t batch; /* datagrams per receive call, configured */
+    int64_t orders_seen;
+    int64_t feedback_deadline_ns; /* before it no image has to say anything without an order */
+
+    CACHE_ALIGNED int64_t order_count; /* conductor writes, receiver reads */
+    uint8_t is_waiting;                /* receiver writes, conductor reads */
 };
 
 int receiver_init(struct receiver *receiver, struct driver_context *context,
                   struct tern_error *error);
 void receiver_close(struct receiver *receiver);
 int receiver_do_work(struct receiver *receiver, int64_t now_ns);
+
+/* Around a wait of the receiver's thread. Nothing that a client writes concerns the receiver, so it
+ * may rest for `quiet_ns` instead of `timeout_ns` unless an image has something to say before; 0
+ * when there is an order already. */
+int64_t receiver_begin_wait(struct receiver *receiver, int64_t timeout_ns, int64_t quiet_ns);
+void receiver_end_wait(struct receiver *receiver);
+/* Conductor: an order was written into an image of the receiver's. */
+void receiver_note_order(struct receiver *receiver);
 
 /* Room in the command ring, in bytes. Conductor. */
 int64_t receiver_free_bytes(const struct receiver *receiver);

@@ -344,6 +344,46 @@ Test(streams, a_stream_that_drains_just_before_the_timer_has_an_end_as_well) {
     sim_world_close(&world);
 }
 
+static int wake_count;
+
+static void count_wake(void *context, struct net_poller *poller) {
+    (void)context;
+    (void)poller;
+    wake_count++;
+}
+
+/* On a thread of its own the receiver does not look for orders while it rests. */
+Test(streams, a_resting_receiver_is_woken_for_an_order_and_for_its_status_messages) {
+    static struct sim_world world;
+    sim_world_init(&world, 15);
+    struct sim_node *node = sim_world_add(&world);
+    world.net.table.wake = count_wake;
+    sim_world_start(&world, node);
+    struct transfer transfer = begin(&world, node, CHANNEL, node, CHANNEL);
+    move_messages(&transfer, 10, 20 * NS_PER_S);
+    struct receiver *receiver = &node->driver->receiver;
+    int64_t deadline_ns = receiver->feedback_deadline_ns;
+    cr_assert_leq(deadline_ns - world.clock.now_ns, 200 * NS_PER_MS);
+    sim_clock_advance(&world.clock, deadline_ns - world.clock.now_ns - 5 * NS_PER_MS);
+    (void)receiver_do_work(receiver, world.clock.now_ns);
+    wake_count = 0;
+    cr_assert_eq(receiver_begin_wait(receiver, NS_PER_MS, NS_PER_MS * 2), 2 * NS_PER_MS);
+    cr_assert_eq(receiver_begin_wait(receiver, NS_PER_MS, NS_PER_S), 5 * NS_PER_MS);
+    receiver_note_order(receiver);
+    cr_assert_eq(wake_count, 1);
+    receiver_end_wait(receiver);
+    receiver_note_order(receiver);
+    cr_assert_eq(wake_count, 1, "it was not resting");
+    cr_assert_eq(receiver_begin_wait(receiver, NS_PER_MS, NS_PER_S), 0, "an order is there");
+    receiver_end_wait(receiver);
+    (void)receiver_do_work(receiver, world.clock.now_ns);
+    cr_assert_eq(receiver_begin_wait(receiver, NS_PER_MS, NS_PER_S), 5 * NS_PER_MS);
+    receiver_end_wait(receiver);
+    move_messages(&transfer, 10, 20 * NS_PER_S);
+    end(&transfer);
+    sim_world_close(&world);
+}
+
 /* An agent that reports work does not park. What comes by the clock is none, or a driver with many
  * quiet streams would never rest; and a socket without datagrams is not even asked. */
 Test(streams, quiet_streams_are_no_work_and_keep_their_heartbeats) {
