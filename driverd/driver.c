@@ -26,6 +26,8 @@
 /* Of sender and receiver, while they need not look at shared memory. Well below the cycle time that
  * counts as too long (6.9). */
 #define QUIET_PARK_NS (20 * NS_PER_MS)
+/* How long the first command to a driver without streams may have to wait. */
+#define COMMAND_PARK_NS (10 * NS_PER_MS)
 #define HANG_TIMEOUT_NS (10 * NS_PER_S)
 
 static int open_agents(struct driver *driver, struct tern_error *error) {
@@ -183,9 +185,19 @@ static void wait_for_receiver(void *context, int64_t timeout_ns) {
     receiver_end_wait(&driver->receiver);
 }
 
+/* Without streams only commands can come; a client that waits for one answer after the other still
+ * finds a driver that parks for no longer than the pauses. */
+static int64_t conductor_rest_ns(const struct driver *driver, int64_t timeout_ns) {
+    const struct conductor *conductor = &driver->conductor;
+    bool has_streams = conductor->publications_ipc.count > 0 ||
+                       conductor->publications_net.count > 0 || conductor->images.count > 0;
+    int64_t longer_ns = min_i64(timeout_ns / 2 * 5, COMMAND_PARK_NS);
+    return has_streams ? timeout_ns : max_i64(timeout_ns, longer_ns);
+}
+
 static void wait_for_conductor(void *context, int64_t timeout_ns) {
     const struct driver *driver = context;
-    wait_for(driver, &driver->context.conductor_poller, 1, timeout_ns);
+    wait_for(driver, &driver->context.conductor_poller, 1, conductor_rest_ns(driver, timeout_ns));
 }
 
 static void wait_for_network(void *context, int64_t timeout_ns) {
@@ -201,7 +213,7 @@ static void wait_for_network(void *context, int64_t timeout_ns) {
 static void wait_for_all(void *context, int64_t timeout_ns) {
     const struct driver *driver = context;
     struct net_poller *const pollers[] = {driver->sender.poller, driver->receiver.poller};
-    wait_for(driver, pollers, ARRAY_COUNT(pollers), timeout_ns);
+    wait_for(driver, pollers, ARRAY_COUNT(pollers), conductor_rest_ns(driver, timeout_ns));
 }
 
 static void wait_for_resolver(void *context, int64_t timeout_ns) {
