@@ -34,9 +34,9 @@ static void look_at_module(struct process *process) {
         return;
     }
     int32_t member = process->machine->index;
-    if (consensus->recorded_position != RAFT_NULL && !raft_is_in_election(raft)) {
+    if (raft->input.recorded_position != RAFT_NULL) {
         check_quorum_on_position(&checks->quorum, member, raft->leadership_term_id,
-                                 consensus->recorded_position);
+                                 raft->input.recorded_position);
     }
     if (!raft_is_leader(raft)) {
         return;
@@ -93,6 +93,9 @@ void checks_on_death(struct process *process) {
 }
 
 void checks_on_refusal(struct process *process, const struct tern_error *error) {
+    if (process->machine->disk->error_count != process->disk_errors_before) {
+        return; /* its disk failed since it started */
+    }
     sim_fail(process->sim, "%s: %s refuses: %s", process->machine->name, process->operations->name,
              error->text);
 }

@@ -102,6 +102,20 @@ static int connect_session(struct sim_client *session, int64_t now_ns) {
     return 1;
 }
 
+/* Each client asks in its turn, as an operator would. */
+static int ask_for_snapshot(struct sim_client *session, int64_t now_ns) {
+    struct sim *sim = session->process->sim;
+    int64_t interval_ns = sim->options.snapshot_interval_ns * sim->options.client_count;
+    if (interval_ns == 0 || now_ns < session->snapshot_ns) {
+        return 0;
+    }
+    if (session->snapshot_ns != 0) {
+        (void)tern_cluster_request_snapshot(session->cluster, now_ns);
+    }
+    session->snapshot_ns = now_ns + dice_between(&sim->dice, interval_ns / 2, interval_ns * 3 / 2);
+    return 1;
+}
+
 int sim_client_work(struct sim_client *session, int64_t now_ns, struct tern_error *error) {
     if (session->client == NULL) {
         return connect_driver(session, now_ns, error);
@@ -127,7 +141,7 @@ int sim_client_work(struct sim_client *session, int64_t now_ns, struct tern_erro
     if (now_ns >= session->keep_alive_ns && tern_cluster_keep_alive(session->cluster)) {
         session->keep_alive_ns = now_ns + KEEP_ALIVE_NS;
     }
-    return work;
+    return work + ask_for_snapshot(session, now_ns);
 }
 
 void sim_client_close(struct sim_client *session) {

@@ -15,6 +15,7 @@ struct sim_client {
     tern_cluster_connecting *connecting;
     int64_t retry_ns;
     int64_t keep_alive_ns;
+    int64_t snapshot_ns; /* when to ask for the next snapshot */
     void *context;
     tern_cluster_message_handler on_message;
     /* What was sent and not answered may be lost. */

@@ -11,6 +11,7 @@
 #include "base/bits.h"
 #include "sim/owner.h"
 
+#define SECTOR_LENGTH 512
 #define USABLE_SPACE (INT64_C(1) << 34)
 
 static struct disk_file *find(struct disk *disk, const char *path) {
@@ -426,13 +427,22 @@ void disk_drop_owner(struct disk *disk, int owner) {
     }
 }
 
+/* At any byte behind the durable end; within it a sector is written as a whole. */
+static void tear(struct disk *disk, const struct disk_file *file, struct disk_write *write) {
+    int64_t end = write->offset + (int64_t)(random_unit(&disk->random) * (double)write->length);
+    if (end < file->durable_length) {
+        end = max_i64(write->offset, align_i64(end, SECTOR_LENGTH));
+    }
+    write->length = min_i64(write->length, end - write->offset);
+}
+
 static void restore(struct disk *disk, struct disk_file *file, double survival) {
     for (struct disk_write *write = file->first; write != NULL; write = write->next) {
         if (random_unit(&disk->random) >= survival) {
             continue;
         }
         if (write->next == NULL && write->offset >= 0 && random_unit(&disk->random) < 0.5) {
-            write->length = (int64_t)(random_unit(&disk->random) * (double)write->length);
+            tear(disk, file, write);
         }
         apply(&file->durable, &file->durable_length, &file->durable_capacity, write);
     }

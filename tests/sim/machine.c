@@ -13,7 +13,7 @@
 
 int64_t machine_now(const struct machine *machine) {
     int64_t passed_ns = machine->sim->now_ns - machine->since_ns;
-    return machine->mono_ns + passed_ns + passed_ns / 1000000 * machine->drift_ppm;
+    return machine->mono_ns + passed_ns + passed_ns * machine->drift_ppm / 1000000;
 }
 
 int64_t machine_epoch(const struct machine *machine) {

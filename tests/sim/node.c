@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "archived/archive_server.h"
 #include "consensusd/consensus.h"
@@ -120,7 +121,7 @@ static int open_archive(struct process *process, struct tern_error *error) {
     struct archive_server_params params = {
         .conf = &conf->archive,
         .io = process->machine->io,
-        .pid = 1,
+        .pid = getpid(),
         .log = log_archive,
         .log_context = process,
     };

@@ -109,6 +109,8 @@ static void on_end(struct process *process, const struct tern_error *error) {
 static int open_process(struct process *process) {
     struct tern_error error = {0};
     process->incarnation++;
+    process->disk_errors_before =
+        process->machine->disk == NULL ? 0 : process->machine->disk->error_count;
     int result = process->operations->open(process, &error);
     if (result < 0) {
         on_end(process, &error);

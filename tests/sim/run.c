@@ -2,6 +2,7 @@
 #include "sim/run.h"
 
 #include <assert.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -147,6 +148,29 @@ static void on_arrival(void *context, int host, int64_t deliver_ns) {
     if (driver->is_up) {
         driver->wake_ns = min_i64(driver->wake_ns, max_i64(sim->now_ns, deliver_ns));
     }
+}
+
+/* -- a failed assert or a wild pointer is a broken rule, too -- */
+
+static const struct sim *running;
+
+static void on_signal(int number) {
+    static const char what[] = "\nan assert failed, or a wild pointer was used; the last events:\n";
+    (void)signal(number, SIG_DFL);
+    (void)owner_switch(OWNER_SIMULATOR);
+    (void)!write(STDERR_FILENO, what, sizeof what - 1);
+    history_print_last(&running->history, LAST_LINES);
+    (void)fprintf(stderr, "\nrepeat with: sim --seed %llu --trace\n",
+                  (unsigned long long)running->options.seed);
+    directory_delete(running->directory);
+    (void)raise(number);
+}
+
+static void watch_signals(const struct sim *sim) {
+    running = sim;
+    (void)signal(SIGABRT, on_signal);
+    (void)signal(SIGSEGV, on_signal);
+    (void)signal(SIGBUS, on_signal);
 }
 
 static struct sim *build(const struct run_request *request) {
@@ -312,6 +336,7 @@ static void run_phases(struct sim *sim) {
 
 void run(const struct run_request *request, struct run_result *result) {
     struct sim *sim = build(request);
+    watch_signals(sim);
     int64_t start_ns = sim->now_ns;
     run_phases(sim);
     *result = (struct run_result){

@@ -69,7 +69,8 @@ struct process {
     bool is_doomed; /* killed as soon as its step is left: it waits inside it */
     int fuse;       /* calls of its disk until it is killed inside of one; negative: never */
     jmp_buf exit;
-    int64_t allocations; /* seen by the allocation check */
+    int64_t disk_errors_before; /* of the machine's disk, when it started */
+    int64_t allocations;        /* seen by the allocation check */
 };
 
 /* A node, or a machine for clients. */

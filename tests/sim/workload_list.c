@@ -22,8 +22,6 @@ struct list_load {
     struct dice dice;
     struct list_history history;
     bool is_sending;
-    int pending_count;
-    int client_count;
 };
 
 struct list_client {
@@ -54,7 +52,6 @@ static void forget_pending(struct list_client *client, int64_t id) {
     for (int i = 0; i < client->pending_count; i++) {
         if (client->pending[i] == id) {
             client->pending_count--;
-            client->load->pending_count--;
             memmove(&client->pending[i], &client->pending[i + 1],
                     (size_t)(client->pending_count - i) * sizeof client->pending[0]);
             return;
@@ -134,7 +131,6 @@ static int send_request(struct list_client *client) {
     list_history_add(&load->history, &operation);
     owner_switch(owner);
     client->pending[client->pending_count++] = id;
-    load->pending_count++;
     int64_t mean_ns = NS_PER_S * sim->options.client_count / sim->options.rate_hz;
     client->due_ns = sim->now_ns + dice_between(&load->dice, 0, 2 * mean_ns);
     return 1;
@@ -205,7 +201,14 @@ static void set_sending(void *state, bool is_sending) {
 
 static bool is_pending(const void *state) {
     const struct list_load *load = state;
-    return load->pending_count > 0;
+    for (int i = 0; i < load->sim->process_count; i++) {
+        const struct process *process = &load->sim->processes[i];
+        const struct list_client *client = process->instance;
+        if (process->kind == PROCESS_CLIENT && process->is_up && client->pending_count > 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static bool check(void *state, const void *service, struct tern_error *problem) {
