@@ -273,6 +273,74 @@ static int receive_datagrams(void *context, int handle, struct net_datagram *dat
     return received;
 }
 
+/* -- pollers -- */
+
+#define POLLER_SOCKETS_MAX 128
+
+/* Of the process that opened it, as are the sockets in it. */
+struct net_poller {
+    struct {
+        int handle;
+        void *owner;
+    } entries[POLLER_SOCKETS_MAX];
+    int count;
+    int next; /* entry to begin with, so that none is favoured */
+};
+
+static int open_poller(void *context, struct net_poller **poller, struct tern_error *error) {
+    (void)context;
+    (void)error;
+    *poller = calloc(1, sizeof **poller);
+    assert(*poller != NULL);
+    return 0;
+}
+
+static void close_poller(void *context, struct net_poller *poller) {
+    (void)context;
+    free(poller);
+}
+
+static int add_to_poller(void *context, struct net_poller *poller, int handle, void *owner,
+                         struct tern_error *error) {
+    (void)context;
+    (void)error;
+    assert(poller->count < POLLER_SOCKETS_MAX);
+    poller->entries[poller->count].handle = handle;
+    poller->entries[poller->count++].owner = owner;
+    return 0;
+}
+
+static void remove_from_poller(void *context, struct net_poller *poller, int handle) {
+    (void)context;
+    for (int i = 0; i < poller->count; i++) {
+        if (poller->entries[i].handle == handle) {
+            poller->entries[i] = poller->entries[--poller->count];
+            return;
+        }
+    }
+    assert(false);
+}
+
+static int find_ready(void *context, struct net_poller *poller, void **owners, int count) {
+    const struct wire_host *host = context;
+    int found = 0;
+    int start = poller->next;
+    for (int i = 0; i < poller->count && found < count; i++) {
+        int index = (start + i) % poller->count;
+        const struct wire_socket *socket = socket_at(host->wire, poller->entries[index].handle);
+        if (socket->queue != NULL && socket->queue->deliver_ns <= host->wire->now_ns) {
+            owners[found++] = poller->entries[index].owner;
+            poller->next = index + 1;
+        }
+    }
+    return found;
+}
+
+static void wake_poller(void *context, struct net_poller *poller) {
+    (void)context;
+    assert(poller != NULL); /* nobody ever waits */
+}
+
 /* -- names, interfaces -- */
 
 static int resolve_host(void *context, const char *name, union net_address *address,
@@ -321,6 +389,12 @@ struct wire_host *wire_add_host(struct wire *wire) {
                                          .close = close_socket,
                                          .send = send_datagrams,
                                          .receive = receive_datagrams,
+                                         .poller_open = open_poller,
+                                         .poller_close = close_poller,
+                                         .poller_add = add_to_poller,
+                                         .poller_remove = remove_from_poller,
+                                         .poller_ready = find_ready,
+                                         .wake = wake_poller,
                                          .resolve = resolve_host,
                                          .interfaces = list_interfaces,
                                          .buffer_limits = buffer_limits},
