@@ -372,6 +372,30 @@ static int remove_files_above(const struct segment_scan *scan, int64_t highest, 
     return 0;
 }
 
+/* What is found need not be on disk: its writer may have been killed before it synced. It must be
+ * there before the end is written down and relied on. */
+static int make_durable(const struct segment_scan *scan, int64_t position,
+                        struct tern_error *error) {
+    const struct segment_place *place = scan->place;
+    const struct store *store = place->store;
+    if (place->sync_level == 0 || position == scan->geometry->start_position) {
+        return 0;
+    }
+    char path[SEGMENT_PATH_MAX];
+    int file;
+    segment_path(place, scan->geometry->recording_id, segment_base_of(scan->geometry, position - 1),
+                 path);
+    int result = store->open(store->context, path, STORE_WRITE, &file);
+    if (result == 0) {
+        result = store->sync(store->context, file, true);
+        (void)store->close(store->context, file);
+    }
+    if (result == 0) {
+        result = store->sync_directory(store->context, place->directory);
+    }
+    return result == 0 ? 0 : error_set_errno(error, -result, "sync segment %.160s", path);
+}
+
 int segment_find_end(const struct segment_scan *scan, struct segment_end *end,
                      struct tern_error *error) {
     const struct segment_geometry *geometry = scan->geometry;
@@ -402,5 +426,6 @@ int segment_find_end(const struct segment_scan *scan, struct segment_end *end,
         /* The file is empty: it was made ahead of its first frame. The file before it must then
          * be full; when it is not, the recording ends in there. */
     }
-    return remove_files_above(scan, highest, end->position, error);
+    result = remove_files_above(scan, highest, end->position, error);
+    return result == 0 ? make_durable(scan, end->position, error) : result;
 }

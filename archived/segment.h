@@ -81,7 +81,8 @@ struct segment_end {
 };
 
 /* Find the end of the last whole frame, from the highest segment file backwards over empty ones.
- * A torn last frame is cut off the file. 0, or a negative code with a text. */
+ * A torn last frame is cut off the file, and what is left is made durable when the place syncs. 0,
+ * or a negative code with a text. */
 int segment_find_end(const struct segment_scan *scan, struct segment_end *end,
                      struct tern_error *error);
 

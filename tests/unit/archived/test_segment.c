@@ -259,3 +259,33 @@ Test(segment, the_active_recording_of_the_golden_directory_ends_where_it_should)
     fixture.place.directory[strlen("/tmp/tern-archived-XXXXXX")] = '\0';
     place_close(&fixture.place);
 }
+
+static int synced_file_count;
+static int synced_directory_count;
+
+static int count_sync(void *context, int file, bool metadata) {
+    synced_file_count++;
+    return store_system()->sync(context, file, metadata);
+}
+
+static int count_directory_sync(void *context, const char *path) {
+    synced_directory_count++;
+    return store_system()->sync_directory(context, path);
+}
+
+Test(segment, an_end_that_was_found_is_durable_before_it_is_told) {
+    struct fixture fixture;
+    fixture_open(&fixture, 0, TERM);
+    struct store store = *store_system();
+    store.sync = count_sync;
+    store.sync_directory = count_directory_sync;
+    fixture.segments.store = &store;
+    int64_t position = put_frame(&fixture, 0, 1024, 'a');
+    cr_assert_eq(find_end(&fixture).position, position);
+    cr_assert_eq(synced_file_count, 0, "sync level 0");
+    fixture.segments.sync_level = 1;
+    cr_assert_eq(find_end(&fixture).position, position);
+    cr_assert_eq(synced_file_count, 1);
+    cr_assert_eq(synced_directory_count, 1);
+    place_close(&fixture.place);
+}
