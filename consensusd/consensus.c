@@ -270,7 +270,7 @@ int consensus_init(struct consensus *consensus, const struct consensus_params *p
     if (consensus->own_index < 0) {
         return error_set(error, -EINVAL, "member %d is not in the list", params->conf->member_id);
     }
-    consensus->app_version = consensus_conf_parse_version(params->conf->app_version_text);
+    consensus->app_version = option_parse_version(params->conf->app_version_text);
     for (int32_t i = 0; i < CONSENSUS_SERVICES_MAX; i++) {
         int64_t first = service_session_id_base(i);
         consensus->trackers[i] = (struct message_tracker){first + 1, first};

@@ -220,18 +220,6 @@ static const struct option_row rows[] = {
                 "Names a class of the Java implementation; has no meaning here."),
 };
 
-int32_t consensus_conf_parse_version(const char *text) {
-    unsigned parts[3];
-    char extra;
-    if (sscanf(text, "%3u.%3u.%3u%c", &parts[0], &parts[1], &parts[2], &extra) != 3) {
-        return -1;
-    }
-    if (parts[0] > 255 || parts[1] > 255 || parts[2] > 255) {
-        return -1;
-    }
-    return (int32_t)(parts[0] << 16 | parts[1] << 8 | parts[2]);
-}
-
 static void check_channel(struct options *options, const char *key, const char *channel) {
     struct uri uri;
     struct tern_error error;
@@ -307,7 +295,7 @@ static void check(const void *checked, struct options *options) {
         options_refuse(options, "leader_heartbeat_interval",
                        "must be shorter than leader_heartbeat_timeout");
     }
-    if (consensus_conf_parse_version(conf->app_version_text) <= 0) {
+    if (option_parse_version(conf->app_version_text) <= 0) {
         options_refuse(options, "app_version", "is not major.minor.patch, each 0..255");
     }
     if (idle_strategy_parse(&idle, conf->idle_strategy, NULL, &error) != 0) {

@@ -81,7 +81,4 @@ struct consensus_conf {
 
 extern const struct option_table consensus_option_table;
 
-/* "1.2.3" as (major << 16) | (minor << 8) | patch; negative when it is none. */
-int32_t consensus_conf_parse_version(const char *text);
-
 #endif

@@ -113,6 +113,9 @@ static int on_new_term(struct tern_service_host *host, const uint8_t *buffer, in
     if (cluster_new_leadership_term_event_decode(&event, buffer, length) != 0) {
         return -EBADMSG;
     }
+    if (event.app_version >> 16 != host->app_version >> 16) {
+        return TERN_ERROR_VERSION;
+    }
     host->cluster_time = event.timestamp;
     host->log_position = event.log_position;
     host->leadership_term_id = event.leadership_term_id;
@@ -167,8 +170,10 @@ enum tern_controlled_action container_on_log_entry(void *context, const uint8_t 
     int result = dispatch(host, &entry, buffer, length);
     host->is_sending_allowed = false;
     if (result != 0) {
-        fail(host, TERN_ERROR_PROTOCOL,
-             result == -EEXIST ? "session is open already" : "cannot be decoded");
+        fail(host, result == TERN_ERROR_VERSION ? result : TERN_ERROR_PROTOCOL,
+             result == TERN_ERROR_VERSION ? "term of another application version: see app_version"
+             : result == -EEXIST          ? "session is open already"
+                                          : "cannot be decoded");
         return TERN_ACTION_BREAK;
     }
     return host->state == SERVICE_HOST_FOLLOW ? TERN_ACTION_CONTINUE : TERN_ACTION_BREAK;
@@ -216,6 +221,7 @@ int container_fill_snapshot(struct tern_service_host *host, struct tern_error *e
         .log_position = host->snapshot_log_position,
         .leadership_term_id = host->leadership_term_id,
         .time_unit = (int32_t)host->time_unit,
+        .app_version = host->app_version,
         .sessions = &host->sessions,
     };
     int result = service_snapshot_write(list, &head);

@@ -72,6 +72,13 @@ static const struct option_row rows[] = {
      STORE(service_name),
      .type = OPTION_STRING,
      .doc = "Name in the mark file; empty means clustered-service-<cluster>-<service>."},
+    {.key = "app_version",
+     .env = "TERN_CLUSTER_APP_VERSION",
+     STORE(app_version_text),
+     .type = OPTION_STRING,
+     .default_text = "0.0.1",
+     .doc = "Version of the application; a log or snapshot of another major version ends the "
+            "service."},
     {.key = "responder",
      .env = "AERON_CLUSTER_SERVICE_RESPONDER",
      STORE(is_responder),
@@ -220,6 +227,9 @@ static void check(const void *checked, struct options *options) {
     check_channel(options, "replay_channel", conf->replay_channel);
     check_channel(options, "snapshot_channel", conf->snapshot_channel);
     check_channel(options, "archive_control_channel", conf->archive_control_channel);
+    if (option_parse_version(conf->app_version_text) <= 0) {
+        options_refuse(options, "app_version", "is not major.minor.patch, each 0..255");
+    }
     if (idle_strategy_parse(&idle, conf->idle_strategy, NULL, &error) != 0) {
         options_refuse(options, "idle_strategy", "%s", error.text);
     }

@@ -22,6 +22,7 @@ struct service_conf {
     char service_name[SERVICE_CONF_NAME_MAX]; /* "": clustered-service-<cluster>-<service> */
     char plugin[SERVICE_CONF_PATH_MAX];
     char argument[SERVICE_CONF_PATH_MAX];
+    char app_version_text[32];
     bool is_responder;
     char control_channel[SERVICE_CONF_CHANNEL_MAX];
     int32_t service_stream_id;

@@ -23,6 +23,7 @@
 #define RECOVERY_KEY_SERVICE_COUNT_OFFSET 28
 #define RECOVERY_KEY_SNAPSHOTS_OFFSET 32
 #define ARCHIVE_RESPONSE_STREAM_BASE 120
+#define LAST_ACK_ATTEMPTS 5
 
 void service_host_log(struct tern_service_host *host, enum tern_service_log_level level,
                       const char *format, ...) {
@@ -320,6 +321,7 @@ static int await_recovery_step(struct tern_service_host *host, int64_t now_ns) {
     host->loaded = (struct service_snapshot_reader){
         .sessions = &host->sessions,
         .plugin_part = &host->loaded_plugin_part,
+        .app_version = host->app_version,
     };
     host->loaded_plugin_part.list.message_length_max = INT32_MAX;
     const struct recording_reader_params params = {
@@ -380,6 +382,15 @@ static int send_pending_ack(struct tern_service_host *host) {
     return !host->has_pending_ack;
 }
 
+/* The last words of a service: nobody will say them again. */
+static void send_last_ack(struct tern_service_host *host, int64_t relevant_id) {
+    queue_ack(host, host->log_position, relevant_id);
+    for (int attempt = 0; attempt < LAST_ACK_ATTEMPTS && send_pending_ack(host) == 0; attempt++) {
+        idle_strategy_idle(&host->idle, NULL, 0);
+        (void)tern_client_do_work(host->client);
+    }
+}
+
 static int start_step(struct tern_service_host *host) {
     struct tern_error error = {0};
     bool has_snapshot = host->snapshot_reader.state != RECORDING_READER_IDLE;
@@ -393,8 +404,7 @@ static int start_step(struct tern_service_host *host) {
     recording_reader_close(&host->snapshot_reader);
     message_list_close(&host->loaded_plugin_part.list);
     if (result < 0) {
-        queue_ack(host, host->log_position, -1); /* lets the consensus module end instead of wait */
-        (void)send_pending_ack(host);
+        send_last_ack(host, -1); /* lets the consensus module end instead of wait */
         (void)error_prefix(&error, "service %s cannot start", host->plugin.table.name);
         host->exit_error = error;
         end(host, SERVICE_HOST_EXIT_FAILED);
@@ -476,10 +486,7 @@ static int terminate_step(struct tern_service_host *host) {
     if (host->plugin.table.on_terminate != NULL) {
         host->plugin.table.on_terminate(host->instance);
     }
-    queue_ack(host, host->log_position, -1);
-    for (int attempt = 0; attempt < 5 && send_pending_ack(host) == 0; attempt++) {
-        idle_strategy_idle(&host->idle, NULL, 0);
-    }
+    send_last_ack(host, -1);
     bool is_expected = host->log_position == host->termination_position;
     if (!is_expected) {
         (void)error_set(&host->exit_error, TERN_ERROR_CLOSED,
@@ -675,6 +682,7 @@ int service_host_init(struct tern_service_host *host, const struct service_host_
         .member_id = -1,
         .termination_position = -1,
         .requested_ack_position = -1,
+        .app_version = option_parse_version(params->conf->app_version_text),
     };
     service_operations_fill(&host->operations);
     int result = idle_strategy_parse(&host->idle, host->conf->idle_strategy, NULL, error);

@@ -109,6 +109,7 @@ struct tern_service_host {
     enum tern_cluster_time_unit time_unit;
     enum tern_cluster_role role;
     int32_t member_id;
+    int32_t app_version;
     bool is_sending_allowed; /* inside a callback that may send */
 
     int64_t snapshot_log_position; /* of the action being snapshot */

@@ -24,6 +24,11 @@ static int read_marker(struct service_snapshot_reader *reader, const void *messa
         return error_set(error, TERN_ERROR_PROTOCOL, "snapshot of type %lld, expected %d",
                          (long long)marker.type_id, SNAPSHOT_TYPE_SERVICE);
     }
+    if (marker.app_version >> 16 != reader->app_version >> 16) {
+        return error_set(
+            error, TERN_ERROR_VERSION, "snapshot of application version %d.%d.%d: see app_version",
+            marker.app_version >> 16, (marker.app_version >> 8) & 255, marker.app_version & 255);
+    }
     if (marker.mark == CLUSTER_SNAPSHOT_MARK_BEGIN) {
         reader->has_begin = true;
         reader->log_position = marker.log_position;
@@ -88,7 +93,7 @@ static int append_marker(struct message_list *list, const struct service_snapsho
         .index = 0,
         .mark = mark,
         .time_unit = head->time_unit,
-        .app_version = 1, /* the default application version 0.0.1 */
+        .app_version = head->app_version,
     };
     int32_t length = cluster_snapshot_marker_encode(&marker, buffer, sizeof buffer);
     return message_list_append(list, buffer, length);

@@ -23,6 +23,7 @@ struct service_snapshot_reader {
     bool has_begin;
     bool has_end;
     int32_t time_unit;
+    int32_t app_version; /* to be set: of this service; another major version is refused */
     int64_t log_position;
 };
 /* A recording_reader_handler; context is the reader. */
@@ -33,6 +34,7 @@ struct service_snapshot_head {
     int64_t log_position;
     int64_t leadership_term_id;
     int32_t time_unit;
+    int32_t app_version;
     const struct host_sessions *sessions;
 };
 /* Append everything up to the end marker. 0 or a negative code. */

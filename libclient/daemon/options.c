@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <pwd.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -241,4 +242,16 @@ bool option_list_next(const char **cursor, char *item, size_t item_size) {
     }
     (void)snprintf(item, item_size, "%.*s", (int)length, start);
     return true;
+}
+
+int32_t option_parse_version(const char *text) {
+    unsigned parts[3];
+    char extra;
+    if (sscanf(text, "%3u.%3u.%3u%c", &parts[0], &parts[1], &parts[2], &extra) != 3) {
+        return -1;
+    }
+    if (parts[0] > 255 || parts[1] > 255 || parts[2] > 255) {
+        return -1;
+    }
+    return (int32_t)(parts[0] << 16 | parts[1] << 8 | parts[2]);
 }

@@ -128,6 +128,9 @@ int options_load(struct options *options, const struct option_table *table, void
 void options_refuse(struct options *options, const char *key, const char *format, ...)
     PRINTF_LIKE(3, 4);
 
+/* "1.2.3" as (major << 16) | (minor << 8) | patch; negative when it is none. */
+int32_t option_parse_version(const char *text);
+
 /* The effective values as a valid .conf with the origin of each in a comment. */
 void options_print(const struct options *options, FILE *out);
 /* A commented .conf with all defaults, and a man page of section 5, both from the table alone. */

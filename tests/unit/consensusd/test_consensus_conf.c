@@ -52,19 +52,6 @@ Test(consensus_conf, environment_is_read_and_what_cannot_be_is_refused_by_name) 
     cr_assert_eq(conf.sessions_max, 10);
 }
 
-Test(consensus_conf, versions_are_three_bytes) {
-    struct {
-        const char *text;
-        int32_t version;
-    } cases[] = {{"0.0.1", 1},   {"1.2.3", 0x10203}, {"255.255.255", 0xffffff},
-                 {"", -1},       {"1.2", -1},        {"1.2.256", -1},
-                 {"1.2.3x", -1}, {"-1.2.3", -1}};
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        cr_assert_eq(consensus_conf_parse_version(cases[i].text), cases[i].version, "%s",
-                     cases[i].text);
-    }
-}
-
 Test(consensus_conf, every_option_of_the_original_is_used_or_refused) {
     static const char *const names[] = {
         "AERON_CLUSTER_DIR",

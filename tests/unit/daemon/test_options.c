@@ -446,3 +446,15 @@ Test(options, a_list_is_walked_item_by_item) {
     }
     cr_assert_str_eq(items, "[a:1][b][c]");
 }
+
+Test(options, versions_are_three_bytes) {
+    struct {
+        const char *text;
+        int32_t version;
+    } cases[] = {{"0.0.1", 1},   {"1.2.3", 0x10203}, {"255.255.255", 0xffffff},
+                 {"", -1},       {"1.2", -1},        {"1.2.256", -1},
+                 {"1.2.3x", -1}, {"-1.2.3", -1}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        cr_assert_eq(option_parse_version(cases[i].text), cases[i].version, "%s", cases[i].text);
+    }
+}
