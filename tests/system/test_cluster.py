@@ -5,6 +5,7 @@ list once and in order, whoever dies in between. usage: test_cluster.py BUILD_DI
 import os
 import signal
 import struct
+import subprocess
 import sys
 import time
 import unittest
@@ -12,8 +13,9 @@ import unittest
 if len(sys.argv) > 1:
     os.environ["TERN_BUILD"] = os.path.abspath(sys.argv.pop(1))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from cluster import (COMMIT_POSITION, ELECTION_COUNT, INVALID, SNAPSHOT_RECORD,  # noqa: E402
-                     Cluster, Workload, snapshot_content, wait_for)
+from cluster import (BUILD, COMMIT_POSITION, DAEMONS, ELECTION_COUNT, INVALID,  # noqa: E402
+                     SNAPSHOT_RECORD, Cluster, Group, Workload, environment, program,
+                     snapshot_content, wait_for)
 import tap  # noqa: E402  pylint: disable=wrong-import-position,wrong-import-order
 
 # The shipped heartbeat time-out is 1 s and the election's 500 ms; a busy machine gets more.
@@ -314,6 +316,41 @@ class OneNodeTest(ClusterTest):
         wait_for(lambda: not os.path.exists("/proc/%d" % module), 30,
                  "the end of a module whose service is dead")
         self.assertEqual(self.leader.wait_exit(), 69)
+
+
+    def test_a_service_that_cannot_start_ends_the_module(self):
+        self.run_load(20)
+        self.cluster.snapshot()
+        node = self.leader
+        self.assertEqual(node.stop(), 0)
+        settings = {**node.settings(), "AERON_CLUSTER_SERVICE_COUNT": "1",
+                    "TERN_SERVICE_PLUGIN": plugin("auction")}  # the snapshot is a list
+        daemons = {name: Group([program(name)], settings, self.cluster.path(name + ".log"),
+                               cwd=node.base) for name in DAEMONS}
+        for name, code in (("servicehost", 75), ("consensusd", 69)):
+            wait_for(lambda name=name: not daemons[name].is_running, 30, "the end of " + name)
+            self.assertEqual(daemons[name].process.returncode, code, daemons[name].tail())
+        self.assertIn("service 0 failed to start", daemons["consensusd"].tail())
+        self.assertIn("service auction cannot start", daemons["servicehost"].tail())
+        for name in ("archived", "driverd"):
+            self.assertEqual(daemons[name].stop(), 0)
+        self.leader = self.cluster.start()
+        self.run_load(20)
+
+    def test_a_plugin_that_is_none_is_refused_with_a_reason(self):
+        for name, reason in (("missing", "missing"), ("bad_no_symbol", "tern_service_plugin"),
+                             ("bad_abi", "version 99, this servicehost has version 1")):
+            path = os.path.join(os.path.dirname(plugin("list")), name + ".so")
+            done = subprocess.run(
+                [program("servicehost")], capture_output=True, text=True, timeout=30, check=False,
+                env=environment({**self.leader.settings(), "TERN_SERVICE_PLUGIN": path}))
+            self.assertEqual(done.returncode, 78, done.stderr)
+            self.assertIn(reason, done.stderr)
+
+
+def plugin(name):
+    """Path of an example service."""
+    return os.path.join(BUILD, "tests", "plugins", name + ".so")
 
 
 def pad_log(node):
