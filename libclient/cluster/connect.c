@@ -20,7 +20,8 @@
 #include "client/seams.h"
 
 #define REQUEST_LENGTH_MAX 16384
-#define FRAGMENT_LIMIT 10
+/* What stands behind the answer is for the session that it makes. */
+#define FRAGMENT_LIMIT 1
 #define WAIT_STEP_NS NS_PER_MS
 
 enum connect_state {
