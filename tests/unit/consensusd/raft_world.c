@@ -291,7 +291,11 @@ static void carry_out(struct world *world, int32_t index) {
                 node->state.ballot.voted_term_id != action->vote.candidate_term_id) {
                 complain(world, "node %d votes before the vote is durable", index);
             }
-            send(world, index, action);
+            if (world_chance(world) < world->loss) { /* back-pressure looks the same */
+                raft_on_unsent_vote(&node->raft, action->member, &action->vote);
+            } else {
+                send(world, index, action);
+            }
             break;
         case RAFT_ACTION_SEND_CANVASS:
         case RAFT_ACTION_SEND_REQUEST_VOTE:
