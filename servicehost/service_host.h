@@ -136,6 +136,18 @@ const char *service_host_waiting_for(const struct tern_service_host *host);
 void service_host_close(struct tern_service_host *host);
 
 /* For the files of the container: */
+void service_host_set_state(struct tern_service_host *host, enum service_host_state next);
+void service_host_end(struct tern_service_host *host, enum service_host_exit exit_status);
+/* End because of an error. */
+void service_host_fail(struct tern_service_host *host, const struct tern_error *error);
+/* Acknowledge a synchronisation point as soon as it can be sent. */
+void service_host_queue_ack(struct tern_service_host *host, int64_t log_position,
+                            int64_t relevant_id);
+/* The last words of a service, sent now: nobody will say them again. */
+void service_host_send_last_ack(struct tern_service_host *host, int64_t relevant_id);
+/* service_host_start.c: a step of the states before FOLLOW. */
+int service_host_start_step(struct tern_service_host *host, int64_t now_ns);
+struct tern_archive_params service_host_archive_params(const struct tern_service_host *host);
 void service_host_log(struct tern_service_host *host, enum tern_service_log_level level,
                       const char *format, ...) PRINTF_LIKE(3, 4);
 /* Count and log an error that does not end the service. */
