@@ -30,6 +30,7 @@ Test(consensus_conf, environment_is_read_and_what_cannot_be_is_refused_by_name) 
         {"AERON_CLUSTER_MEMBER_ENDPOINTS=b:2,b:3,b:4,b:5,b:1", "member_endpoints"},
         {"AERON_CLUSTER_APPOINTED_LEADER_ID=5", "appointed_leader_id"},
         {"AERON_CLUSTER_SERVICE_COUNT=0", "service_count"},
+        {"AERON_CLUSTER_SERVICE_COUNT=2", "several services per node are not supported yet"},
         {"AERON_CLUSTER_AUTHENTICATOR_SUPPLIER=com.example.Mine", "authenticator"},
         {"AERON_CLUSTER_ACCEPT_STANDBY_SNAPSHOTS=true", "accept_standby_snapshots"},
         {"TERN_CLUSTER_APP_VERSION=1.2", "app_version"},
