@@ -1,7 +1,8 @@
 /* Deletions. The catalog has changed already when one begins, so nothing refers to the files any
  * more; only their space is still taken. One unlink per duty cycle, because removing a large file
  * can take long. Other deletions of the same recording, and extensions into the deleted range, are
- * refused meanwhile. What a crash leaves is found by the tool as orphaned segments.
+ * refused meanwhile. What a crash leaves of a purged recording goes at the next start
+ * (archive_start.c); other orphaned segments are for the tool.
  */
 #include "archived/deletion.h"
 

@@ -78,6 +78,43 @@ Test(archive_start, a_full_disk_while_the_catalog_is_made_leaves_no_half_of_it) 
     expect_start_after_faults(settings, "archive/archive.catalog");
 }
 
+Test(archive_start, files_of_purged_recordings_go_and_all_others_stay) {
+    static char *const no_settings[] = {NULL};
+    struct world world;
+    struct faulty_store faulty;
+    world_open(&world, no_settings);
+    faulty_store_init(&faulty);
+    world.store = faulty.store;
+    int64_t ids[3];
+    for (int i = 0; i < 3; i++) {
+        tern_exclusive_publication *publication =
+            world_record(&world, "aeron:ipc?term-length=64k", 100, &ids[i]);
+        (void)world_stop(&world, publication);
+    }
+    int64_t files;
+    faulty_store_fail(&faulty, 2, 1000, -EACCES); /* 1 is the catalog; no file can be deleted */
+    cr_assert_eq(
+        world_answer(&world, tern_archive_send_purge_recording(world.archive, ids[1]), &files), 0);
+    cr_assert_eq(files, 2);
+    (void)world_signal(&world, TERN_ARCHIVE_SIGNAL_DELETE);
+    world.response_count = 0; /* the errors */
+    cr_assert(place_has(&world.place, "archive/1-65536.rec"));
+    faulty_store_fail(&faulty, 0, 0, -EACCES);
+    cr_assert_eq(world_answer(&world,
+                              tern_archive_send_detach_segments(world.archive, ids[0], 65536),
+                              &files),
+                 0);
+    place_write(&world.place, "archive/77-0.rec", "x", 1, 0); /* nobody knows whose it is */
+    world_stop_archive(&world);
+    world_start_archive(&world);
+    cr_assert(!place_has(&world.place, "archive/1-0.rec"));
+    cr_assert(!place_has(&world.place, "archive/1-65536.rec"));
+    cr_assert(place_has(&world.place, "archive/0-0.rec"), "detached, not deleted");
+    cr_assert(place_has(&world.place, "archive/77-0.rec"));
+    world_expect_replay(&world, ids[2], 100);
+    world_close(&world);
+}
+
 Test(archive_start, what_is_wrong_with_the_directory_is_said) {
     static char *const no_settings[] = {NULL};
     struct world world;
