@@ -10,8 +10,10 @@
 
 #include "base/bits.h"
 #include "sim/owner.h"
+#include "sim/planted.h"
 
 #define SECTOR_LENGTH 512
+#define PAGE_LENGTH 4096 /* the pages of a write reach the disk in any order */
 #define USABLE_SPACE (INT64_C(1) << 34)
 
 static struct disk_file *find(struct disk *disk, const char *path) {
@@ -332,11 +334,13 @@ static int write_file(void *context, int handle, const void *buffer, int64_t len
         done = is_refused ? max_i64(0, file->length - offset)
                           : (int64_t)(random_unit(&disk->random) * (double)length);
     }
-    if (done > 0) {
-        disk->write_count++;
-        add_write(file, &(struct disk_write){.offset = offset,
-                                             .length = done,
-                                             .bytes = (uint8_t *)(uintptr_t)buffer});
+    disk->write_count += done > 0;
+    for (int64_t at = 0; at < done;) {
+        int64_t end = min_i64(done, align_i64(offset + at + 1, PAGE_LENGTH) - offset);
+        add_write(file, &(struct disk_write){.offset = offset + at,
+                                             .length = end - at,
+                                             .bytes = (uint8_t *)(uintptr_t)buffer + at});
+        at = end;
     }
     return is_failing ? (is_refused ? -ENOSPC : -EIO) : 0;
 }
@@ -346,6 +350,9 @@ static int sync_file(void *context, int handle, bool metadata) {
     struct disk_file *file = file_of(disk, handle);
     (void)metadata;
     tell(disk, DISK_SYNC, file->path);
+    if (planted_skips_sync(file->path)) {
+        return 0;
+    }
     bool is_failing = happens(disk, disk->faults.sync_error);
     for (const struct disk_write *write = file->first; write != NULL; write = write->next) {
         if (!is_failing || random_unit(&disk->random) < 0.5) {

@@ -2,6 +2,7 @@
  *
  *   sim --seed N [--nodes 1|3|5] [--clients N] [--minutes M] [--workload list|register]
  *       [--faults net,disk,clock,crash|all|none] [--trace] [--runs N] [--quiet]
+ *       [--plant BUG] [--list-planted]
  *
  * Options that are not given are drawn from the seed and printed. The last line of a good run is
  * its hash: the same seed and the same program give the same. Exit code 1: a rule was broken.
@@ -12,6 +13,7 @@
 #include <time.h>
 
 #include "base/bits.h"
+#include "sim/planted.h"
 #include "sim/run.h"
 
 static _Noreturn void usage(const char *why) {
@@ -41,12 +43,23 @@ static void parse(int argc, char **argv, struct run_request *request) {
             request->is_tracing = true;
             continue;
         }
+        if (strcmp(name, "--list-planted") == 0) {
+            for (int bug = 1; planted_name(bug) != NULL; bug++) {
+                puts(planted_name(bug));
+            }
+            exit(0);
+        }
         if (strcmp(name, "--quiet") == 0) {
             request->is_quiet = true;
             continue;
         }
         const char *value = ++i < argc ? argv[i] : "";
-        if (strcmp(name, "--seed") == 0) {
+        if (strcmp(name, "--plant") == 0) {
+            if (!planted_choose(value)) {
+                usage("no such planted bug");
+            }
+            request->is_planted = true;
+        } else if (strcmp(name, "--seed") == 0) {
             request->seed = number(value, 0, UINT64_MAX);
         } else if (strcmp(name, "--runs") == 0) {
             request->run_count = (int)number(value, 1, 1000000);

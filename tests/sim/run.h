@@ -14,6 +14,7 @@ struct run_request {
     unsigned faults;
     bool has_faults;
     bool is_tracing;
+    bool is_planted;
     bool is_quiet; /* only the last line, and failures */
 };
 

@@ -275,7 +275,7 @@ static int receive_datagrams(void *context, int handle, struct net_datagram *dat
 
 /* -- pollers -- */
 
-#define POLLER_SOCKETS_MAX 128
+#define POLLER_SOCKETS_MAX WIRE_SOCKETS_MAX
 
 /* Of the process that opened it, as are the sockets in it. */
 struct net_poller {

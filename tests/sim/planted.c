@@ -1,0 +1,208 @@
+/* See planted.h. */
+#include "sim/planted.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "archived/catalog.h"
+#include "archived/segment.h"
+#include "consensusd/consensus.h"
+#include "consensusd/core/quorum.h"
+#include "servicehost/service_host.h"
+#include "shm/counter_types.h"
+#include "shm/term_gap.h"
+#include "wire/cluster_codec.h"
+
+#define EVERY 64 /* entries */
+#define AHEAD 4096
+#define FAR_AHEAD (INT64_C(1) << 40)
+
+static const char *const names[PLANTED_COUNT] = {
+    [PLANTED_NONE] = "none",
+    [PLANTED_REFUSED_VOTE_COUNTED] = "refused-vote-counted",
+    [PLANTED_SHORTER_LOG_ELECTED] = "shorter-log-elected",
+    [PLANTED_NODE_STATE_NOT_WRITTEN] = "node-state-not-written",
+    [PLANTED_RECORDING_LOG_NOT_SYNCED] = "recording-log-not-synced",
+    [PLANTED_SEGMENTS_NOT_SYNCED] = "segments-not-synced",
+    [PLANTED_RECOVERED_END_NOT_SYNCED] = "recovered-end-not-synced",
+    [PLANTED_MINORITY_COMMITS] = "minority-commits",
+    [PLANTED_UNCOMMITTED_SERVED] = "uncommitted-served",
+    [PLANTED_TRUNCATION_FORGOTTEN] = "truncation-forgotten",
+    [PLANTED_GAP_NOT_REBUILT] = "gap-not-rebuilt",
+    [PLANTED_SNAPSHOT_MESSAGE_LOST] = "snapshot-message-lost",
+    [PLANTED_ENTRY_APPLIED_TWICE] = "entry-applied-twice",
+    [PLANTED_CATALOG_LEAKED] = "catalog-leaked",
+    [PLANTED_ALLOCATION_IN_CYCLE] = "allocation-in-cycle",
+};
+
+static enum planted_bug active;
+static int64_t entry_count;
+
+bool planted_choose(const char *name) {
+    for (int i = 0; i < PLANTED_COUNT; i++) {
+        if (strcmp(names[i], name) == 0) {
+            active = (enum planted_bug)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *planted_name(int bug) {
+    return bug < PLANTED_COUNT ? names[bug] : NULL;
+}
+
+bool planted_is(enum planted_bug bug) {
+    return active == bug;
+}
+
+bool planted_skips_sync(const char *path) {
+    const char *dot = strrchr(path, '.');
+    return (active == PLANTED_RECORDING_LOG_NOT_SYNCED && strstr(path, "recording.log") != NULL) ||
+           (active == PLANTED_SEGMENTS_NOT_SYNCED && dot != NULL && strcmp(dot, ".rec") == 0);
+}
+
+/* -- consensus module -- */
+
+void __real_raft_on_vote(struct raft *raft, const struct cluster_vote *message);
+void __wrap_raft_on_vote(struct raft *raft, const struct cluster_vote *message);
+void __wrap_raft_on_vote(struct raft *raft, const struct cluster_vote *message) {
+    struct cluster_vote vote = *message;
+    if (active == PLANTED_REFUSED_VOTE_COUNTED) {
+        vote.vote = CLUSTER_BOOLEAN_TYPE_TRUE;
+    }
+    __real_raft_on_vote(raft, &vote);
+}
+
+void __real_raft_on_request_vote(struct raft *raft, const struct cluster_request_vote *message);
+void __wrap_raft_on_request_vote(struct raft *raft, const struct cluster_request_vote *message);
+void __wrap_raft_on_request_vote(struct raft *raft, const struct cluster_request_vote *message) {
+    struct cluster_request_vote request = *message;
+    if (active == PLANTED_SHORTER_LOG_ELECTED) {
+        request.log_position = FAR_AHEAD;
+    }
+    __real_raft_on_request_vote(raft, &request);
+}
+
+int __real_node_state_write(struct node_state *state, const struct raft_ballot *ballot,
+                            int64_t log_position, int64_t epoch_ms);
+int __wrap_node_state_write(struct node_state *state, const struct raft_ballot *ballot,
+                            int64_t log_position, int64_t epoch_ms);
+int __wrap_node_state_write(struct node_state *state, const struct raft_ballot *ballot,
+                            int64_t log_position, int64_t epoch_ms) {
+    if (active == PLANTED_NODE_STATE_NOT_WRITTEN) {
+        state->ballot = *ballot;
+        return 0;
+    }
+    return __real_node_state_write(state, ballot, log_position, epoch_ms);
+}
+
+int64_t __real_quorum_position(int64_t *positions, int32_t count);
+int64_t __wrap_quorum_position(int64_t *positions, int32_t count);
+int64_t __wrap_quorum_position(int64_t *positions, int32_t count) {
+    int64_t position = __real_quorum_position(positions, count);
+    return active == PLANTED_MINORITY_COMMITS ? positions[0] : position;
+}
+
+int64_t __real_tern_counters_value(const tern_counters_reader *counters, int32_t counter_id);
+int64_t __wrap_tern_counters_value(const tern_counters_reader *counters, int32_t counter_id);
+int64_t __wrap_tern_counters_value(const tern_counters_reader *counters, int32_t counter_id) {
+    int64_t value = __real_tern_counters_value(counters, counter_id);
+    bool is_ahead =
+        active == PLANTED_UNCOMMITTED_SERVED &&
+        tern_counters_type_id(counters, counter_id) == COUNTER_TYPE_CLUSTER_COMMIT_POSITION;
+    return is_ahead ? value + AHEAD : value;
+}
+
+int64_t __real_tern_archive_send_truncate_recording(struct tern_archive *archive,
+                                                    int64_t recording_id, int64_t position);
+int64_t __wrap_tern_archive_send_truncate_recording(struct tern_archive *archive,
+                                                    int64_t recording_id, int64_t position);
+int64_t __wrap_tern_archive_send_truncate_recording(struct tern_archive *archive,
+                                                    int64_t recording_id, int64_t position) {
+    /* Any question that is answered with a success will do. */
+    return active == PLANTED_TRUNCATION_FORGOTTEN
+               ? tern_archive_send_start_position(archive, recording_id)
+               : __real_tern_archive_send_truncate_recording(archive, recording_id, position);
+}
+
+int __real_raft_step(struct raft *raft);
+int __wrap_raft_step(struct raft *raft);
+int __wrap_raft_step(struct raft *raft) {
+    if (active == PLANTED_ALLOCATION_IN_CYCLE) {
+        char *volatile block = malloc(16);
+        free(block);
+    }
+    return __real_raft_step(raft);
+}
+
+/* -- driver -- */
+
+int32_t __real_term_gap_scan(const uint8_t *term, int32_t term_length, int32_t rebuild_offset,
+                             int32_t limit_offset, struct term_gap *gap);
+int32_t __wrap_term_gap_scan(const uint8_t *term, int32_t term_length, int32_t rebuild_offset,
+                             int32_t limit_offset, struct term_gap *gap);
+int32_t __wrap_term_gap_scan(const uint8_t *term, int32_t term_length, int32_t rebuild_offset,
+                             int32_t limit_offset, struct term_gap *gap) {
+    int32_t offset = __real_term_gap_scan(term, term_length, rebuild_offset, limit_offset, gap);
+    if (active == PLANTED_GAP_NOT_REBUILT) {
+        gap->length = 0;
+    }
+    return offset;
+}
+
+/* -- service host -- */
+
+int __real_service_snapshot_read(void *context, const void *message, int32_t length,
+                                 struct tern_error *error);
+int __wrap_service_snapshot_read(void *context, const void *message, int32_t length,
+                                 struct tern_error *error);
+int __wrap_service_snapshot_read(void *context, const void *message, int32_t length,
+                                 struct tern_error *error) {
+    const struct service_snapshot_reader *reader = context;
+    bool is_lost = active == PLANTED_SNAPSHOT_MESSAGE_LOST && !reader->has_end &&
+                   reader->plugin_part->list.length > 0;
+    return is_lost && length > 100 ? 0
+                                   : __real_service_snapshot_read(context, message, length, error);
+}
+
+enum tern_controlled_action __real_container_on_log_entry(void *context, const uint8_t *buffer,
+                                                          int32_t length,
+                                                          const tern_header *header);
+enum tern_controlled_action __wrap_container_on_log_entry(void *context, const uint8_t *buffer,
+                                                          int32_t length,
+                                                          const tern_header *header);
+enum tern_controlled_action __wrap_container_on_log_entry(void *context, const uint8_t *buffer,
+                                                          int32_t length,
+                                                          const tern_header *header) {
+    if (active == PLANTED_ENTRY_APPLIED_TWICE && ++entry_count % EVERY == 0) {
+        (void)__real_container_on_log_entry(context, buffer, length, header);
+    }
+    return __real_container_on_log_entry(context, buffer, length, header);
+}
+
+/* -- archive -- */
+
+void __real_catalog_close(struct catalog *catalog);
+void __wrap_catalog_close(struct catalog *catalog);
+void __wrap_catalog_close(struct catalog *catalog) {
+    if (active != PLANTED_CATALOG_LEAKED) {
+        __real_catalog_close(catalog);
+    }
+}
+
+int __real_segment_find_end(const struct segment_scan *scan, struct segment_end *end,
+                            struct tern_error *error);
+int __wrap_segment_find_end(const struct segment_scan *scan, struct segment_end *end,
+                            struct tern_error *error);
+int __wrap_segment_find_end(const struct segment_scan *scan, struct segment_end *end,
+                            struct tern_error *error) {
+    struct segment_place place = *scan->place;
+    struct segment_scan deaf = *scan;
+    if (active == PLANTED_RECOVERED_END_NOT_SYNCED) {
+        place.sync_level = 0;
+        deaf.place = &place;
+    }
+    return __real_segment_find_end(&deaf, end, error);
+}

@@ -1,0 +1,35 @@
+/* Known-bad behaviours that can be planted into the daemons of a run, so that every check is seen
+ * to catch something. They are wrapped around functions of the daemons when the simulation is
+ * linked, or done to the disk: no daemon that is installed has a line of them. */
+#ifndef TERN_SIM_PLANTED_H
+#define TERN_SIM_PLANTED_H
+
+#include <stdbool.h>
+
+enum planted_bug {
+    PLANTED_NONE,
+    PLANTED_REFUSED_VOTE_COUNTED,     /* a candidate takes a refusal for a vote */
+    PLANTED_SHORTER_LOG_ELECTED,      /* a member votes whatever the candidate's log lacks */
+    PLANTED_NODE_STATE_NOT_WRITTEN,   /* votes are forgotten in a crash */
+    PLANTED_RECORDING_LOG_NOT_SYNCED, /* terms and snapshots are forgotten by a loss of power */
+    PLANTED_SEGMENTS_NOT_SYNCED,      /* positions are reported before they are durable */
+    PLANTED_RECOVERED_END_NOT_SYNCED, /* what seed 1005 found, once more */
+    PLANTED_MINORITY_COMMITS,         /* what one member holds is committed */
+    PLANTED_UNCOMMITTED_SERVED,       /* services are given what is not committed */
+    PLANTED_TRUNCATION_FORGOTTEN,     /* a tail that the leader does not have stays */
+    PLANTED_GAP_NOT_REBUILT,          /* what a datagram lost is never asked for */
+    PLANTED_SNAPSHOT_MESSAGE_LOST,    /* a service loads a snapshot but for one message */
+    PLANTED_ENTRY_APPLIED_TWICE,      /* once in a while */
+    PLANTED_CATALOG_LEAKED,           /* an archive does not close its catalog */
+    PLANTED_ALLOCATION_IN_CYCLE,      /* a duty cycle uses the heap */
+    PLANTED_COUNT,
+};
+
+/* False when there is no such bug. */
+bool planted_choose(const char *name);
+const char *planted_name(int bug); /* NULL behind the last */
+bool planted_is(enum planted_bug bug);
+/* The disk asks whether it is to pass over the sync of a file. */
+bool planted_skips_sync(const char *path);
+
+#endif
