@@ -91,6 +91,7 @@ struct driver_conf {
     char receiver_group_tag[24]; /* empty: none */
 
     int64_t flow_control_receiver_timeout_ns;
+    int64_t flow_control_group_tag;
     int32_t flow_control_group_min_size;
     char unicast_flow_control[DRIVER_STRATEGY_MAX];
     char multicast_flow_control[DRIVER_STRATEGY_MAX];

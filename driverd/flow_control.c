@@ -5,6 +5,9 @@
  * the middle of a burst. The setup guard keeps the limit where it was while a newcomer, who has
  * been sent a SETUP, has not reported yet: otherwise the sender would run away from it.
  *
+ * "tagged" is "min" over the receivers whose status messages carry the group's tag. The others are
+ * never in the list; they move the limit only while it is empty and no group size is required.
+ *
  * The receivers live in a fixed table; a receiver that finds it full is not admitted. All work is
  * linear in the number of receivers of one stream, per status message.
  */
@@ -28,11 +31,6 @@ static int invalid(struct tern_error *error, const char *what, const char *value
                      value);
 }
 
-static int not_supported(struct tern_error *error, const char *what) {
-    return error_set(error, TERN_ERROR_DRIVER_BASE - DRIVER_ERROR_NOT_SUPPORTED,
-                     "%s is not supported yet", what);
-}
-
 int flow_control_strategy_parse(const char *name, enum flow_control_strategy *strategy,
                                 struct tern_error *error) {
     static const struct {
@@ -42,9 +40,11 @@ int flow_control_strategy_parse(const char *name, enum flow_control_strategy *st
         {"unicast_max", FLOW_CONTROL_UNICAST},
         {"multicast_max", FLOW_CONTROL_MAX},
         {"multicast_min", FLOW_CONTROL_MIN},
+        {"multicast_tagged", FLOW_CONTROL_TAGGED},
         {"aeron_unicast_flow_control_strategy_supplier", FLOW_CONTROL_UNICAST},
         {"aeron_max_multicast_flow_control_strategy_supplier", FLOW_CONTROL_MAX},
         {"aeron_min_flow_control_strategy_supplier", FLOW_CONTROL_MIN},
+        {"aeron_tagged_flow_control_strategy_supplier", FLOW_CONTROL_TAGGED},
     };
     for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
         if (strcmp(name, names[i].name) == 0) {
@@ -52,13 +52,10 @@ int flow_control_strategy_parse(const char *name, enum flow_control_strategy *st
             return 0;
         }
     }
-    if (strstr(name, "tagged") != NULL) {
-        return not_supported(error, "tagged flow control");
-    }
     return invalid(error, "unknown flow control strategy", name);
 }
 
-/* "g:/<n>" or "g:<tag>/<n>"; min ignores the tag but not its syntax. */
+/* "g:/<n>", "g:<tag>" or "g:<tag>/<n>"; min ignores the tag but not its syntax. */
 static int parse_group(struct flow_control_params *params, const char *value,
                        struct tern_error *error) {
     const char *slash = strchr(value, '/');
@@ -71,6 +68,7 @@ static int parse_group(struct flow_control_params *params, const char *value,
         if (parse_i64(tag, &number) != 0) {
             return invalid(error, "the group tag must be a number, came", value);
         }
+        params->group_tag = number;
     }
     if (slash != NULL) {
         if (parse_i64(slash + 1, &number) != 0 || number < 0 || number > INT32_MAX) {
@@ -125,10 +123,7 @@ int flow_control_params_parse(struct flow_control_params *params, const char *fc
         } else if (strcmp(token, "min") == 0) {
             strategy = FLOW_CONTROL_MIN;
         } else if (strcmp(token, "tagged") == 0) {
-            if (params->strategy == FLOW_CONTROL_UNICAST) {
-                return 0; /* not in force on a unicast channel */
-            }
-            return not_supported(error, "fc=tagged");
+            strategy = FLOW_CONTROL_TAGGED;
         } else if (strcmp(token, "max") == 0) {
             strategy = FLOW_CONTROL_MAX;
         } else {
@@ -142,9 +137,13 @@ int flow_control_params_parse(struct flow_control_params *params, const char *fc
     return 0;
 }
 
+bool flow_control_has_group(const struct flow_control_params *params) {
+    return params->strategy == FLOW_CONTROL_MIN || params->strategy == FLOW_CONTROL_TAGGED;
+}
+
 int flow_control_init(struct flow_control *flow, const struct flow_control_params *params) {
     *flow = (struct flow_control){.params = *params};
-    if (params->strategy == FLOW_CONTROL_MIN) {
+    if (flow_control_has_group(params)) {
         flow->receivers = calloc(FLOW_CONTROL_RECEIVERS_MAX, sizeof *flow->receivers);
         if (flow->receivers == NULL) {
             return -ENOMEM;
@@ -176,10 +175,17 @@ static struct flow_control_receiver *find(const struct flow_control *flow, int64
     return NULL;
 }
 
-static int64_t min_on_sm(struct flow_control *flow, const struct flow_control_sm *sm,
-                         int64_t sender_limit, int64_t now_ns) {
+/* May the sender of this message govern the limit? */
+static bool is_member(const struct flow_control *flow, const struct flow_control_sm *sm) {
+    return flow->params.strategy != FLOW_CONTROL_TAGGED ||
+           (sm->has_group_tag && sm->group_tag == flow->params.group_tag);
+}
+
+static int64_t group_on_sm(struct flow_control *flow, const struct flow_control_sm *sm,
+                           int64_t sender_limit, int64_t now_ns) {
     int64_t edge = sm->position + sm->window_bytes;
-    struct flow_control_receiver *known = find(flow, sm->receiver_id);
+    bool governs = is_member(flow, sm);
+    struct flow_control_receiver *known = governs ? find(flow, sm->receiver_id) : NULL;
     if (known != NULL) {
         known->is_eos = sm->is_eos;
         known->position = max_i64(known->position, sm->position);
@@ -188,7 +194,7 @@ static int64_t min_on_sm(struct flow_control *flow, const struct flow_control_sm
     }
     int64_t limit = edge_min(flow);
     bool is_near = flow->receiver_count == 0 || edge >= limit - sm->window_bytes;
-    if (known == NULL && !sm->is_eos && is_near &&
+    if (governs && known == NULL && !sm->is_eos && is_near &&
         flow->receiver_count < FLOW_CONTROL_RECEIVERS_MAX) {
         flow->receivers[flow->receiver_count++] =
             (struct flow_control_receiver){sm->receiver_id, sm->position, edge, now_ns, false};
@@ -205,14 +211,14 @@ int64_t flow_control_on_sm(struct flow_control *flow, const struct flow_control_
                            int64_t sender_limit, int64_t now_ns) {
     assert(sm->window_bytes >= 0);
     assert(sm->position >= 0);
-    if (flow->params.strategy == FLOW_CONTROL_MIN) {
-        return min_on_sm(flow, sm, sender_limit, now_ns);
+    if (flow_control_has_group(&flow->params)) {
+        return group_on_sm(flow, sm, sender_limit, now_ns);
     }
     return max_i64(sender_limit, sm->position + sm->window_bytes);
 }
 
 int64_t flow_control_on_idle(struct flow_control *flow, int64_t sender_limit, int64_t now_ns) {
-    if (flow->params.strategy != FLOW_CONTROL_MIN) {
+    if (!flow_control_has_group(&flow->params)) {
         return sender_limit;
     }
     int64_t timeout_ns = flow->params.receiver_timeout_ns;
@@ -236,8 +242,8 @@ void flow_control_on_error(struct flow_control *flow, int64_t receiver_id) {
     }
 }
 
-void flow_control_on_setup_requested(struct flow_control *flow) {
-    flow->is_setup_requested = true;
+void flow_control_on_setup_requested(struct flow_control *flow, const struct flow_control_sm *sm) {
+    flow->is_setup_requested = flow->is_setup_requested || is_member(flow, sm);
 }
 
 void flow_control_on_setup(struct flow_control *flow, int64_t sender_limit, int64_t now_ns) {
@@ -250,7 +256,7 @@ void flow_control_on_setup(struct flow_control *flow, int64_t sender_limit, int6
 }
 
 bool flow_control_has_required_receivers(const struct flow_control *flow) {
-    return flow->params.strategy != FLOW_CONTROL_MIN ||
+    return !flow_control_has_group(&flow->params) ||
            flow->receiver_count >= flow->params.group_size_min;
 }
 

@@ -2,7 +2,8 @@
  * to 4.6).
  *
  * A pure core, owned by the sender: status messages, errors, SETUPs and idle cycles go in, the new
- * sender limit comes out. "max" and "unicast" follow the farthest receiver, "min" the slowest.
+ * sender limit comes out. "max" and "unicast" follow the farthest receiver, "min" the slowest,
+ * "tagged" the slowest of those that carry the group's tag.
  */
 #ifndef DRIVERD_FLOW_CONTROL_H
 #define DRIVERD_FLOW_CONTROL_H
@@ -20,17 +21,19 @@ enum flow_control_strategy {
     FLOW_CONTROL_UNICAST,
     FLOW_CONTROL_MAX,
     FLOW_CONTROL_MIN,
+    FLOW_CONTROL_TAGGED,
 };
 
 struct flow_control_params {
     enum flow_control_strategy strategy;
+    int64_t group_tag; /* tagged only */
     int64_t receiver_timeout_ns;
     int32_t group_size_min;
     int32_t retransmit_window_multiple;
 };
 
-/* Strategy from a configuration value: "unicast_max", "multicast_max", "multicast_min" and the
- * longer spellings of existing deployments. Tagged is refused as not supported yet. */
+/* Strategy from a configuration value: "unicast_max", "multicast_max", "multicast_min",
+ * "multicast_tagged" and the longer spellings of existing deployments. */
 int flow_control_strategy_parse(const char *name, enum flow_control_strategy *strategy,
                                 struct tern_error *error);
 
@@ -49,7 +52,7 @@ struct flow_control_receiver {
 
 struct flow_control {
     struct flow_control_params params;
-    struct flow_control_receiver *receivers; /* only for min; FLOW_CONTROL_RECEIVERS_MAX entries */
+    struct flow_control_receiver *receivers; /* FLOW_CONTROL_RECEIVERS_MAX; NULL: none govern */
     int32_t receiver_count;
     bool is_setup_requested; /* a SEND_SETUP came; the next SETUP may capture the limit */
     bool has_setup_limit;
@@ -63,7 +66,12 @@ struct flow_control_sm {
     int64_t window_bytes;
     int64_t receiver_id;
     bool is_eos;
+    bool has_group_tag;
+    int64_t group_tag;
 };
+
+/* Does the strategy keep a list of receivers that govern it (min, tagged)? */
+bool flow_control_has_group(const struct flow_control_params *params);
 
 /* 0 or -ENOMEM. */
 int flow_control_init(struct flow_control *flow, const struct flow_control_params *params);
@@ -73,8 +81,8 @@ int64_t flow_control_on_sm(struct flow_control *flow, const struct flow_control_
                            int64_t sender_limit, int64_t now_ns);
 int64_t flow_control_on_idle(struct flow_control *flow, int64_t sender_limit, int64_t now_ns);
 void flow_control_on_error(struct flow_control *flow, int64_t receiver_id);
-/* A SEND_SETUP was received; a SETUP that answers it is sent. */
-void flow_control_on_setup_requested(struct flow_control *flow);
+/* A SEND_SETUP was received (only its tag matters); a SETUP that answers it is sent. */
+void flow_control_on_setup_requested(struct flow_control *flow, const struct flow_control_sm *sm);
 void flow_control_on_setup(struct flow_control *flow, int64_t sender_limit, int64_t now_ns);
 
 bool flow_control_has_required_receivers(const struct flow_control *flow);

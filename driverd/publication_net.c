@@ -29,6 +29,7 @@ static int flow_control_defaults(const struct driver_context *context, bool is_g
                                  struct flow_control_params *params, struct tern_error *error) {
     const struct driver_conf *conf = context->conf;
     *params = (struct flow_control_params){
+        .group_tag = conf->flow_control_group_tag,
         .receiver_timeout_ns = conf->flow_control_receiver_timeout_ns,
         .group_size_min = conf->flow_control_group_min_size,
         .retransmit_window_multiple =
@@ -91,7 +92,7 @@ static int32_t make_counter(struct publication_net *publication, enum counter_ty
 
 static int make_counters(struct publication_net *publication, struct tern_error *error) {
     struct driver_context *context = publication->base.context;
-    bool has_receivers = publication->flow.params.strategy == FLOW_CONTROL_MIN;
+    bool has_receivers = flow_control_has_group(&publication->flow.params);
     const struct {
         enum counter_type type;
         const char *name;

@@ -62,6 +62,7 @@ struct publication_net {
     bool is_setup_elicited;
     bool counts_back_pressure; /* armed by a successful send */
     int64_t next_setup_ns;
+    int64_t next_tag_error_ns;
     int64_t next_heartbeat_ns;
     int64_t *position_counter;
     int64_t *limit_counter;

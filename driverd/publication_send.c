@@ -374,26 +374,48 @@ bool publication_send_accepts_sm(const struct publication_net *publication,
     return distance >= -term_length / 2 && distance <= term_length / 2;
 }
 
-static void on_setup_request(struct publication_net *publication) {
+static void on_setup_request(struct publication_net *publication,
+                             const struct flow_control_sm *message) {
     if (load_acquire_u8(&publication->is_eos) == 0) {
         publication->is_setup_elicited = true;
-        flow_control_on_setup_requested(&publication->flow);
+        flow_control_on_setup_requested(&publication->flow, message);
     }
+}
+
+/* Only 8 bytes are a tag (1.8). A receiver that sends something else would never govern the
+ * stream, and nobody would know why. */
+static void check_tag(struct publication_net *publication, const struct frame_sm *sm,
+                      int64_t now_ns) {
+    if (sm->common.frame_length <= FRAME_SM_LENGTH ||
+        sm->common.frame_length == FRAME_SM_GROUP_TAG_LENGTH ||
+        publication->flow.params.strategy != FLOW_CONTROL_TAGGED ||
+        now_ns < publication->next_tag_error_ns) {
+        return;
+    }
+    publication->next_tag_error_ns = now_ns + NS_PER_S;
+    struct tern_error error;
+    (void)error_set(&error, DRIVER_ERROR(DRIVER_ERROR_GENERIC),
+                    "a status message of %d bytes has no valid group tag: session %d, stream %d",
+                    sm->common.frame_length, sm->session_id, sm->stream_id);
+    driver_context_post_error(publication->base.context, &error);
 }
 
 void publication_send_on_sm(struct publication_net *publication, const struct frame_sm *sm,
                             int64_t now_ns) {
     publication->next_frame = NULL;
-    if ((sm->common.flags & FRAME_SM_FLAG_SEND_SETUP) != 0) {
-        on_setup_request(publication);
-        return;
-    }
     struct flow_control_sm message = {
         .position = sm_position(publication, sm),
         .window_bytes = sm->receiver_window,
         .receiver_id = sm->receiver_id,
         .is_eos = (sm->common.flags & FRAME_SM_FLAG_EOS) != 0,
+        .has_group_tag = sm->common.frame_length == FRAME_SM_GROUP_TAG_LENGTH,
+        .group_tag = sm->group_tag,
     };
+    check_tag(publication, sm, now_ns);
+    if ((sm->common.flags & FRAME_SM_FLAG_SEND_SETUP) != 0) {
+        on_setup_request(publication, &message);
+        return;
+    }
     if (message.is_eos) {
         (void)receiver_liveness_remove(&publication->liveness, message.receiver_id);
         if (!publication->endpoint->is_mdc) {

@@ -266,8 +266,9 @@ static struct publication_net *find_publication(const struct control_frame *fram
 static int on_sm(const struct control_frame *frame) {
     struct endpoint_send *endpoint = frame->endpoint;
     struct driver_context *context = frame->sender->context;
-    struct frame_sm sm = {0};
-    memcpy(&sm, frame->data, FRAME_SM_LENGTH);
+    struct frame_sm sm = {0}; /* longer only with a tag, 1.8 */
+    memcpy(&sm, frame->data,
+           frame->length < FRAME_SM_GROUP_TAG_LENGTH ? FRAME_SM_LENGTH : FRAME_SM_GROUP_TAG_LENGTH);
     context_count(context, SYSTEM_COUNTER_STATUS_MESSAGES_RECEIVED, 1);
     struct publication_net *publication = find_publication(frame, sm.session_id, sm.stream_id);
     bool is_request = (sm.common.flags & FRAME_SM_FLAG_SEND_SETUP) != 0;

@@ -6,16 +6,26 @@
 #include "driverd/flow_control.h"
 
 #define WINDOW 131072
+#define TAG 7
 
 static struct flow_control make(enum flow_control_strategy strategy, int32_t group_size_min) {
-    struct flow_control_params params = {strategy, 5 * NS_PER_S, group_size_min, 4};
+    struct flow_control_params params = {strategy, TAG, 5 * NS_PER_S, group_size_min, 4};
     struct flow_control flow;
     cr_assert_eq(flow_control_init(&flow, &params), 0);
     return flow;
 }
 
 static struct flow_control_sm sm(int64_t receiver_id, int64_t position, int64_t window) {
-    return (struct flow_control_sm){position, window, receiver_id, false};
+    return (struct flow_control_sm){
+        .position = position, .window_bytes = window, .receiver_id = receiver_id};
+}
+
+static struct flow_control_sm tagged_sm(int64_t receiver_id, int64_t tag, int64_t position,
+                                        int64_t window) {
+    struct flow_control_sm message = sm(receiver_id, position, window);
+    message.has_group_tag = true;
+    message.group_tag = tag;
+    return message;
 }
 
 Test(flow_control, max_follows_the_farthest_receiver_and_never_goes_back) {
@@ -103,7 +113,7 @@ Test(flow_control, setup_guard_holds_the_limit_until_the_newcomer_reports) {
     flow_control_on_setup(&flow, 0, 0);
     cr_assert_not(flow.has_setup_limit, "nobody asked");
     int64_t limit = flow_control_on_sm(&flow, &known, 0, 0);
-    flow_control_on_setup_requested(&flow);
+    flow_control_on_setup_requested(&flow, &newcomer);
     flow_control_on_setup(&flow, limit, 0);
     cr_assert(flow.has_setup_limit);
     limit = flow_control_on_sm(&flow, &ahead, limit, 1);
@@ -111,10 +121,57 @@ Test(flow_control, setup_guard_holds_the_limit_until_the_newcomer_reports) {
     limit = flow_control_on_sm(&flow, &newcomer, limit, 2);
     cr_assert_not(flow.has_setup_limit);
     cr_assert_eq(flow_control_on_idle(&flow, limit, 2), 6144);
-    flow_control_on_setup_requested(&flow);
+    flow_control_on_setup_requested(&flow, &newcomer);
     flow_control_on_setup(&flow, limit, 0);
     (void)flow_control_on_idle(&flow, limit, 5 * NS_PER_S + 1);
     cr_assert_not(flow.has_setup_limit, "it ends with the receiver timeout");
+    flow_control_close(&flow);
+}
+
+/* media-driver.md 4.5, 9.8 */
+Test(flow_control, tagged_lets_others_move_the_limit_only_while_nobody_is_tagged) {
+    struct flow_control flow = make(FLOW_CONTROL_TAGGED, 0);
+    struct flow_control_sm plain = sm(3, 0, WINDOW), other = tagged_sm(2, TAG + 1, 0, WINDOW);
+    cr_assert_eq(flow_control_on_sm(&flow, &plain, 0, 0), WINDOW);
+    cr_assert_eq(flow_control_on_sm(&flow, &other, 0, 0), WINDOW);
+    cr_assert_eq(flow.receiver_count, 0);
+    struct flow_control_sm member = tagged_sm(1, TAG, 0, 4096);
+    cr_assert_eq(flow_control_on_sm(&flow, &member, 0, 0), 4096);
+    cr_assert_eq(flow.receiver_count, 1);
+    struct flow_control_sm slow = sm(4, 0, 1024), fast = tagged_sm(5, TAG + 1, 8192, WINDOW);
+    cr_assert_eq(flow_control_on_sm(&flow, &slow, 4096, 1), 4096);
+    cr_assert_eq(flow_control_on_sm(&flow, &fast, 4096, 1), 4096);
+    cr_assert_eq(flow_control_on_idle(&flow, 4096, 1), 4096);
+    /* The id of a member without its tag: neither a sign of life nor a new edge. */
+    struct flow_control_sm impostor = sm(1, 2048, 4096);
+    cr_assert_eq(flow_control_on_sm(&flow, &impostor, 4096, 4 * NS_PER_S), 4096);
+    (void)flow_control_on_idle(&flow, 4096, 5 * NS_PER_S + 1);
+    cr_assert_eq(flow.receiver_count, 0, "silent since 0 s");
+    flow_control_close(&flow);
+}
+
+Test(flow_control, tagged_counts_only_members_for_its_group_size) {
+    struct flow_control flow = make(FLOW_CONTROL_TAGGED, 1);
+    struct flow_control_sm plain = sm(1, 0, 4096), member = tagged_sm(2, TAG, 0, 2048);
+    cr_assert_eq(flow_control_on_sm(&flow, &plain, 0, 0), 0);
+    cr_assert_not(flow_control_has_required_receivers(&flow));
+    cr_assert_eq(flow_control_on_sm(&flow, &member, 0, 0), 2048);
+    cr_assert(flow_control_has_required_receivers(&flow));
+    flow_control_close(&flow);
+}
+
+Test(flow_control, tagged_guards_the_limit_only_for_members) {
+    struct flow_control flow = make(FLOW_CONTROL_TAGGED, 0);
+    struct flow_control_sm known = tagged_sm(1, TAG, 0, 4096), newcomer = tagged_sm(2, TAG, 0, 0);
+    struct flow_control_sm plain = sm(3, 0, 0);
+    (void)flow_control_on_sm(&flow, &known, 0, 0);
+    flow_control_on_setup_requested(&flow, &plain);
+    flow_control_on_setup(&flow, 4096, 0);
+    cr_assert_not(flow.has_setup_limit);
+    flow_control_on_setup_requested(&flow, &newcomer);
+    flow_control_on_setup_requested(&flow, &plain); /* does not take it back */
+    flow_control_on_setup(&flow, 4096, 0);
+    cr_assert(flow.has_setup_limit);
     flow_control_close(&flow);
 }
 
@@ -151,7 +208,7 @@ Test(flow_control, retransmit_length_is_capped_as_specified) {
 }
 
 Test(flow_control, fc_values_are_parsed_or_refused_by_name) {
-    const struct flow_control_params defaults = {FLOW_CONTROL_MAX, 5 * NS_PER_S, 0, 4};
+    const struct flow_control_params defaults = {FLOW_CONTROL_MAX, TAG, 5 * NS_PER_S, 0, 4};
     struct flow_control_params params = defaults;
     cr_assert_eq(flow_control_params_parse(&params, NULL, NULL), 0);
     cr_assert_eq(params.strategy, FLOW_CONTROL_MAX);
@@ -163,7 +220,19 @@ Test(flow_control, fc_values_are_parsed_or_refused_by_name) {
     params = defaults;
     cr_assert_eq(flow_control_params_parse(&params, "max,rrwm:1", NULL), 0);
     cr_assert_eq(params.retransmit_window_multiple, 1);
-    params = (struct flow_control_params){FLOW_CONTROL_MIN, NS_PER_S, 2, 4};
+    params = defaults;
+    cr_assert_eq(flow_control_params_parse(&params, "tagged", NULL), 0);
+    cr_assert_eq(params.strategy, FLOW_CONTROL_TAGGED);
+    cr_assert_eq(params.group_tag, TAG, "the configured tag");
+    cr_assert_eq(flow_control_params_parse(&params, "tagged,g:/2", NULL), 0);
+    cr_assert_eq(params.group_tag, TAG);
+    cr_assert_eq(params.group_size_min, 2);
+    cr_assert_eq(flow_control_params_parse(&params, "tagged,t:1s,g:-9223372036854775808/1", NULL),
+                 0);
+    cr_assert_eq(params.group_tag, INT64_MIN);
+    cr_assert_eq(params.group_size_min, 1);
+    cr_assert_eq(params.receiver_timeout_ns, NS_PER_S);
+    params = (struct flow_control_params){FLOW_CONTROL_MIN, TAG, NS_PER_S, 2, 4};
     cr_assert_eq(flow_control_params_parse(&params, NULL, NULL), 0);
     cr_assert_eq(params.strategy, FLOW_CONTROL_MIN, "the configured strategy stays");
     cr_assert_eq(flow_control_params_parse(&params, "max", NULL), 0);
@@ -171,9 +240,10 @@ Test(flow_control, fc_values_are_parsed_or_refused_by_name) {
     static const struct {
         const char *fc, *text;
     } bad[] = {
-        {"fast", "fast"},         {"min,x:1", "x:1"},  {"min,t:abc", "abc"}, {"min,g:/x", "x"},
-        {"min,g:x", "x"},         {"min,g:", "group"}, {"max,rrwm:0", "0"},  {"max,g:/1", "g:/1"},
-        {"tagged,g:1", "tagged"}, {"min,", "unknown"}, {"", "unknown"},
+        {"fast", "fast"},      {"min,x:1", "x:1"},  {"min,t:abc", "abc"}, {"min,g:/x", "x"},
+        {"min,g:x", "x"},      {"min,g:", "group"}, {"max,rrwm:0", "0"},  {"max,g:/1", "g:/1"},
+        {"tagged,g:1x", "1x"}, {"tagged,g:x", "x"}, {"tagged,x", "x"},    {"tagged,g:1/", "size"},
+        {"min,", "unknown"},   {"", "unknown"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct tern_error error = {0};
@@ -182,7 +252,7 @@ Test(flow_control, fc_values_are_parsed_or_refused_by_name) {
         cr_assert_not_null(strstr(error.text, bad[i].text), "%s: %s", bad[i].fc, error.text);
         cr_assert_eq(memcmp(&params, &defaults, sizeof params), 0, "%s", bad[i].fc);
     }
-    struct flow_control_params unicast = {FLOW_CONTROL_UNICAST, 1, 0, 16};
+    struct flow_control_params unicast = {FLOW_CONTROL_UNICAST, TAG, 1, 0, 16};
     cr_assert_eq(flow_control_params_parse(&unicast, "min,g:/2,rrwm:3", NULL), 0);
     cr_assert_eq(unicast.strategy, FLOW_CONTROL_UNICAST);
     cr_assert_eq(unicast.retransmit_window_multiple, 16);
@@ -195,7 +265,7 @@ Test(flow_control, strategies_of_the_configuration_are_known_by_name) {
     cr_assert_eq(strategy, FLOW_CONTROL_MIN);
     cr_assert_eq(flow_control_strategy_parse("unicast_max", &strategy, &error), 0);
     cr_assert_eq(strategy, FLOW_CONTROL_UNICAST);
-    cr_assert_lt(flow_control_strategy_parse("multicast_tagged", &strategy, &error), 0);
-    cr_assert_not_null(strstr(error.text, "not supported yet"));
+    cr_assert_eq(flow_control_strategy_parse("multicast_tagged", &strategy, &error), 0);
+    cr_assert_eq(strategy, FLOW_CONTROL_TAGGED);
     cr_assert_lt(flow_control_strategy_parse("fancy", &strategy, &error), 0);
 }

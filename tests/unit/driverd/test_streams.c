@@ -478,6 +478,50 @@ Test(streams, several_destinations_receive_the_same_and_the_slowest_governs) {
     sim_world_close(&world);
 }
 
+Test(streams, only_receivers_with_the_tag_hold_a_tagged_publication_back) {
+    static struct sim_world world;
+    sim_world_init(&world, 23);
+    struct sim_node *a = sim_world_add(&world), *b = sim_world_add(&world);
+    sim_world_start(&world, a);
+    sim_world_start(&world, b);
+    struct transfer tagged = {.world = &world};
+    tagged.publication = sim_add_publication(
+        &world, a, "aeron:udp?control-mode=dynamic|control=127.0.0.1:25000|fc=tagged,g:7/1",
+        STREAM);
+    tern_subscription *plain = sim_add_subscription(
+        &world, b,
+        "aeron:udp?endpoint=127.0.0.1:25001|control=127.0.0.1:25000|control-mode=dynamic", STREAM);
+    sim_world_run(&world, NS_PER_S);
+    struct publication_net *publication = a->driver->conductor.publications_net.items[0];
+    cr_assert_eq(publication->liveness.count, 1);
+    cr_assert_not(tern_publication_is_connected(tagged.publication), "nobody has the tag");
+    tagged.subscription = sim_add_subscription(
+        &world, b,
+        "aeron:udp?endpoint=127.0.0.1:25002|control=127.0.0.1:25000|control-mode=dynamic|gtag=7",
+        STREAM);
+    move_messages(&tagged, 100, 60 * NS_PER_S); /* far beyond the window of the other */
+    cr_assert_eq(publication->liveness.count, 2);
+    cr_assert_eq(publication->flow.receiver_count, 1);
+
+    struct frame_sm odd = {.common = {.frame_length = FRAME_SM_LENGTH + 4, .type = FRAME_TYPE_SM},
+                           .session_id = publication->base.session_id,
+                           .stream_id = STREAM};
+    int64_t errors = sim_system_counter(a, SYSTEM_COUNTER_ERRORS);
+    int socket = sim_net_bind(&world.net, "127.0.0.1:30000");
+    const struct log_buffer *log = publication->base.log;
+    odd.consumption_term_id =
+        log_term_id_of(publication->position, log->position_bits, log->initial_term_id);
+    odd.consumption_term_offset = log_term_offset_of(publication->position, log->term_length);
+    for (int i = 0; i < 3; i++) {
+        sim_net_send(&world.net, socket, "127.0.0.1:25000", &odd, FRAME_SM_LENGTH + 4);
+        sim_world_run(&world, NS_PER_MS);
+    }
+    cr_assert_eq(sim_system_counter(a, SYSTEM_COUNTER_ERRORS), errors + 1, "once per second");
+    tern_subscription_close(plain);
+    end(&tagged);
+    sim_world_close(&world);
+}
+
 /* A peer that is no driver: frames are made by hand. */
 struct peer {
     struct sim_world *world;
