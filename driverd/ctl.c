@@ -122,7 +122,7 @@ static bool is_stream_counter(int32_t type_id) {
         COUNTER_TYPE_RECEIVER_POSITION,    COUNTER_TYPE_SENDER_LIMIT,
         COUNTER_TYPE_PUBLISHER_POSITION,   COUNTER_TYPE_SENDER_BPE,
         COUNTER_TYPE_SENDER_NAKS_RECEIVED, COUNTER_TYPE_RECEIVER_NAKS_SENT,
-        COUNTER_TYPE_FC_RECEIVERS,
+        COUNTER_TYPE_FC_RECEIVERS,         COUNTER_TYPE_PER_IMAGE,
     };
     for (size_t i = 0; i < ARRAY_COUNT(types); i++) {
         if (types[i] == type_id) {

@@ -33,6 +33,7 @@ static const char *const profile_names[] = {"lowcpu", "lowlatency", NULL};
 static const char *const threading_names[] = {"DEDICATED", "SHARED_NETWORK", "SHARED", "INVOKER",
                                               NULL};
 static const char *const termination_names[] = {"deny", "allow", NULL};
+static const char *const congestion_names[] = {"default", "static", "cubic", NULL};
 static const char *const group_names[] = {"infer", "true", "false", NULL};
 
 #define STORE(member) OPTION_STORE(struct driver_conf, member)
@@ -223,14 +224,16 @@ static const struct option_row rows[] = {
     NOT_YET("flow_control_sm_applicationspecificfeedback",
             "AERON_FLOW_CONTROL_SM_APPLICATIONSPECIFICFEEDBACK", "",
             "Application-specific feedback in status messages."),
-    NOT_YET("congestioncontrol_supplier", "AERON_CONGESTIONCONTROL_SUPPLIER", "default",
-            "Congestion control other than static."),
-    NOT_YET("cubiccongestioncontrol_measurertt", "AERON_CUBICCONGESTIONCONTROL_MEASURERTT", "false",
-            "Cubic congestion control measures the round trip."),
-    NOT_YET("cubiccongestioncontrol_initialrtt", "AERON_CUBICCONGESTIONCONTROL_INITIALRTT", "100us",
-            "Round trip that cubic assumes at first."),
-    NOT_YET("cubiccongestioncontrol_tcpmode", "AERON_CUBICCONGESTIONCONTROL_TCPMODE", "false",
-            "Cubic with the TCP-friendly region."),
+    ENUM("congestioncontrol_supplier", "AERON_CONGESTIONCONTROL_SUPPLIER", congestion_supplier,
+         "default", congestion_names,
+         "Congestion control of images: default is what the channel says (cc=static, cc=cubic)."),
+    BOOL("cubiccongestioncontrol_measurertt", "AERON_CUBICCONGESTIONCONTROL_MEASURERTT",
+         cubic_measures_rtt, "false", "Cubic congestion control measures the round trip."),
+    DURATION("cubiccongestioncontrol_initialrtt", "AERON_CUBICCONGESTIONCONTROL_INITIALRTT",
+             cubic_initial_rtt_ns, "100us", 1,
+             "Round trip that cubic assumes at first; its window grows at most once in it."),
+    BOOL("cubiccongestioncontrol_tcpmode", "AERON_CUBICCONGESTIONCONTROL_TCPMODE",
+         cubic_is_tcp_mode, "false", "Cubic is never slower than TCP."),
 
     SIZE("socket_so_rcvbuf", "AERON_SOCKET_SO_RCVBUF", so_rcvbuf_bytes, "128k", 0, GIB, 0,
          "SO_RCVBUF of sockets; 0 is the system's default."),

@@ -31,6 +31,13 @@ enum driver_termination { DRIVER_TERMINATION_DENY, DRIVER_TERMINATION_ALLOW };
 
 enum driver_group { DRIVER_GROUP_INFER, DRIVER_GROUP_TRUE, DRIVER_GROUP_FALSE };
 
+/* Default: what the channel says in `cc`; the others: all images, whatever it says. */
+enum driver_congestion {
+    DRIVER_CONGESTION_DEFAULT,
+    DRIVER_CONGESTION_STATIC,
+    DRIVER_CONGESTION_CUBIC,
+};
+
 struct driver_idle_conf {
     char name[DRIVER_IDLE_NAME_MAX];
     char arguments[DRIVER_IDLE_ARGS_MAX];
@@ -95,6 +102,10 @@ struct driver_conf {
     int32_t flow_control_group_min_size;
     char unicast_flow_control[DRIVER_STRATEGY_MAX];
     char multicast_flow_control[DRIVER_STRATEGY_MAX];
+    int congestion_supplier; /* enum driver_congestion */
+    bool cubic_measures_rtt;
+    int64_t cubic_initial_rtt_ns;
+    bool cubic_is_tcp_mode;
 
     int32_t so_rcvbuf_bytes; /* 0: the system's default */
     int32_t so_sndbuf_bytes;

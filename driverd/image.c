@@ -97,12 +97,31 @@ static int create_log(struct image *image, const struct image_spec *spec,
     return result;
 }
 
+static void init_congestion(struct image *image, const struct image_spec *spec) {
+    const struct driver_conf *conf = image->context->conf;
+    struct congestion_params params = {
+        .strategy = spec->subscription->params.congestion,
+        .window_bytes = spec->endpoint->window_bytes,
+        .term_length = spec->setup->term_length,
+        .mtu_length = spec->setup->mtu_length,
+        .initial_rtt_ns = conf->cubic_initial_rtt_ns,
+        .is_tcp_mode = conf->cubic_is_tcp_mode,
+    };
+    congestion_init(&image->congestion, &params, image->context->now_ns);
+    congestion_rtt_init(&image->rtt,
+                        params.strategy == CONGESTION_CUBIC && conf->cubic_measures_rtt,
+                        conf->cubic_initial_rtt_ns);
+    image->window_bytes = congestion_window(&image->congestion);
+    image->last_sm_window_bytes = image->window_bytes;
+    image->window_max_bytes = image->congestion.window_max_bytes;
+}
+
 static void fill_metadata(const struct image *image, const struct subscription_params *params,
                           bool group) {
     const struct udp_channel *channel = image->endpoint->channel;
     const struct net_buffer_limits *limits = &image->context->buffer_limits;
     struct log_metadata *metadata = image->log->metadata;
-    metadata->receiver_window_length = image->window_bytes;
+    metadata->receiver_window_length = image->window_max_bytes;
     metadata->socket_sndbuf_length = channel->so_sndbuf_bytes;
     metadata->os_default_sndbuf_length = limits->sndbuf_default_bytes;
     metadata->socket_rcvbuf_length = channel->so_rcvbuf_bytes;
@@ -147,8 +166,16 @@ static int make_counters(struct image *image, struct tern_error *error) {
          &image->position_counter, image->position},
         {COUNTER_TYPE_RECEIVER_NAKS_SENT, "rcv-naks-sent", &image->naks_counter_id,
          &image->naks_counter, 0},
+        {COUNTER_TYPE_PER_IMAGE, "rcv-cc-cubic-rtt", &image->rtt_counter_id, &image->rtt_counter,
+         0},
+        {COUNTER_TYPE_PER_IMAGE, "rcv-cc-cubic-wnd", &image->window_counter_id,
+         &image->window_counter, image->window_bytes},
     };
+    bool is_cubic = image->congestion.strategy == CONGESTION_CUBIC;
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        if (rows[i].type == COUNTER_TYPE_PER_IMAGE && !is_cubic) {
+            continue;
+        }
         int32_t id = make_counter(image, rows[i].type, rows[i].name, rows[i].value, error);
         if (id < 0) {
             return id;
@@ -160,7 +187,8 @@ static int make_counters(struct image *image, struct tern_error *error) {
 }
 
 static void close_parts(struct image *image) {
-    int32_t *ids[] = {&image->hwm_counter_id, &image->position_counter_id, &image->naks_counter_id};
+    int32_t *ids[] = {&image->hwm_counter_id, &image->position_counter_id, &image->naks_counter_id,
+                      &image->rtt_counter_id, &image->window_counter_id};
     subscribable_close(&image->subscribers);
     for (size_t i = 0; i < ARRAY_COUNT(ids); i++) {
         if (*ids[i] >= 0) {
@@ -197,10 +225,7 @@ static int open_parts(struct image *image, const struct image_spec *spec,
         return result;
     }
     bool group = is_group(image, setup);
-    image->window_bytes =
-        congestion_static_window(spec->endpoint->window_bytes, setup->term_length);
-    image->last_sm_window_bytes = image->window_bytes;
-    image->window_max_bytes = image->window_bytes;
+    init_congestion(image, spec);
     init_positions(image, setup);
     fill_metadata(image, params, group);
     init_loss_detector(image, group);
@@ -253,6 +278,8 @@ int image_create(struct image **image, struct driver_context *context,
         .hwm_counter_id = COUNTER_NULL_ID,
         .position_counter_id = COUNTER_NULL_ID,
         .naks_counter_id = COUNTER_NULL_ID,
+        .rtt_counter_id = COUNTER_NULL_ID,
+        .window_counter_id = COUNTER_NULL_ID,
         .source = setup->source,
         .connection_limit = spec->destination_index + 1,
     };
@@ -359,8 +386,10 @@ static void report_loss(struct image *image, const struct loss_gap *gap) {
     }
 }
 
-/* Walk the whole frames from `rebuild`; returns the new rcv-pos. */
-static int64_t scan_for_loss(struct image *image, int64_t rebuild, int64_t hwm, int64_t now_ns) {
+/* Walk the whole frames from `rebuild`; returns the new rcv-pos. *is_found is set when there is a
+ * gap that was not known. */
+static int64_t scan_for_loss(struct image *image, int64_t rebuild, int64_t hwm, int64_t now_ns,
+                             bool *is_found) {
     const struct log_buffer *log = image->log;
     int32_t offset = log_term_offset_of(rebuild, log->term_length);
     bool is_same_term = rebuild >> log->position_bits == hwm >> log->position_bits;
@@ -372,6 +401,7 @@ static int64_t scan_for_loss(struct image *image, int64_t rebuild, int64_t hwm, 
         .limit_offset = is_same_term ? log_term_offset_of(hwm, log->term_length) : log->term_length,
     };
     struct loss_result result = loss_detector_scan(&image->loss_detector, &scan, now_ns);
+    *is_found = result.is_new;
     if (result.is_due) {
         order_gap_report(image, &image->loss_detector.gap);
         report_loss(image, &image->loss_detector.gap);
@@ -384,6 +414,27 @@ static bool is_revoked(const struct image *image) {
            load_acquire_u8(&image->log->metadata->is_publication_revoked) != 0;
 }
 
+/* True when a status message has to go out now. */
+static bool control_congestion(struct image *image, bool is_loss_found, int64_t consumed,
+                               int64_t now_ns) {
+    if (image->congestion.strategy == CONGESTION_STATIC) {
+        return false;
+    }
+    struct congestion_event event = {
+        .is_loss_found = is_loss_found,
+        .consumed = consumed,
+        .last_sm_position = image->next_sm_position,
+        .rtt_ns = load_acquire_i64(&image->rtt.rtt_ns),
+    };
+    bool is_forced = congestion_on_rebuild(&image->congestion, &event, now_ns);
+    int32_t window_bytes = congestion_window(&image->congestion);
+    if (window_bytes != image->window_bytes) {
+        image->window_bytes = window_bytes;
+        counter_set_release(image->window_counter, window_bytes);
+    }
+    return is_forced;
+}
+
 int image_track_rebuild(struct image *image, int64_t now_ns) {
     int64_t hwm = load_acquire_i64(&image->hwm);
     if (hwm == image->quiet_hwm || !subscribable_has_working(&image->subscribers) ||
@@ -392,8 +443,9 @@ int image_track_rebuild(struct image *image, int64_t now_ns) {
     }
     int64_t rebuild = rebuild_position(image, hwm);
     int64_t position = rebuild;
+    bool is_loss_found = false;
     if (rebuild < hwm) {
-        position = scan_for_loss(image, rebuild, hwm, now_ns);
+        position = scan_for_loss(image, rebuild, hwm, now_ns, &is_loss_found);
     }
     int work = 0;
     if (position > image->position) {
@@ -403,13 +455,16 @@ int image_track_rebuild(struct image *image, int64_t now_ns) {
     }
     int64_t slowest = align_down(subscribable_min_position(&image->subscribers, position));
     int64_t consumed = min_i64(slowest, image->position);
-    if (consumed > image->next_sm_position + image->window_bytes / 4 ||
+    bool is_forced = control_congestion(image, is_loss_found, consumed, now_ns);
+    if (is_forced || consumed > image->next_sm_position + image->window_bytes / 4 ||
         image->window_bytes != image->last_sm_window_bytes) {
         clean_to(image, consumed - image->log->term_length);
         order_status_message(image, consumed);
         work++;
     }
-    image->quiet_hwm = slowest == hwm && image->position == hwm ? hwm : -1;
+    bool is_quiet = slowest == hwm && image->position == hwm &&
+                    congestion_is_settled(&image->congestion); /* else time alone moves it */
+    image->quiet_hwm = is_quiet ? hwm : -1;
     return work;
 }
 

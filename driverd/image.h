@@ -14,6 +14,7 @@
 
 #include "base/compiler.h"
 #include "base/net.h"
+#include "driverd/congestion.h"
 #include "driverd/driver_message.h"
 #include "driverd/endpoint_recv.h"
 #include "driverd/log_file.h"
@@ -78,8 +79,12 @@ struct image {
     int32_t hwm_counter_id;
     int32_t position_counter_id;
     int32_t naks_counter_id;
-    int32_t window_bytes;
-    int64_t position; /* rcv-pos; counters are writable by clients, so this is the truth */
+    int32_t rtt_counter_id; /* cubic only, else -1 */
+    int32_t window_counter_id;
+    struct congestion congestion;
+    int32_t window_bytes;    /* in force */
+    int64_t *window_counter; /* NULL: none */
+    int64_t position;        /* rcv-pos; counters are writable by clients, so this is the truth */
     int64_t *position_counter;
     int64_t clean_position;
     int64_t next_sm_position;
@@ -121,6 +126,8 @@ struct image {
     int64_t last_sm_change;
     int64_t last_loss_change;
     int64_t sm_deadline_ns;
+    struct congestion_rtt rtt; /* conductor reads rtt_ns */
+    int64_t *rtt_counter;      /* NULL: none */
     int32_t window_max_bytes;
     bool is_superseded;    /* a later image of the session speaks for this endpoint */
     bool is_gap_filled;    /* unreliable: fill instead of asking */

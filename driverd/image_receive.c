@@ -167,7 +167,14 @@ void image_receive_on_setup(struct image *image, const struct image_path *path, 
 void image_receive_on_rttm(struct image *image, const struct frame_rttm *rttm, int64_t now_ns) {
     struct endpoint_recv *endpoint = image->receive_endpoint;
     bool is_meant = rttm->receiver_id == 0 || rttm->receiver_id == endpoint->receiver_id;
-    if (!is_meant || (rttm->common.flags & FRAME_RTTM_FLAG_REPLY) == 0) {
+    if (!is_meant) {
+        return;
+    }
+    if ((rttm->common.flags & FRAME_RTTM_FLAG_REPLY) == 0) {
+        if (congestion_rtt_on_reply(&image->rtt, rttm->echo_timestamp, rttm->reception_delta,
+                                    now_ns)) {
+            counter_set_release(image->rtt_counter, image->rtt.rtt_ns);
+        }
         return;
     }
     struct frame_rttm reply = {
@@ -334,6 +341,22 @@ static int report_due_gap(struct image *image, int64_t now_ns) {
     return 1;
 }
 
+static void measure_round_trip(struct image *image, int64_t now_ns) {
+    if (!congestion_rtt_is_due(&image->rtt, now_ns)) {
+        return;
+    }
+    struct frame_rttm request = {
+        .common = {.frame_length = FRAME_RTTM_LENGTH,
+                   .flags = FRAME_RTTM_FLAG_REPLY,
+                   .type = FRAME_TYPE_RTTM},
+        .session_id = image->session_id,
+        .stream_id = image->stream_id,
+        .echo_timestamp = now_ns,
+        .receiver_id = image->receive_endpoint->receiver_id,
+    };
+    (void)transmit(image, &request, sizeof request, true, now_ns);
+}
+
 int image_receive_send_feedback(struct image *image, int64_t now_ns) {
     if (image->is_superseded) {
         return 0;
@@ -348,10 +371,13 @@ int image_receive_send_feedback(struct image *image, int64_t now_ns) {
         return 0;
     }
     int work = send_due_status_message(image, is_timed_out, now_ns);
+    measure_round_trip(image, now_ns);
     return work + report_due_gap(image, now_ns);
 }
 
 int64_t image_receive_deadline_ns(const struct image *image) {
     bool is_mute = image->is_superseded || load_acquire_u8(&image->is_sm_enabled) == 0;
-    return is_mute ? INT64_MAX : image->sm_deadline_ns;
+    bool is_measured = image->rtt.is_measured && image->reject_length < 0;
+    int64_t request_ns = is_measured ? image->rtt.next_request_ns : INT64_MAX;
+    return is_mute ? INT64_MAX : min_i64(image->sm_deadline_ns, request_ns);
 }

@@ -162,6 +162,7 @@ static int parse_group(struct udp_channel *channel, struct tern_error *error) {
 static int parse_values(struct udp_channel *channel, struct tern_error *error) {
     const struct uri *uri = &channel->uri;
     int32_t ttl = 0;
+    enum congestion_strategy ignored;
     int result = parse_size_i32(channel, "so-sndbuf", &channel->so_sndbuf_bytes, error);
     if (result == 0) {
         result = parse_size_i32(channel, "so-rcvbuf", &channel->so_rcvbuf_bytes, error);
@@ -173,7 +174,7 @@ static int parse_values(struct udp_channel *channel, struct tern_error *error) {
         result = parse_group(channel, error);
     }
     if (result == 0) {
-        result = congestion_parse(uri_get(uri, "cc"), error);
+        result = congestion_parse(uri_get(uri, "cc"), &ignored, error); /* the subscription's */
     }
     if (result == 0) {
         result = uri_get_i64(uri, "gtag", &channel->group_tag, error);

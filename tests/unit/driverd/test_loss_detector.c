@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "driverd/congestion.h"
 #include "driverd/loss_detector.h"
 
 #define TERM_LENGTH 65536
@@ -129,15 +128,4 @@ Test(loss_detector, a_lost_tail_ends_at_the_limit) {
     result = scan(&detector, term, 0, 0, 0);
     cr_assert(!result.is_due && !detector.is_active);
     free(term);
-}
-
-Test(loss_detector, static_congestion_control_offers_at_most_half_a_term) {
-    cr_assert_eq(congestion_static_window(131072, 65536), 32768);
-    cr_assert_eq(congestion_static_window(16384, 65536), 16384);
-    cr_assert_eq(congestion_parse(NULL, NULL), 0);
-    cr_assert_eq(congestion_parse("static", NULL), 0);
-    struct tern_error error;
-    cr_assert_lt(congestion_parse("cubic", &error), 0);
-    cr_assert_not_null(strstr(error.text, "cc=cubic is not supported yet"));
-    cr_assert_lt(congestion_parse("nonsense", &error), 0);
 }

@@ -522,6 +522,70 @@ Test(streams, only_receivers_with_the_tag_hold_a_tagged_publication_back) {
     sim_world_close(&world);
 }
 
+Test(streams, cubic_measures_the_round_trip_and_narrows_the_window_with_loss) {
+    static struct sim_world world;
+    sim_world_init(&world, 24);
+    struct sim_node *a = sim_world_add(&world), *b = sim_world_add(&world);
+    b->conf.cubic_measures_rtt = true;
+    sim_world_start(&world, a);
+    sim_world_start(&world, b);
+    world.net.faults.delay_min_ns = world.net.faults.delay_max_ns = 5 * NS_PER_MS;
+    struct transfer transfer = begin(&world, a, CHANNEL, b, CHANNEL "|cc=cubic");
+    move_messages(&transfer, 100, 60 * NS_PER_S);
+    sim_world_run(&world, 5 * NS_PER_S);
+    const struct image *image = b->driver->conductor.images.items[0];
+    int32_t full = image->window_bytes;
+    cr_assert_eq(full, image->window_max_bytes / 1408 * 1408, "without loss it is open");
+    cr_assert_eq(counter_get_acquire(image->window_counter), full);
+    int64_t rtt_ns = counter_get_acquire(image->rtt_counter);
+    cr_assert(rtt_ns >= 10 * NS_PER_MS && rtt_ns < 11 * NS_PER_MS, "%lld ns", (long long)rtt_ns);
+    cr_assert_eq(image->rtt.rtt_ns, rtt_ns);
+    int64_t sent = world.net.sent_count;
+    sim_world_run(&world, NS_PER_S);
+    sent = world.net.sent_count - sent;
+    /* 20 requests with answers, 10 heartbeats, 5 status messages */
+    cr_assert_lt(sent, 80, "%lld datagrams in a second", (long long)sent);
+
+    world.net.faults.drop = 0.3;
+    move_messages(&transfer, 60, 100 * NS_PER_S);
+    cr_assert_lt(image->window_bytes, full);
+    cr_assert_lt(counter_get_acquire(image->window_counter), full);
+    world.net.faults.drop = 0;
+    sim_world_run(&world, 10 * NS_PER_S);
+    cr_assert_eq(image->window_bytes, full, "it recovers");
+    const int32_t ids[] = {image->rtt_counter_id, image->window_counter_id};
+    end(&transfer);
+    cr_assert(sim_world_until(&world, has_no_sockets, &world.net, 60 * NS_PER_S));
+    sim_world_run(&world, NS_PER_S);
+    for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++) {
+        cr_assert_not(b->driver->context.counters.slots[ids[i]].is_allocated);
+    }
+    sim_world_close(&world);
+}
+
+Test(streams, configured_congestion_control_wins_over_the_channel) {
+    static struct sim_world world;
+    sim_world_init(&world, 25);
+    struct sim_node *a = sim_world_add(&world), *b = sim_world_add(&world);
+    a->conf.congestion_supplier = DRIVER_CONGESTION_CUBIC;
+    b->conf.congestion_supplier = DRIVER_CONGESTION_STATIC;
+    sim_world_start(&world, a);
+    sim_world_start(&world, b);
+    struct transfer to_b = begin(&world, a, CHANNEL, b, CHANNEL "|cc=cubic");
+    const char *back = "aeron:udp?endpoint=127.0.0.1:24001";
+    struct transfer to_a = begin(&world, b, back, a, back);
+    cr_assert(sim_world_until(&world, is_connected, to_b.publication, 10 * NS_PER_S));
+    cr_assert(sim_world_until(&world, is_connected, to_a.publication, 10 * NS_PER_S));
+    const struct image *in_a = a->driver->conductor.images.items[0];
+    const struct image *in_b = b->driver->conductor.images.items[0];
+    cr_assert_eq(in_a->congestion.strategy, CONGESTION_CUBIC);
+    cr_assert_eq(in_b->congestion.strategy, CONGESTION_STATIC);
+    cr_assert_eq(in_b->rtt_counter_id, COUNTER_NULL_ID);
+    end(&to_b);
+    end(&to_a);
+    sim_world_close(&world);
+}
+
 /* A peer that is no driver: frames are made by hand. */
 struct peer {
     struct sim_world *world;

@@ -120,7 +120,7 @@ Test(udp_channel, channels_that_mean_nothing_or_too_much_are_refused) {
          "77777"},
         {"aeron:udp?endpoint=1.2.3.4:5|tags=x", UDP_CHANNEL_PUBLICATION, 1, "tags"},
         {"aeron:udp?endpoint=1.2.3.4:5|tags=1,y", UDP_CHANNEL_PUBLICATION, 1, "tags"},
-        {"aeron:udp?endpoint=1.2.3.4:5|cc=cubic", UDP_CHANNEL_SUBSCRIPTION, 8, "cubic"},
+        {"aeron:udp?endpoint=1.2.3.4:5|cc=warp", UDP_CHANNEL_SUBSCRIPTION, 0, "warp"},
         {"aeron:udp?endpoint=1.2.3.4:5|group=yes", UDP_CHANNEL_SUBSCRIPTION, 0, "group"},
         {"aeron:udp?endpoint=1.2.3.4:5|ttl=256", UDP_CHANNEL_PUBLICATION, 0, "ttl"},
         {"aeron:udp?endpoint=1.2.3.4:5|nak-delay=x", UDP_CHANNEL_SUBSCRIPTION, 0, "nak-delay"},
