@@ -54,6 +54,8 @@ def main():
     if len(sys.argv) > 1:
         suite = unittest.TestSuite(test for test in _tests(suite)
                                    if any(word in test.id() for word in sys.argv[1:]))
+    if suite.countTestCases() == 0:  # a plan of none would count as skipped, and nobody would see
+        sys.exit("%s: no test is selected by %s" % (sys.argv[0], " ".join(sys.argv[1:])))
     print("TAP version 13\n1..%d" % suite.countTestCases(), flush=True)
     result = TapResult()
     suite.run(result)
