@@ -125,7 +125,7 @@ class Machine:
             os.kill(int(leader), signal.SIGKILL)  # everything in the container ends with its init
         if self.nspawn is not None:
             self.nspawn.wait(TIMEOUT)
-        subprocess.run(["umount", self.root], check=False, stderr=subprocess.DEVNULL)
+        subprocess.run(["umount", "--lazy", self.root], check=False, stderr=subprocess.DEVNULL)
         shutil.rmtree(self.top, ignore_errors=True)
 
 
