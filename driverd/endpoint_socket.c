@@ -65,10 +65,12 @@ static int open_handle(struct endpoint_socket *socket, const struct driver_conte
     const struct udp_channel *channel = params->channel;
     const struct udp_channel *options = params->options != NULL ? params->options : channel;
     const struct net *net = context->io.net;
+    bool has_times = !params->is_send && options->timestamps.media_receive != TIMESTAMP_NONE;
     struct net_socket_params open = {
         .bind = channel->local,
         .connect = params->is_connected ? &channel->remote : NULL,
-        .joins_segments = !params->is_send, /* control frames are small and few */
+        .joins_segments = !params->is_send && !has_times, /* control frames are small and few */
+        .has_arrival_times = has_times,
         .rcvbuf_bytes = first_positive(channel->so_rcvbuf_bytes, options->so_rcvbuf_bytes,
                                        context->conf->so_rcvbuf_bytes),
         .sndbuf_bytes = first_positive(channel->so_sndbuf_bytes, options->so_sndbuf_bytes,
@@ -225,6 +227,13 @@ int endpoint_socket_match_options(const struct udp_channel *existing,
     }
     if (result == 0) {
         result = match_option("rcv-wnd", existing->rcv_wnd_bytes, wanted->rcv_wnd_bytes, error);
+    }
+    if (result == 0 && wanted->role == UDP_CHANNEL_SUBSCRIPTION &&
+        wanted->timestamps.media_receive != TIMESTAMP_NONE &&
+        existing->timestamps.media_receive == TIMESTAMP_NONE) {
+        result = error_set(error, DRIVER_ERROR(DRIVER_ERROR_INVALID_CHANNEL),
+                           "media-rcv-ts-offset: the channel is open without arrival times: %.100s",
+                           existing->text);
     }
     return result;
 }

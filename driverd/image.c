@@ -273,6 +273,7 @@ int image_create(struct image **image, struct driver_context *context,
         .is_rejoin = spec->subscription->params.is_rejoin,
         .is_reliable = spec->subscription->params.is_reliable,
         .is_gap_filled = !spec->subscription->params.is_reliable,
+        .timestamps = spec->subscription->params.timestamps,
         .is_sm_enabled = 1,
         .reject_length = -1,
         .hwm_counter_id = COUNTER_NULL_ID,
@@ -283,6 +284,8 @@ int image_create(struct image **image, struct driver_context *context,
         .source = setup->source,
         .connection_limit = spec->destination_index + 1,
     };
+    made->is_stamped = made->timestamps.media_receive != TIMESTAMP_NONE ||
+                       made->timestamps.channel_receive != TIMESTAMP_NONE;
     made->connections[spec->destination_index] =
         (struct image_connection){.is_known = true, .control = setup->control};
     result = open_parts(made, spec, error);

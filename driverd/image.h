@@ -20,6 +20,7 @@
 #include "driverd/log_file.h"
 #include "driverd/loss_detector.h"
 #include "driverd/subscribable.h"
+#include "driverd/timestamp.h"
 
 struct driver_context;
 struct loss_report_entry;
@@ -129,6 +130,8 @@ struct image {
     struct congestion_rtt rtt; /* conductor reads rtt_ns */
     int64_t *rtt_counter;      /* NULL: none */
     int32_t window_max_bytes;
+    struct timestamp_offsets timestamps;
+    bool is_stamped;       /* with at least one of them */
     bool is_superseded;    /* a later image of the session speaks for this endpoint */
     bool is_gap_filled;    /* unreliable: fill instead of asking */
     int32_t reject_length; /* -1: not rejected */

@@ -39,6 +39,13 @@ static int refuse_clash(const struct subscription *subscription, const char *key
                      subscription->channel);
 }
 
+static int refuse_timestamps(const struct subscription *subscription, const char *key,
+                             struct tern_error *error) {
+    return error_set(error, DRIVER_ERROR(DRIVER_ERROR_INVALID_CHANNEL),
+                     "option conflicts with existing subscription: another %s: %.100s", key,
+                     subscription->channel);
+}
+
 /* Subscribers of one stream at one endpoint share its image: they must agree on it (3.12). */
 static int check_clash(const struct conductor *conductor, const struct subscription *subscription,
                        struct tern_error *error) {
@@ -51,6 +58,14 @@ static int check_clash(const struct conductor *conductor, const struct subscript
     }
     if (other->params.is_rejoin != subscription->params.is_rejoin) {
         return refuse_clash(subscription, "rejoin", other->params.is_rejoin, error);
+    }
+    const struct timestamp_offsets *have = &other->params.timestamps;
+    const struct timestamp_offsets *wanted = &subscription->params.timestamps;
+    if (have->media_receive != wanted->media_receive) {
+        return refuse_timestamps(subscription, "media-rcv-ts-offset", error);
+    }
+    if (have->channel_receive != wanted->channel_receive) {
+        return refuse_timestamps(subscription, "channel-rcv-ts-offset", error);
     }
     return 0;
 }

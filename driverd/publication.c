@@ -323,6 +323,11 @@ int publication_match_params(const struct publication *publication,
         return clash(error, "ssc", have->spies_simulate_connection,
                      wanted->spies_simulate_connection);
     }
+    if (wanted->has_send_timestamp &&
+        wanted->send_timestamp_offset != have->send_timestamp_offset) {
+        return clash(error, "channel-snd-ts-offset", have->send_timestamp_offset,
+                     wanted->send_timestamp_offset);
+    }
     if (!wanted->has_position) {
         return 0;
     }

@@ -57,7 +57,9 @@ struct publication_params {
     int32_t initial_term_id;
     int32_t term_id;
     int32_t term_offset;
-    int64_t entity_tag; /* second of `tags`; -1: none */
+    bool has_send_timestamp;
+    int32_t send_timestamp_offset; /* TIMESTAMP_NONE: none */
+    int64_t entity_tag;            /* second of `tags`; -1: none */
 };
 
 /* Errors carry driver codes and name the key. Response channels are refused as not supported. */

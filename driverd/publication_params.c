@@ -7,6 +7,7 @@
 
 #include "driverd/driver_conf.h"
 #include "driverd/driver_context.h"
+#include "driverd/timestamp.h"
 
 #define MAX_RESEND_LIMIT 256
 #define SESSION_TAG_PREFIX "tag:"
@@ -31,6 +32,7 @@ static void set_defaults(struct publication_params *params, enum publication_kin
         .signal_eos = true,
         .is_sparse = conf->term_buffer_sparse,
         .spies_simulate_connection = conf->spies_simulate_connection,
+        .send_timestamp_offset = TIMESTAMP_NONE,
         .entity_tag = -1,
     };
 }
@@ -196,6 +198,17 @@ static int parse_buffer(const struct uri *uri, const char *key, int32_t *bytes,
     return result;
 }
 
+static int parse_timestamp(struct publication_params *params, const struct uri *uri,
+                           struct tern_error *error) {
+    struct timestamp_offsets offsets;
+    int result = timestamp_offsets_parse(&offsets, uri, error);
+    if (result == 0) {
+        params->send_timestamp_offset = offsets.channel_send;
+        params->has_send_timestamp = offsets.channel_send != TIMESTAMP_NONE;
+    }
+    return result;
+}
+
 /* Keys that only network publications use. */
 static int parse_net(struct publication_params *params, const struct uri *uri,
                      struct tern_error *error) {
@@ -205,7 +218,8 @@ static int parse_net(struct publication_params *params, const struct uri *uri,
     }
     params->has_max_resend = result == 1;
     result = result < 0 ? result : parse_buffer(uri, "so-sndbuf", &params->so_sndbuf_bytes, error);
-    return result < 0 ? result : parse_buffer(uri, "so-rcvbuf", &params->so_rcvbuf_bytes, error);
+    result = result < 0 ? result : parse_buffer(uri, "so-rcvbuf", &params->so_rcvbuf_bytes, error);
+    return result < 0 ? result : parse_timestamp(params, uri, error);
 }
 
 int publication_params_parse(struct publication_params *params, const struct uri *uri,

@@ -15,6 +15,7 @@
 #include "base/atomic.h"
 #include "driverd/driver_context.h"
 #include "driverd/publication_net.h"
+#include "driverd/timestamp.h"
 #include "driverd/transmit.h"
 #include "shm/term_read.h"
 
@@ -103,6 +104,20 @@ static void count_back_pressure(struct publication_net *publication) {
     }
 }
 
+/* Into the term itself, which is what goes out; a retransmission keeps the time of the first
+ * sending. */
+static void stamp(const struct publication_net *publication, const struct batch *batch) {
+    int32_t offset = publication->base.params.send_timestamp_offset;
+    if (offset == TIMESTAMP_NONE) {
+        return;
+    }
+    int64_t epoch_ns = clock_epoch_ns(publication->base.context->io.clock);
+    for (int i = 0; i < batch->count; i++) {
+        const struct net_datagram *datagram = &batch->datagrams[i];
+        (void)timestamp_write(datagram->data, datagram->length, offset, epoch_ns);
+    }
+}
+
 static int send_data(struct publication_net *publication, int64_t now_ns, bool *is_short) {
     struct driver_context *context = publication->base.context;
     struct batch batch;
@@ -116,6 +131,7 @@ static int send_data(struct publication_net *publication, int64_t now_ns, bool *
         }
         return 0;
     }
+    stamp(publication, &batch);
     int taken =
         transmit_batch(publication->endpoint, context, batch.datagrams, batch.count, now_ns);
     int bytes = 0;

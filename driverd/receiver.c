@@ -358,9 +358,10 @@ struct received_frame {
     struct receiver *receiver;
     struct destination_recv *destination;
     struct endpoint_recv *endpoint;
-    const uint8_t *data;
+    uint8_t *data;
     uint32_t length;
     const union net_address *source;
+    int64_t arrival_epoch_ns; /* 0: not known */
     int64_t now_ns;
 };
 
@@ -386,6 +387,19 @@ static void elicit(const struct received_frame *frame, int32_t stream_id, int32_
                                   frame->now_ns);
 }
 
+/* 3.13. What came before the system began to note arrivals stays without. */
+static void stamp(const struct received_frame *frame, const struct timestamp_offsets *offsets) {
+    if (offsets->media_receive != TIMESTAMP_NONE && frame->arrival_epoch_ns != 0) {
+        (void)timestamp_write(frame->data, frame->length, offsets->media_receive,
+                              frame->arrival_epoch_ns);
+    }
+    if (offsets->channel_receive != TIMESTAMP_NONE) {
+        const struct clock *clock = frame->receiver->context->io.clock;
+        (void)timestamp_write(frame->data, frame->length, offsets->channel_receive,
+                              clock_epoch_ns(clock));
+    }
+}
+
 static int on_data(const struct received_frame *frame) {
     const struct frame_header *header = (const struct frame_header *)(const void *)frame->data;
     const struct image_path path = path_of(frame);
@@ -395,6 +409,9 @@ static int on_data(const struct received_frame *frame) {
     switch (dispatcher_on_data(&frame->endpoint->dispatcher, header->stream_id, header->session_id,
                                is_eos, &image)) {
     case DISPATCH_TO_IMAGE:
+        if (image->is_stamped) {
+            stamp(frame, &image->timestamps);
+        }
         return image_receive_on_data(image, header, frame->length, &path, frame->now_ns);
     case DISPATCH_ELICIT_SETUP:
         elicit(frame, header->stream_id, header->session_id);
@@ -527,6 +544,7 @@ static int on_buffer(struct receiver *receiver, struct destination_recv *destina
                                        .data = data,
                                        .length = length,
                                        .source = &datagram->address,
+                                       .arrival_epoch_ns = datagram->arrival_epoch_ns,
                                        .now_ns = now_ns};
         bytes += on_frame(&frame);
         offset += length;

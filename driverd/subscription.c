@@ -46,8 +46,8 @@ static int parse_timeouts(struct subscription_params *params, const struct uri *
     return 0;
 }
 
-static int parse_congestion(struct subscription_params *params, const struct uri *uri,
-                            const struct driver_conf *conf, struct tern_error *error) {
+static int parse_net(struct subscription_params *params, const struct uri *uri,
+                     const struct driver_conf *conf, struct tern_error *error) {
     if (uri->media != URI_MEDIA_UDP) {
         return 0;
     }
@@ -57,7 +57,7 @@ static int parse_congestion(struct subscription_params *params, const struct uri
                                  ? CONGESTION_CUBIC
                                  : CONGESTION_STATIC;
     }
-    return result;
+    return result < 0 ? result : timestamp_offsets_parse(&params->timestamps, uri, error);
 }
 
 int subscription_params_parse(struct subscription_params *params, const struct uri *uri,
@@ -68,13 +68,14 @@ int subscription_params_parse(struct subscription_params *params, const struct u
         .is_reliable = conf->reliable_stream,
         .is_sparse = conf->term_buffer_sparse,
         .congestion = CONGESTION_STATIC,
+        .timestamps = {TIMESTAMP_NONE, TIMESTAMP_NONE, TIMESTAMP_NONE},
         .untethered_window_limit_timeout_ns = conf->untethered_window_limit_timeout_ns,
         .untethered_linger_timeout_ns = driver_conf_untethered_linger_ns(conf),
         .untethered_resting_timeout_ns = conf->untethered_resting_timeout_ns,
     };
     int result = parse_booleans(params, uri, error);
     result = result < 0 ? result : parse_timeouts(params, uri, error);
-    result = result < 0 ? result : parse_congestion(params, uri, conf, error);
+    result = result < 0 ? result : parse_net(params, uri, conf, error);
     result = result < 0 ? result : uri_get_i32(uri, "session-id", &params->session_id, error);
     if (result < 0) {
         return result;

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/uri.h"
 #include "driverd/congestion.h"
+#include "driverd/timestamp.h"
 #include "wire/command.h"
 
 struct driver_conf;
@@ -29,6 +30,7 @@ struct subscription_params {
     bool is_reliable;
     bool is_sparse;
     enum congestion_strategy congestion; /* network only */
+    struct timestamp_offsets timestamps; /* network only */
     int64_t untethered_window_limit_timeout_ns;
     int64_t untethered_linger_timeout_ns;
     int64_t untethered_resting_timeout_ns;

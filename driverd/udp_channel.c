@@ -1,8 +1,8 @@
 /* UDP channels (media-driver.md 5.2 to 5.4, shared-memory.md 8).
  *
  * The text is judged here once; whoever holds a struct udp_channel need not look at the URI for
- * anything that concerns sockets. What Tern cannot do yet (multicast, response channels,
- * timestamps) is refused with an error that names it, never ignored.
+ * anything that concerns sockets. What Tern cannot do yet (multicast, response channels) is refused
+ * with an error that names it, never ignored.
  *
  * The canonical form decides which channels share a socket. It uses the texts of endpoint and
  * control as given, so that two names of one address do not share, and a name goes on to mean the
@@ -114,15 +114,6 @@ static int refuse_unsupported(const struct udp_channel *channel, struct tern_err
     if (correlation != NULL) {
         return not_supported(error, "response-correlation-id", correlation);
     }
-    static const char *const timestamps[] = {"media-rcv-ts-offset", "channel-rcv-ts-offset",
-                                             "channel-snd-ts-offset"};
-    for (size_t i = 0; i < ARRAY_COUNT(timestamps); i++) {
-        if (uri_get(&channel->uri, timestamps[i]) != NULL) {
-            return error_set(error, TERN_ERROR_DRIVER_BASE - DRIVER_ERROR_GENERIC,
-                             "timestamps (media-rcv-ts-offset, channel-rcv-ts-offset, "
-                             "channel-snd-ts-offset) are not supported yet");
-        }
-    }
     return 0;
 }
 
@@ -169,6 +160,9 @@ static int parse_values(struct udp_channel *channel, struct tern_error *error) {
     }
     if (result == 0) {
         result = parse_size_i32(channel, "rcv-wnd", &channel->rcv_wnd_bytes, error);
+    }
+    if (result == 0) {
+        result = timestamp_offsets_parse(&channel->timestamps, uri, error);
     }
     if (result == 0) {
         result = parse_group(channel, error);
@@ -224,6 +218,13 @@ static int parse_hosts(struct udp_channel *channel, struct tern_error *error) {
 
 /* What a destination says about its sender (mtu, term-length) is no concern of a receiver. */
 static int check_receive_destination(const struct udp_channel *channel, struct tern_error *error) {
+    static const char *const forbidden[] = {"media-rcv-ts-offset", "channel-rcv-ts-offset"};
+    for (size_t i = 0; i < ARRAY_COUNT(forbidden); i++) {
+        if (uri_get(&channel->uri, forbidden[i]) != NULL) {
+            return invalid(error, "timestamps are asked for by the subscription, not a destination",
+                           channel->text);
+        }
+    }
     if (!udp_channel_has_endpoint(channel)) {
         return invalid(error, "a destination needs an endpoint", channel->text);
     }
@@ -234,7 +235,8 @@ static int check_receive_destination(const struct udp_channel *channel, struct t
 }
 
 static int check_send_destination(const struct udp_channel *channel, struct tern_error *error) {
-    static const char *const forbidden[] = {"mtu", "rcv-wnd", "so-rcvbuf", "so-sndbuf"};
+    static const char *const forbidden[] = {"mtu", "rcv-wnd", "so-rcvbuf", "so-sndbuf",
+                                            "channel-snd-ts-offset"};
     for (size_t i = 0; i < ARRAY_COUNT(forbidden); i++) {
         if (uri_get(&channel->uri, forbidden[i]) != NULL) {
             return error_set(error, TERN_ERROR_DRIVER_BASE - DRIVER_ERROR_INVALID_CHANNEL,

@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/net.h"
 #include "base/uri.h"
+#include "driverd/timestamp.h"
 
 #define UDP_HOST_LENGTH_MAX 255
 #define UDP_ADDRESS_TEXT_MAX (UDP_HOST_LENGTH_MAX + 8) /* host, colon, port */
@@ -64,6 +65,7 @@ struct udp_channel {
     int64_t group_tag;
     bool has_nak_delay;
     int64_t nak_delay_ns;
+    struct timestamp_offsets timestamps; /* sockets want to know; streams have their own */
 
     /* set by udp_channel_resolve */
     bool is_resolved;

@@ -19,6 +19,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/net_poller.h"
 
 static bool is_transient(int error_number) {
@@ -95,6 +96,9 @@ static int bind_socket(int fd, const struct net_socket_params *params, struct te
     if (result == 0 && params->sndbuf_bytes > 0) {
         result = set_int(fd, SOL_SOCKET, SO_SNDBUF, params->sndbuf_bytes, "SO_SNDBUF", error);
     }
+    if (result == 0 && params->has_arrival_times) {
+        result = set_int(fd, SOL_SOCKET, SO_TIMESTAMPNS, 1, "SO_TIMESTAMPNS", error);
+    }
     if (result == 0 && params->joins_segments) {
         (void)set_int(fd, SOL_UDP, UDP_GRO, 1, "UDP_GRO", NULL); /* a bonus */
     }
@@ -140,10 +144,14 @@ static void socket_close(void *context, int fd) {
     (void)close(fd);
 }
 
-/* What one message of sendmmsg or recvmmsg needs beside its header. */
+/* What one message of sendmmsg, and one of recvmmsg, needs beside its header. */
 union segment_control {
     struct cmsghdr header;
     char bytes[CMSG_SPACE(sizeof(int))];
+};
+union receive_control {
+    struct cmsghdr header;
+    char bytes[CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(struct timespec))];
 };
 
 /* The kernel cuts at most 64 segments out of one buffer, and the buffer must fit a UDP length. */
@@ -230,24 +238,30 @@ static int socket_send(void *context, int fd, const struct net_datagram *datagra
     return total;
 }
 
-/* The kernel says how long the segments are when it joined some. */
-static uint32_t segment_length_of(struct msghdr *message) {
+/* The kernel says how long the segments are when it joined some, and when the datagram came. */
+static void read_control(struct msghdr *message, struct net_datagram *datagram) {
+    datagram->segment_length = 0;
+    datagram->arrival_epoch_ns = 0;
     for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header != NULL;
          header = CMSG_NXTHDR(message, header)) {
         if (header->cmsg_level == SOL_UDP && header->cmsg_type == UDP_GRO) {
             int length;
             memcpy(&length, CMSG_DATA(header), sizeof length);
-            return length > 0 ? (uint32_t)length : 0;
+            bool is_joined = length > 0 && (uint32_t)length < datagram->length;
+            datagram->segment_length = is_joined ? (uint32_t)length : 0;
+        } else if (header->cmsg_level == SOL_SOCKET && header->cmsg_type == SO_TIMESTAMPNS) {
+            struct timespec arrival;
+            memcpy(&arrival, CMSG_DATA(header), sizeof arrival);
+            datagram->arrival_epoch_ns = arrival.tv_sec * NS_PER_S + arrival.tv_nsec;
         }
     }
-    return 0;
 }
 
 static int socket_receive(void *context, int fd, struct net_datagram *datagrams, int count) {
     (void)context;
     struct mmsghdr messages[NET_BATCH_COUNT_MAX];
     struct iovec vectors[NET_BATCH_COUNT_MAX];
-    union segment_control controls[NET_BATCH_COUNT_MAX];
+    union receive_control controls[NET_BATCH_COUNT_MAX];
     count = count < NET_BATCH_COUNT_MAX ? count : NET_BATCH_COUNT_MAX;
     for (int i = 0; i < count; i++) {
         vectors[i] = (struct iovec){datagrams[i].data, datagrams[i].capacity};
@@ -265,9 +279,8 @@ static int socket_receive(void *context, int fd, struct net_datagram *datagrams,
         return is_transient(errno) ? 0 : -errno;
     }
     for (int i = 0; i < received; i++) {
-        uint32_t segment_length = segment_length_of(&messages[i].msg_hdr);
         datagrams[i].length = messages[i].msg_len;
-        datagrams[i].segment_length = segment_length < messages[i].msg_len ? segment_length : 0;
+        read_control(&messages[i].msg_hdr, &datagrams[i]);
     }
     return received;
 }

@@ -24,7 +24,7 @@ union net_address {
 };
 
 /* One datagram. For send: data, length and (unconnected sockets) address are read. For receive:
- * data and capacity are read, length, segment_length and address written.
+ * data and capacity are read, all else is written.
  *
  * A receiving socket that was opened with `joins_segments` may be given several datagrams of one
  * sender in one buffer: segment_length is then the length of each but the last, which may be
@@ -35,6 +35,7 @@ struct net_datagram {
     uint32_t length;
     union net_address address;
     uint32_t segment_length;
+    int64_t arrival_epoch_ns; /* of a socket with `has_arrival_times`; 0: not known */
 };
 
 enum net_send_flag {
@@ -57,6 +58,9 @@ struct net_socket_params {
     uint8_t ttl; /* 0: leave the system's default */
     /* The reader splits joined datagrams (GRO); silently without effect where the system cannot. */
     bool joins_segments;
+    /* The system notes when each datagram came (SO_TIMESTAMPNS). Of joined segments only the first
+     * counts: who needs all does not join. */
+    bool has_arrival_times;
 };
 
 /* One address of a network interface that is up. */

@@ -146,19 +146,27 @@ tern_publication *sim_add_publication(struct sim_world *world, struct sim_node *
     return publication;
 }
 
-tern_subscription *sim_add_subscription(struct sim_world *world, struct sim_node *node,
-                                        const char *channel, int32_t stream_id) {
-    struct tern_error error = {0};
+tern_subscription *sim_try_add_subscription(struct sim_world *world, struct sim_node *node,
+                                            const char *channel, int32_t stream_id,
+                                            struct tern_error *error) {
     tern_subscription *subscription = NULL;
     struct tern_subscription_params params = {.channel = channel, .stream_id = stream_id};
-    tern_async *async = tern_client_async_add_subscription(node->client, &params, &error);
+    tern_async *async = tern_client_async_add_subscription(node->client, &params, error);
     int result = 0;
     int64_t end_ns = world->clock.now_ns + ANSWER_TIMEOUT_NS;
     while (async != NULL && result == 0 && world->clock.now_ns < end_ns) {
         sim_world_step(world, SIM_STEP_NS);
-        result = tern_async_poll_subscription(async, &subscription, &error);
+        result = tern_async_poll_subscription(async, &subscription, error);
     }
-    if (result <= 0) {
+    return result > 0 ? subscription : NULL;
+}
+
+tern_subscription *sim_add_subscription(struct sim_world *world, struct sim_node *node,
+                                        const char *channel, int32_t stream_id) {
+    struct tern_error error = {0};
+    tern_subscription *subscription =
+        sim_try_add_subscription(world, node, channel, stream_id, &error);
+    if (subscription == NULL) {
         die(channel, &error);
     }
     return subscription;

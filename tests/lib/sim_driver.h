@@ -55,6 +55,9 @@ tern_publication *sim_try_add_publication(struct sim_world *world, struct sim_no
                                           struct tern_error *error);
 tern_subscription *sim_add_subscription(struct sim_world *world, struct sim_node *node,
                                         const char *channel, int32_t stream_id);
+tern_subscription *sim_try_add_subscription(struct sim_world *world, struct sim_node *node,
+                                            const char *channel, int32_t stream_id,
+                                            struct tern_error *error);
 int64_t sim_system_counter(const struct sim_node *node, enum system_counter counter);
 
 #endif

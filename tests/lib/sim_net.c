@@ -96,7 +96,8 @@ static int open_socket(void *context, const struct net_socket_params *params, in
         free_index++;
     }
     assert(free_index < SIM_SOCKETS_MAX);
-    net->sockets[free_index] = (struct sim_socket){.is_open = true, .bound = address};
+    net->sockets[free_index] = (struct sim_socket){
+        .is_open = true, .has_arrival_times = params->has_arrival_times, .bound = address};
     if (params->connect != NULL) {
         (void)connect_socket(net, free_index, params->connect, error);
     }
@@ -220,6 +221,9 @@ static int receive_datagrams(void *context, int handle, struct net_datagram *dat
             packet->length < datagram->capacity ? packet->length : datagram->capacity;
         datagram->address = packet->from;
         datagram->segment_length = 0;
+        int64_t waited_ns = net->clock->now_ns - packet->deliver_ns;
+        datagram->arrival_epoch_ns =
+            socket->has_arrival_times ? net->clock->epoch_ns - waited_ns : 0;
         memcpy(datagram->data, packet->data, datagram->length);
         destroy_packet(packet);
     }

@@ -46,6 +46,7 @@ struct sim_packet {
 struct sim_socket {
     bool is_open;
     bool is_connected;
+    bool has_arrival_times;
     union net_address bound;
     union net_address peer;
     struct sim_packet *queue;  /* ordered by deliver_ns, number */

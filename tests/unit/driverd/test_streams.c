@@ -586,6 +586,106 @@ Test(streams, configured_congestion_control_wins_over_the_channel) {
     sim_world_close(&world);
 }
 
+/* Where the three timestamps stand in a message, and when it was offered. */
+struct stamped {
+    int count;
+    int64_t offered_ns;
+    int64_t media_ns;
+    int64_t received_ns;
+    int64_t sent_ns;
+};
+
+static void on_stamped(void *context, const uint8_t *buffer, int32_t length,
+                       const tern_header *header) {
+    struct stamped *stamped = context;
+    cr_assert_eq(length, 32);
+    stamped->media_ns = tern_header_reserved_value(header);
+    memcpy(&stamped->received_ns, buffer + 8, 8);
+    memcpy(&stamped->sent_ns, buffer + 16, 8);
+    cr_assert_eq(buffer[0], 0x5A);
+    cr_assert_eq(buffer[24], 0x5A);
+    stamped->count++;
+}
+
+struct stamped_stream {
+    tern_publication *publication;
+    tern_subscription *subscription;
+    struct stamped stamped;
+};
+
+static bool is_stamped_received(void *context) {
+    struct stamped_stream *stream = context;
+    (void)tern_subscription_poll(stream->subscription, on_stamped, &stream->stamped, 1);
+    return stream->stamped.count > 0;
+}
+
+Test(streams, messages_are_stamped_where_the_channels_say) {
+    static struct sim_world world;
+    sim_world_init(&world, 26);
+    struct sim_node *a = sim_world_add(&world), *b = sim_world_add(&world);
+    sim_world_start(&world, a);
+    sim_world_start(&world, b);
+    world.net.faults.delay_min_ns = world.net.faults.delay_max_ns = 3 * NS_PER_MS + 7;
+    struct stamped_stream stream = {
+        .subscription = sim_add_subscription(
+            &world, b, CHANNEL "|media-rcv-ts-offset=reserved|channel-rcv-ts-offset=8", STREAM),
+        .publication = sim_add_publication(&world, a, CHANNEL "|channel-snd-ts-offset=16", STREAM),
+    };
+    cr_assert(sim_world_until(&world, is_connected, stream.publication, 10 * NS_PER_S));
+    uint8_t message[32];
+    memset(message, 0x5A, sizeof message);
+    stream.stamped.offered_ns = world.clock.epoch_ns;
+    cr_assert_gt(tern_publication_offer(stream.publication, message, sizeof message), 0);
+    cr_assert(sim_world_until(&world, is_stamped_received, &stream, NS_PER_S));
+    const struct stamped *stamped = &stream.stamped;
+    cr_assert_geq(stamped->sent_ns, stamped->offered_ns);
+    cr_assert_lt(stamped->sent_ns, stamped->offered_ns + 2 * NS_PER_MS);
+    cr_assert_eq(stamped->media_ns, stamped->sent_ns + 3 * NS_PER_MS + 7, "the network's time");
+    cr_assert_gt(stamped->received_ns, stamped->media_ns, "the driver looked later");
+    cr_assert_lt(stamped->received_ns, stamped->media_ns + 2 * NS_PER_MS);
+    tern_publication_close(stream.publication);
+    tern_subscription_close(stream.subscription);
+    sim_world_close(&world);
+}
+
+static bool refuses(struct sim_world *world, struct sim_node *node, const char *channel,
+                    int32_t stream_id, const char *text) {
+    struct tern_error error = {0};
+    tern_subscription *subscription =
+        sim_try_add_subscription(world, node, channel, stream_id, &error);
+    cr_assert_null(subscription, "%s", channel);
+    cr_assert_eq(error.code, TERN_ERROR_DRIVER_BASE - DRIVER_ERROR_INVALID_CHANNEL);
+    return strstr(error.text, text) != NULL;
+}
+
+Test(streams, subscriptions_and_publications_of_one_stream_agree_on_timestamps) {
+    static struct sim_world world;
+    sim_world_init(&world, 27);
+    struct sim_node *a = sim_world_add(&world);
+    sim_world_start(&world, a);
+    tern_subscription *first =
+        sim_add_subscription(&world, a, CHANNEL "|channel-rcv-ts-offset=8", STREAM);
+    cr_assert(refuses(&world, a, CHANNEL, STREAM, "channel-rcv-ts-offset"));
+    cr_assert(refuses(&world, a, CHANNEL "|channel-rcv-ts-offset=reserved", STREAM,
+                      "channel-rcv-ts-offset"));
+    tern_subscription *same =
+        sim_add_subscription(&world, a, CHANNEL "|channel-rcv-ts-offset=8", STREAM);
+    tern_subscription *other = sim_add_subscription(&world, a, CHANNEL, STREAM + 1);
+    cr_assert(refuses(&world, a, CHANNEL "|media-rcv-ts-offset=0", STREAM + 2,
+                      "open without arrival times"));
+    tern_publication *publication =
+        sim_add_publication(&world, a, CHANNEL "|channel-snd-ts-offset=0", STREAM);
+    struct tern_error error = {0};
+    cr_assert_null(
+        sim_try_add_publication(&world, a, CHANNEL "|channel-snd-ts-offset=8", STREAM, &error));
+    cr_assert_not_null(strstr(error.text, "channel-snd-ts-offset"), "%s", error.text);
+    tern_publication_close(publication);
+    tern_subscription_close(first);
+    tern_subscription_close(same);
+    tern_subscription_close(other);
+    sim_world_close(&world);
+}
+
 /* A peer that is no driver: frames are made by hand. */
 struct peer {
     struct sim_world *world;
