@@ -102,6 +102,8 @@ struct driver_conf {
     int32_t flow_control_group_min_size;
     char unicast_flow_control[DRIVER_STRATEGY_MAX];
     char multicast_flow_control[DRIVER_STRATEGY_MAX];
+    int32_t unicast_retransmit_multiple;
+    int32_t group_retransmit_multiple;
     int congestion_supplier; /* enum driver_congestion */
     bool cubic_measures_rtt;
     int64_t cubic_initial_rtt_ns;

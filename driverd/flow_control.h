@@ -14,8 +14,6 @@
 #include "base/error.h"
 
 #define FLOW_CONTROL_RECEIVERS_MAX 1024
-#define FLOW_CONTROL_UNICAST_RRWM 16 /* retransmit receiver window multiple, 2.9 step 3 */
-#define FLOW_CONTROL_GROUP_RRWM 4
 
 enum flow_control_strategy {
     FLOW_CONTROL_UNICAST,
@@ -29,7 +27,7 @@ struct flow_control_params {
     int64_t group_tag; /* tagged only */
     int64_t receiver_timeout_ns;
     int32_t group_size_min;
-    int32_t retransmit_window_multiple;
+    int32_t retransmit_window_multiple; /* 2.9 step 3 */
 };
 
 /* Strategy from a configuration value: "unicast_max", "multicast_max", "multicast_min",

@@ -33,7 +33,7 @@ static int flow_control_defaults(const struct driver_context *context, bool is_g
         .receiver_timeout_ns = conf->flow_control_receiver_timeout_ns,
         .group_size_min = conf->flow_control_group_min_size,
         .retransmit_window_multiple =
-            is_group ? FLOW_CONTROL_GROUP_RRWM : FLOW_CONTROL_UNICAST_RRWM,
+            is_group ? conf->group_retransmit_multiple : conf->unicast_retransmit_multiple,
     };
     return flow_control_strategy_parse(is_group ? conf->multicast_flow_control
                                                 : conf->unicast_flow_control,

@@ -195,8 +195,8 @@ Test(flow_control, retransmit_length_is_capped_as_specified) {
         {65536, 65536, 60000, 5536, 5536},
         {1 << 24, 1 << 24, 0, 2097152, 524288},
     };
-    struct flow_control unicast = {.params.retransmit_window_multiple = FLOW_CONTROL_UNICAST_RRWM};
-    struct flow_control group = {.params.retransmit_window_multiple = FLOW_CONTROL_GROUP_RRWM};
+    struct flow_control unicast = {.params.retransmit_window_multiple = 16};
+    struct flow_control group = {.params.retransmit_window_multiple = 4};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         cr_assert_eq(flow_control_retransmit_length(&unicast, rows[i].term, rows[i].offset,
                                                     rows[i].requested),

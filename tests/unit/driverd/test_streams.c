@@ -686,6 +686,31 @@ Test(streams, subscriptions_and_publications_of_one_stream_agree_on_timestamps) 
     sim_world_close(&world);
 }
 
+Test(streams, the_retransmit_multiple_comes_from_the_channel_or_the_configuration) {
+    static const struct {
+        const char *channel;
+        int32_t multiple;
+    } rows[] = {
+        {CHANNEL, 5},
+        {"aeron:udp?control-mode=dynamic|control=127.0.0.1:25000", 3},
+        {"aeron:udp?control-mode=dynamic|control=127.0.0.1:25001|fc=max,rrwm:9", 9},
+    };
+    static struct sim_world world;
+    sim_world_init(&world, 28);
+    struct sim_node *a = sim_world_add(&world);
+    a->conf.unicast_retransmit_multiple = 5;
+    a->conf.group_retransmit_multiple = 3;
+    sim_world_start(&world, a);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        tern_publication *publication = sim_add_publication(&world, a, rows[i].channel, STREAM);
+        const struct pointer_list *list = &a->driver->conductor.publications_net;
+        const struct publication_net *made = list->items[list->count - 1];
+        cr_assert_eq(made->flow.params.retransmit_window_multiple, rows[i].multiple, "row %zu", i);
+        tern_publication_close(publication);
+    }
+    sim_world_close(&world);
+}
+
 /* A peer that is no driver: frames are made by hand. */
 struct peer {
     struct sim_world *world;
