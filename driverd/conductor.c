@@ -233,6 +233,18 @@ int conductor_channel(struct conductor *conductor, const struct command *command
     return result;
 }
 
+int conductor_check_stream(const struct command *command, const struct uri *uri,
+                           struct tern_error *error) {
+    int32_t stream_id = command->stream_id;
+    int result = uri_get_i32(uri, "stream-id", &stream_id, error);
+    if (result >= 0 && stream_id != command->stream_id) {
+        return error_set(error, DRIVER_ERROR(DRIVER_ERROR_INVALID_CHANNEL),
+                         "stream-id=%d of the channel is not the stream id %d of the command",
+                         stream_id, command->stream_id);
+    }
+    return result < 0 ? result : 0;
+}
+
 int conductor_client(struct conductor *conductor, int64_t client_id,
                      struct client_session **session, struct tern_error *error) {
     *session = hash_map_get(&conductor->clients, client_id);

@@ -80,6 +80,9 @@ typedef int (*command_handler)(struct conductor *conductor, const struct command
 /* The session of the command's client, made when it is new. */
 int conductor_client(struct conductor *conductor, int64_t client_id,
                      struct client_session **session, struct tern_error *error);
+/* A URI that names a stream must name that of the command (3.12). */
+int conductor_check_stream(const struct command *command, const struct uri *uri,
+                           struct tern_error *error);
 /* The channel of the command, resolved; the caller owns it. COMMAND_PENDING when a name has to be
  * looked up first. */
 int conductor_channel(struct conductor *conductor, const struct command *command,

@@ -103,7 +103,16 @@ static int find(const struct endpoint_recv_table *table, const struct udp_channe
         return error_set(error, DRIVER_ERROR(DRIVER_ERROR_TEMPORARILY_UNAVAILABLE),
                          "the receive channel is being closed, try again: %.120s", channel->text);
     }
-    return *found == NULL ? 0 : endpoint_socket_match_options((*found)->channel, channel, error);
+    if (*found == NULL) {
+        return 0;
+    }
+    if (channel->has_group_tag &&
+        (!(*found)->has_group_tag || (*found)->group_tag != channel->group_tag)) {
+        return error_set(error, DRIVER_ERROR(DRIVER_ERROR_INVALID_CHANNEL),
+                         "gtag=%lld clashes with the channel that is open: %.120s",
+                         (long long)channel->group_tag, (*found)->channel->text);
+    }
+    return endpoint_socket_match_options((*found)->channel, channel, error);
 }
 
 static int check_window(const struct driver_context *context, const struct udp_channel *channel,

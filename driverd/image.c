@@ -58,10 +58,8 @@ static bool is_group(const struct image *image, const struct message_create_imag
            (wish == DRIVER_GROUP_INFER && (setup->setup_flags & FRAME_SETUP_FLAG_GROUP) != 0);
 }
 
-static void init_loss_detector(struct image *image, bool group) {
+static void init_loss_detector(struct image *image, int64_t delay_ns, bool group) {
     const struct driver_conf *conf = image->context->conf;
-    const struct udp_channel *channel = image->endpoint->channel;
-    int64_t delay_ns = channel->has_nak_delay ? channel->nak_delay_ns : conf->nak_unicast_delay_ns;
     int64_t ratio = conf->nak_unicast_retry_ratio;
     int64_t retry_ns = delay_ns > INT64_MAX / 2 / ratio ? INT64_MAX / 2 : delay_ns * ratio;
     struct loss_detector_params params = {
@@ -228,7 +226,7 @@ static int open_parts(struct image *image, const struct image_spec *spec,
     init_congestion(image, spec);
     init_positions(image, setup);
     fill_metadata(image, params, group);
-    init_loss_detector(image, group);
+    init_loss_detector(image, params->nak_unicast_delay_ns, group);
     result = make_counters(image, error);
     if (result != 0) {
         return result;

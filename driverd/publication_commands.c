@@ -228,6 +228,7 @@ int conductor_add_publication(struct conductor *conductor, const struct command 
     int result = conductor_client(conductor, command->client_id, &session, error);
     result = result < 0 ? result
                         : uri_parse(&uri, command->channel.text, command->channel.length, error);
+    result = result < 0 ? result : conductor_check_stream(command, &uri, error);
     if (result < 0) {
         return result;
     }

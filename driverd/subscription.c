@@ -57,6 +57,9 @@ static int parse_net(struct subscription_params *params, const struct uri *uri,
                                  ? CONGESTION_CUBIC
                                  : CONGESTION_STATIC;
     }
+    result = result < 0
+                 ? result
+                 : uri_get_duration_ns(uri, "nak-delay", &params->nak_unicast_delay_ns, error);
     return result < 0 ? result : timestamp_offsets_parse(&params->timestamps, uri, error);
 }
 
@@ -68,6 +71,7 @@ int subscription_params_parse(struct subscription_params *params, const struct u
         .is_reliable = conf->reliable_stream,
         .is_sparse = conf->term_buffer_sparse,
         .congestion = CONGESTION_STATIC,
+        .nak_unicast_delay_ns = conf->nak_unicast_delay_ns,
         .timestamps = {TIMESTAMP_NONE, TIMESTAMP_NONE, TIMESTAMP_NONE},
         .untethered_window_limit_timeout_ns = conf->untethered_window_limit_timeout_ns,
         .untethered_linger_timeout_ns = driver_conf_untethered_linger_ns(conf),

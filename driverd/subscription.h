@@ -30,6 +30,7 @@ struct subscription_params {
     bool is_reliable;
     bool is_sparse;
     enum congestion_strategy congestion; /* network only */
+    int64_t nak_unicast_delay_ns;        /* network only */
     struct timestamp_offsets timestamps; /* network only */
     int64_t untethered_window_limit_timeout_ns;
     int64_t untethered_linger_timeout_ns;

@@ -153,7 +153,8 @@ static int parse_group(struct udp_channel *channel, struct tern_error *error) {
 static int parse_values(struct udp_channel *channel, struct tern_error *error) {
     const struct uri *uri = &channel->uri;
     int32_t ttl = 0;
-    enum congestion_strategy ignored;
+    enum congestion_strategy ignored; /* what is a subscription's own is only checked here */
+    int64_t ignored_ns;
     int result = parse_size_i32(channel, "so-sndbuf", &channel->so_sndbuf_bytes, error);
     if (result == 0) {
         result = parse_size_i32(channel, "so-rcvbuf", &channel->so_rcvbuf_bytes, error);
@@ -168,15 +169,14 @@ static int parse_values(struct udp_channel *channel, struct tern_error *error) {
         result = parse_group(channel, error);
     }
     if (result == 0) {
-        result = congestion_parse(uri_get(uri, "cc"), &ignored, error); /* the subscription's */
+        result = congestion_parse(uri_get(uri, "cc"), &ignored, error);
     }
     if (result == 0) {
         result = uri_get_i64(uri, "gtag", &channel->group_tag, error);
         channel->has_group_tag = result > 0;
     }
     if (result >= 0) {
-        result = uri_get_duration_ns(uri, "nak-delay", &channel->nak_delay_ns, error);
-        channel->has_nak_delay = result > 0;
+        result = uri_get_duration_ns(uri, "nak-delay", &ignored_ns, error);
     }
     if (result >= 0) {
         result = uri_get_i32(uri, "ttl", &ttl, error);

@@ -63,8 +63,6 @@ struct udp_channel {
     bool has_group_consideration; /* `group` was given */
     bool has_group_tag;
     int64_t group_tag;
-    bool has_nak_delay;
-    int64_t nak_delay_ns;
     struct timestamp_offsets timestamps; /* sockets want to know; streams have their own */
 
     /* set by udp_channel_resolve */

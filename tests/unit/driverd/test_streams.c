@@ -711,6 +711,48 @@ Test(streams, the_retransmit_multiple_comes_from_the_channel_or_the_configuratio
     sim_world_close(&world);
 }
 
+Test(streams, what_a_channel_says_of_a_stream_is_in_force_or_refused) {
+    static struct sim_world world;
+    sim_world_init(&world, 29);
+    struct sim_node *a = sim_world_add(&world);
+    sim_world_start(&world, a);
+    struct tern_error error = {0};
+    cr_assert_null(sim_try_add_publication(&world, a, CHANNEL "|stream-id=5", STREAM, &error));
+    cr_assert_not_null(strstr(error.text, "stream-id=5"), "%s", error.text);
+    cr_assert_null(sim_try_add_publication(&world, a, "aeron:ipc?stream-id=5", STREAM, &error));
+    cr_assert(refuses(&world, a, CHANNEL "|stream-id=5", STREAM, "stream-id=5"));
+    cr_assert(refuses(&world, a, "aeron:ipc?stream-id=5", STREAM, "stream-id=5"));
+
+    /* Two streams of one channel: each has its own NAK delay. */
+    tern_subscription *slow =
+        sim_add_subscription(&world, a, CHANNEL "|nak-delay=7ms|gtag=3|stream-id=1001", STREAM);
+    tern_subscription *quick =
+        sim_add_subscription(&world, a, CHANNEL "|nak-delay=2us", STREAM + 1);
+    cr_assert(refuses(&world, a, CHANNEL "|gtag=4", STREAM + 2, "gtag=4"));
+    tern_publication *first = sim_add_publication(&world, a, CHANNEL, STREAM);
+    tern_publication *second = sim_add_publication(&world, a, CHANNEL, STREAM + 1);
+    cr_assert(sim_world_until(&world, is_connected, first, 10 * NS_PER_S));
+    cr_assert(sim_world_until(&world, is_connected, second, 10 * NS_PER_S));
+    const struct pointer_list *images = &a->driver->conductor.images;
+    cr_assert_eq(images->count, 2);
+    for (int32_t i = 0; i < images->count; i++) {
+        const struct image *image = images->items[i];
+        int64_t delay_ns = image->stream_id == STREAM ? 7 * NS_PER_MS : 2 * NS_PER_US;
+        cr_assert_eq(image->loss_detector.params.first_delay_ns, delay_ns);
+        cr_assert_eq(image->loss_detector.params.retry_delay_ns, 100 * delay_ns);
+    }
+    tern_publication_close(first);
+    tern_publication_close(second);
+    tern_subscription_close(slow);
+    tern_subscription_close(quick);
+    tern_subscription *untagged =
+        sim_add_subscription(&world, a, "aeron:udp?endpoint=127.0.0.1:24009", STREAM);
+    cr_assert(
+        refuses(&world, a, "aeron:udp?endpoint=127.0.0.1:24009|gtag=4", STREAM + 1, "gtag=4"));
+    tern_subscription_close(untagged);
+    sim_world_close(&world);
+}
+
 /* A peer that is no driver: frames are made by hand. */
 struct peer {
     struct sim_world *world;

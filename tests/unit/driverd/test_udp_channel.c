@@ -167,7 +167,6 @@ Test(udp_channel, values_are_kept_as_given) {
     cr_assert_eq(channel->rcv_wnd_bytes, 131072);
     cr_assert(channel->has_group_consideration && channel->group == GROUP_TRUE);
     cr_assert(channel->has_group_tag && channel->group_tag == -77);
-    cr_assert(channel->has_nak_delay && channel->nak_delay_ns == 5 * NS_PER_MS);
     cr_assert(channel->has_tag && channel->tag == 5);
     cr_assert(channel->has_entity_tag && channel->entity_tag == 9);
     cr_assert(udp_channel_needs_resolver(channel));
