@@ -24,6 +24,20 @@ void checks_close(struct checks *checks) {
 
 /* -- consensus modules -- */
 
+static void note_position(struct process *process) {
+    const struct consensus *consensus = process->instance;
+    const struct raft *raft = &consensus->raft;
+    if (consensus->stage != CONSENSUS_RUN) {
+        return;
+    }
+    /* In an election it holds what it has on disk, up to an entry of its last log term. */
+    bool is_on_disk = raft_is_in_election(raft) && raft->log_term_id == raft->leadership_term_id;
+    int64_t held = is_on_disk ? raft->append_position : RAFT_NULL;
+    check_quorum_on_position(&process->sim->checks->quorum, process->machine->index,
+                             raft->leadership_term_id,
+                             max_i64(held, raft->input.recorded_position));
+}
+
 static void look_at_module(struct process *process) {
     struct sim *sim = process->sim;
     struct checks *checks = sim->checks;
@@ -34,10 +48,7 @@ static void look_at_module(struct process *process) {
         return;
     }
     int32_t member = process->machine->index;
-    if (raft->input.recorded_position != RAFT_NULL) {
-        check_quorum_on_position(&checks->quorum, member, raft->leadership_term_id,
-                                 raft->input.recorded_position);
-    }
+    note_position(process);
     if (!raft_is_leader(raft)) {
         return;
     }
@@ -88,7 +99,11 @@ void checks_on_closed(struct process *process) {
     }
 }
 
+/* Before its memory is taken back, or it closes by itself: what it knew last counts. */
 void checks_on_death(struct process *process) {
+    if (process->kind == PROCESS_CONSENSUS && process->is_up && process->instance != NULL) {
+        note_position(process);
+    }
     process->allocations = 0;
 }
 

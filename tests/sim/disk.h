@@ -71,6 +71,7 @@ struct disk {
     struct disk_handle handles[DISK_HANDLES_MAX];
     struct disk_rename renames[DISK_RENAMES_MAX]; /* changes of names that are volatile, in order */
     int rename_count;
+    bool has_checksums; /* of frames: recordings may be torn anywhere */
     /* Told of every call before it is done: it may not return (the caller is killed there). */
     void (*on_operation)(void *context, enum disk_operation operation, const char *path);
     void *context;

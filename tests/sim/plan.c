@@ -374,6 +374,9 @@ static void end(struct plan *plan, const struct strike *strike) {
     case STRIKE_SLOW:
         strike->process->slowness = 1;
         break;
+    case STRIKE_KILL_INSIDE:
+        strike->process->fuse = -1;
+        break;
     default:
         break;
     }

@@ -101,7 +101,9 @@ static void on_end(struct process *process, const struct tern_error *error) {
     history_line(&sim->history, "%s: %s ends: %s", process->machine->name,
                  process->operations->name, error->text);
     if (process->is_up) {
+        checks_on_death(process);
         process->operations->close(process);
+        process->instance = NULL;
         checks_on_closed(process);
     }
 }
@@ -188,9 +190,11 @@ void process_stop(struct process *process) {
         struct process *before = sim->current;
         history_line(&sim->history, "%s: %s is stopped", process->machine->name,
                      process->operations->name);
+        checks_on_death(process);
         sim->current = process;
         int owner = owner_switch(process->owner);
         process->operations->close(process);
+        process->instance = NULL;
         owner_switch(owner);
         sim->current = before;
         checks_on_closed(process);

@@ -19,9 +19,10 @@
 
 #define QUIET_NS (10 * NS_PER_S) /* the first phase */
 #define RECOVERY_NS                                                                                \
-    (60 * NS_PER_S) /* after the last fault everybody must be served within this                   \
-                     */
-#define SETTLE_NS (5 * NS_PER_S)
+    (60 * NS_PER_S)               /* after the last fault everybody must be served within this     \
+                                   */
+#define SETTLE_NS (12 * NS_PER_S) /* sessions of clients that died time out */
+#define CALM_NS (3 * NS_PER_S)
 #define SLICE_NS NS_PER_S
 #define LAST_LINES 60
 
@@ -285,6 +286,18 @@ static void settle(struct sim *sim) {
     }
 }
 
+/* Nothing happens but the load. */
+static void stay_calm(struct sim *sim) {
+    sim->options.snapshot_interval_ns = 0;
+    sim_run_until(sim, sim->now_ns + NS_PER_S, NULL);
+    for (int i = 0; i < sim->process_count; i++) {
+        sim->processes[i].allocations = owner_usage(sim->processes[i].owner).allocations;
+    }
+    sim->checks->is_calm = true;
+    sim_run_until(sim, sim->now_ns + CALM_NS, NULL);
+    sim->checks->is_calm = false;
+}
+
 static void close_kind(struct sim *sim, enum process_kind kind) {
     for (int i = 0; i < sim->process_count; i++) {
         struct process *process = &sim->processes[i];
@@ -331,6 +344,7 @@ static void run_phases(struct sim *sim) {
     sim_run_until(sim, faults_end_ns, NULL);
     await_service(sim);
     sim_run_until(sim, sim->now_ns + SETTLE_NS, NULL);
+    stay_calm(sim);
     settle(sim);
 }
 

@@ -15,7 +15,7 @@
 #include "base/random.h"
 
 #define WIRE_HOSTS_MAX 8
-#define WIRE_SOCKETS_MAX 512
+#define WIRE_SOCKETS_MAX 2048
 #define WIRE_RECEIVE_BUFFER_BYTES (256 * 1024)
 
 /* Rates from 0 to 1; the delay is uniform between min and max, so that max > min reorders. */

@@ -1,0 +1,123 @@
+#include <criterion/criterion.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include "sim/dice.h"
+#include "sim/wire.h"
+
+struct fixture {
+    struct wire wire;
+    struct dice dice;
+    const struct net *nets[2];
+    int sockets[2];
+    union net_address addresses[2];
+};
+
+static struct fixture *open_wire(void) {
+    struct fixture *fixture = calloc(1, sizeof *fixture);
+    fixture->dice = (struct dice){1};
+    wire_init(&fixture->wire, dice_random(&fixture->dice));
+    for (int i = 0; i < 2; i++) {
+        struct net_socket_params params = {0};
+        fixture->nets[i] = &wire_add_host(&fixture->wire)->table;
+        cr_assert_eq(net_address_parse(i == 0 ? "10.0.0.1:0" : "10.0.0.2:700", &params.bind), 0);
+        cr_assert_eq(fixture->nets[i]->open(fixture->nets[i]->context, &params,
+                                            &fixture->sockets[i], &fixture->addresses[i], NULL),
+                     0);
+    }
+    return fixture;
+}
+
+static void close_wire(struct fixture *fixture) {
+    wire_close(&fixture->wire);
+    free(fixture);
+}
+
+static int send_byte(struct fixture *fixture, char byte) {
+    struct net_datagram datagram = {.data = &byte, .length = 1, .address = fixture->addresses[1]};
+    return fixture->nets[0]->send(fixture->nets[0]->context, fixture->sockets[0], &datagram, 1,
+                                  NET_SEND_TO_ADDRESS);
+}
+
+/* What the second host has at `now_ns`, as text. */
+static const char *received_at(struct fixture *fixture, int64_t now_ns, char text[64]) {
+    fixture->wire.now_ns = now_ns;
+    int length = 0;
+    char byte;
+    struct net_datagram datagram = {.data = &byte, .capacity = 1};
+    while (length < 63 && fixture->nets[1]->receive(fixture->nets[1]->context, fixture->sockets[1],
+                                                    &datagram, 1) == 1) {
+        text[length++] = byte;
+    }
+    text[length] = '\0';
+    return text;
+}
+
+Test(wire, datagrams_come_when_their_time_has_come) {
+    struct fixture *fixture = open_wire();
+    char text[64];
+    fixture->wire.links[0][1] = (struct wire_link){.delay_min_ns = 100, .delay_max_ns = 100};
+    cr_assert_eq(send_byte(fixture, 'a'), 1);
+    cr_assert_eq(send_byte(fixture, 'b'), 1);
+    cr_assert_str_eq(received_at(fixture, 99, text), "");
+    cr_assert_str_eq(received_at(fixture, 100, text), "ab");
+    close_wire(fixture);
+}
+
+Test(wire, links_lose_duplicate_cut_and_refuse) {
+    struct fixture *fixture = open_wire();
+    char text[64];
+    fixture->wire.links[0][1] = (struct wire_link){.loss = 1};
+    cr_assert_eq(send_byte(fixture, 'a'), 1);
+    fixture->wire.links[0][1] = (struct wire_link){.duplication = 1};
+    cr_assert_eq(send_byte(fixture, 'b'), 1);
+    fixture->wire.links[0][1] = (struct wire_link){.is_cut = true};
+    cr_assert_eq(send_byte(fixture, 'c'), 1);
+    fixture->wire.links[0][1] = (struct wire_link){0};
+    fixture->wire.hosts[1].is_gone = true;
+    cr_assert_eq(send_byte(fixture, 'd'), 1);
+    fixture->wire.hosts[1].is_gone = false;
+    cr_assert_str_eq(received_at(fixture, 1, text), "bb");
+    cr_assert_eq(fixture->wire.lost_count, 3);
+    char bytes[100] = {0};
+    struct net_datagram datagram = {
+        .data = bytes, .length = sizeof bytes, .address = fixture->addresses[1]};
+    fixture->wire.links[0][1] = (struct wire_link){.length_max = 99};
+    cr_assert_eq(fixture->nets[0]->send(fixture->nets[0]->context, fixture->sockets[0], &datagram,
+                                        1, NET_SEND_TO_ADDRESS),
+                 -EMSGSIZE);
+    close_wire(fixture);
+}
+
+Test(wire, a_slow_link_and_a_wide_delay_do_as_they_say) {
+    struct fixture *fixture = open_wire();
+    char text[64];
+    fixture->wire.links[0][1] = (struct wire_link){.bytes_per_s = 10};
+    cr_assert_eq(send_byte(fixture, 'a'), 1);
+    cr_assert_eq(send_byte(fixture, 'b'), 1);
+    cr_assert_str_eq(received_at(fixture, 100000000, text), "a");
+    cr_assert_str_eq(received_at(fixture, 200000000, text), "b");
+    fixture->wire.links[0][1] = (struct wire_link){.delay_max_ns = 1000};
+    for (char byte = 'a'; byte <= 'z'; byte++) {
+        cr_assert_eq(send_byte(fixture, byte), 1);
+    }
+    received_at(fixture, 200001000, text);
+    cr_assert_eq(strlen(text), 26);
+    cr_assert_str_neq(text, "abcdefghijklmnopqrstuvwxyz", "reordered");
+    close_wire(fixture);
+}
+
+Test(wire, sockets_of_a_dead_process_are_closed_and_their_ports_free) {
+    struct fixture *fixture = open_wire();
+    struct net_socket_params params = {.bind = fixture->addresses[1]};
+    union net_address bound;
+    int handle;
+    cr_assert_eq(fixture->nets[1]->open(fixture->nets[1]->context, &params, &handle, &bound, NULL),
+                 -EADDRINUSE);
+    wire_drop_owner(&fixture->wire, 0);
+    cr_assert_eq(wire_open_count(&fixture->wire, 0), 0);
+    cr_assert_eq(fixture->nets[1]->open(fixture->nets[1]->context, &params, &handle, &bound, NULL),
+                 0);
+    close_wire(fixture);
+}
