@@ -113,7 +113,7 @@ enum frame_verdict {
  * the last), SETUP's geometry, SM's window. Runs once, at the door; afterwards the frame is
  * trusted. A datagram of the receiver role that does not start at a multiple of 8 is invalid: only
  * a peer that mixes odd lengths into one batch can cause it. ERR texts are clamped by
- * frame_err_text_length. RES is not validated here (resolver). */
+ * frame_err_text_length. RES has its own door (wire/resolution.h). */
 enum frame_verdict frame_validate(enum frame_socket_role role, const uint8_t *datagram,
                                   uint32_t length);
 /* The check of 1.15 that needs the stream: a valid DATA or PAD datagram (or heartbeat) lies within

@@ -10,8 +10,10 @@
 #include "shm/term_gap.h"
 #include "shm/term_read.h"
 #include "wire/frame.h"
+#include "wire/resolution.h"
 
 #define TERM_LENGTH 65536
+#define RES_LENGTH (FRAME_COMMON_LENGTH + 24 + 32)
 
 static uint64_t accepted;
 
@@ -42,6 +44,19 @@ static void insert(const uint8_t *datagram, uint32_t length) {
     free(term);
 }
 
+static void read_names(const uint8_t *datagram, size_t size) {
+    struct resolution_entry entry;
+    int32_t offset = FRAME_COMMON_LENGTH;
+    int names = 0;
+    while (resolution_next(datagram, &offset, &entry)) {
+        const char *end = (const char *)datagram + size;
+        assert(entry.name_length > 0 && entry.name_length <= end - entry.name);
+        names += memchr(entry.name, '\0', (size_t)entry.name_length) == NULL;
+        (void)end;
+    }
+    accepted += names > 0;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     uint16_t type = 0;
     enum frame_verdict receiver = frame_validate(FRAME_ROLE_RECEIVER, data, (uint32_t)size);
@@ -49,6 +64,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (receiver == FRAME_VALID || sender == FRAME_VALID) {
         memcpy(&type, data + offsetof(struct frame_common, type), sizeof type);
         accepted++;
+    }
+    if (resolution_validate(data, (uint32_t)size) == FRAME_VALID) {
+        read_names(data, size);
     }
     if (receiver == FRAME_VALID && type <= FRAME_TYPE_DATA) {
         insert(data, (uint32_t)size);
@@ -96,6 +114,7 @@ size_t fuzz_seed(uint64_t index, uint8_t *data, size_t capacity) {
         {FRAME_RTTM_LENGTH, 0, 0, FRAME_TYPE_RTTM},
         {FRAME_RSP_SETUP_LENGTH, 0, 0, FRAME_TYPE_RSP_SETUP},
         {FRAME_SETUP_LENGTH, 0, 0, FRAME_TYPE_SETUP},
+        {RES_LENGTH, 0, 0, FRAME_TYPE_RES},
     };
     size_t kind_count = sizeof kinds / sizeof kinds[0];
     memset(data, 0, capacity);
@@ -107,6 +126,13 @@ size_t fuzz_seed(uint64_t index, uint8_t *data, size_t capacity) {
     if (kind->type == FRAME_TYPE_SETUP) {
         const struct frame_setup setup = {.common = *kind, .term_length = 65536, .mtu = 1408};
         memcpy(data, &setup, sizeof setup);
+    }
+    if (kind->type == FRAME_TYPE_RES) {
+        struct resolution_entry entry = {.is_self = true, .name = "node-b", .name_length = 5};
+        entry.address.base.sa_family = AF_INET;
+        int32_t length = resolution_put(data + FRAME_COMMON_LENGTH, 24, &entry);
+        entry.address.base.sa_family = AF_INET6;
+        (void)resolution_put(data + FRAME_COMMON_LENGTH + length, 32, &entry);
     }
     return (size_t)kind->frame_length;
 }
