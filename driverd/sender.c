@@ -44,6 +44,7 @@ int sender_init(struct sender *sender, struct driver_context *context, struct te
     const size_t ring_length = DRIVER_QUEUE_LENGTH + RING_TRAILER_LENGTH;
     *sender = (struct sender){
         .context = context,
+        .batch = min_i32(context->conf->sender_io_vector_capacity, SENDER_CONTROL_BATCH),
         .command_memory = calloc(1, ring_length),
         .control_buffers = aligned_alloc(CACHE_LINE_LENGTH, (size_t)SENDER_CONTROL_BATCH *
                                                                 SENDER_CONTROL_BUFFER_LENGTH),
@@ -388,8 +389,8 @@ static int poll_endpoint(struct sender *sender, struct endpoint_send *endpoint, 
     const struct net *net = sender->context->io.net;
     int work = 0;
     for (int round = 0; round < SENDER_CONTROL_ROUNDS_MAX; round++) {
-        int count = net->receive(net->context, endpoint->socket.handle, sender->control,
-                                 SENDER_CONTROL_BATCH);
+        int count =
+            net->receive(net->context, endpoint->socket.handle, sender->control, sender->batch);
         int64_t bytes = 0;
         for (int i = 0; i < count; i++) {
             const struct net_datagram *datagram = &sender->control[i];
@@ -407,7 +408,7 @@ static int poll_endpoint(struct sender *sender, struct endpoint_send *endpoint, 
         if (bytes > 0) {
             context_count(sender->context, SYSTEM_COUNTER_BYTES_RECEIVED, bytes);
         }
-        if (count < SENDER_CONTROL_BATCH) {
+        if (count < sender->batch) {
             break;
         }
     }

@@ -28,6 +28,7 @@ struct sender {
     struct pointer_list publications;
     struct pointer_list endpoints;
     struct net_poller *poller; /* of the endpoints' sockets */
+    int32_t batch;             /* datagrams per receive call, configured */
     int32_t rotation;          /* first publication of the next cycle */
     int32_t cycles_since_poll;
     int64_t next_poll_ns;

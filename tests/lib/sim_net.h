@@ -88,6 +88,7 @@ struct sim_net {
     int64_t dropped_count;
     int64_t duplicated_count;
     int64_t receive_count; /* calls */
+    int receive_batch_max; /* datagrams that a call asked for */
 };
 
 void sim_net_init(struct sim_net *net, const struct sim_clock *clock, uint64_t seed);

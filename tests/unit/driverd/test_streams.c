@@ -753,6 +753,19 @@ Test(streams, what_a_channel_says_of_a_stream_is_in_force_or_refused) {
     sim_world_close(&world);
 }
 
+Test(streams, receive_calls_ask_for_as_many_datagrams_as_configured) {
+    static struct sim_world world;
+    sim_world_init(&world, 30);
+    struct sim_node *a = sim_world_add(&world);
+    a->conf.receiver_io_vector_capacity = a->conf.sender_io_vector_capacity = 3;
+    sim_world_start(&world, a);
+    struct transfer transfer = begin(&world, a, CHANNEL, a, CHANNEL);
+    move_messages(&transfer, 100, 20 * NS_PER_S);
+    cr_assert_eq(world.net.receive_batch_max, 3);
+    end(&transfer);
+    sim_world_close(&world);
+}
+
 /* A peer that is no driver: frames are made by hand. */
 struct peer {
     struct sim_world *world;
