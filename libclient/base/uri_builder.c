@@ -42,6 +42,16 @@ static void remove_param(struct uri_builder *builder, char *param) {
     builder->length = (int32_t)strlen(builder->text);
 }
 
+/* A channel may end with an empty list or an empty last parameter; a value may contain '?'. */
+static const char *separator_after(const struct uri_builder *builder) {
+    const char *list = strchr(builder->text, '?');
+    if (list == NULL) {
+        return "?";
+    }
+    bool ends_empty = list[1] == '\0' || builder->text[builder->length - 1] == '|';
+    return ends_empty ? "" : "|";
+}
+
 int uri_builder_set(struct uri_builder *builder, const char *key, const char *value) {
     char *param = find_param(builder, key);
     size_t old_length = 0;
@@ -62,10 +72,9 @@ int uri_builder_set(struct uri_builder *builder, const char *key, const char *va
     if (param != NULL) {
         remove_param(builder, param);
     }
-    char separator = strchr(builder->text, '?') == NULL ? '?' : '|';
     size_t room = sizeof builder->text - (size_t)builder->length;
-    builder->length +=
-        snprintf(builder->text + builder->length, room, "%c%s=%s", separator, key, value);
+    builder->length += snprintf(builder->text + builder->length, room, "%s%s=%s",
+                                separator_after(builder), key, value);
     return 0;
 }
 

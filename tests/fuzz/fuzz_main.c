@@ -3,7 +3,7 @@
  * words set to the values that break length checks. The sequence depends on SEED only. With file
  * names instead of a number it runs these inputs, to replay what a real fuzzer found.
  *
- * Built with clang -fsanitize=fuzzer, leave this file out; the harness is the same. */
+ * `fuzz_x --seeds DIRECTORY` writes seeds into files, for libFuzzer to begin with. */
 #include "fuzz.h"
 
 #include <assert.h>
@@ -15,6 +15,7 @@
 
 #define RUNS_DEFAULT 200000
 #define MUTATIONS_MAX 4
+#define SEED_COUNT 24
 
 static uint64_t next_random(uint64_t *state) {
     uint64_t z = *state += 0x9e3779b97f4a7c15u;
@@ -74,8 +75,26 @@ static int run_file(const char *path) {
     return 0;
 }
 
+static int write_seeds(const char *directory) {
+    static uint8_t data[FUZZ_INPUT_MAX];
+    for (uint64_t i = 0; i < SEED_COUNT; i++) {
+        char path[4096];
+        size_t size = fuzz_seed(i, data, sizeof data);
+        (void)snprintf(path, sizeof path, "%s/seed-%" PRIu64, directory, i);
+        FILE *file = fopen(path, "wb");
+        if (file == NULL || fwrite(data, 1, size, file) != size || fclose(file) != 0) {
+            perror(path);
+            return 1;
+        }
+    }
+    return 0;
+}
+
 int main(int argc, char **argv) {
     static uint8_t data[FUZZ_INPUT_MAX];
+    if (argc == 3 && strcmp(argv[1], "--seeds") == 0) {
+        return write_seeds(argv[2]);
+    }
     if (argc > 1 && !isdigit((unsigned char)argv[1][0])) {
         int result = 0;
         for (int i = 1; i < argc; i++) {

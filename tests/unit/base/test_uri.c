@@ -142,6 +142,22 @@ Test(uri, durations_print_in_the_largest_exact_unit) {
     }
 }
 
+Test(uri, builder_adds_to_a_list_that_ends_empty) {
+    static const struct {
+        const char *channel, *built;
+    } rows[] = {{"aeron:ipc?", "aeron:ipc?alias=x"},
+                {"aeron:ipc?a=b|", "aeron:ipc?a=b|alias=x"},
+                {"aeron:ipc?alias=y|", "aeron:ipc?alias=x"},
+                {"aeron:ipc?a=b?", "aeron:ipc?a=b?|alias=x"}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct uri_builder builder;
+        cr_assert_eq(uri_builder_init(&builder, rows[i].channel), 0);
+        cr_assert_eq(uri_builder_set(&builder, "alias", "x"), 0);
+        cr_assert_str_eq(builder.text, rows[i].built);
+        cr_assert_eq(builder.length, (int32_t)strlen(rows[i].built));
+    }
+}
+
 Test(uri, builder_adds_replaces_and_removes) {
     struct uri_builder builder;
     cr_assert_eq(uri_builder_init(&builder, "aeron:udp"), 0);
