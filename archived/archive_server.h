@@ -109,6 +109,7 @@ struct archive_server {
 
     int64_t now_ns;
     int64_t now_epoch_ms;
+    int64_t driver_deadline_ns; /* of the next look for a driver */
     int64_t mark_deadline_ns;
     int64_t last_cycle_ns;
 

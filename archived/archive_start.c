@@ -18,6 +18,9 @@
 #include "client/seams.h"
 #include "shm/counter_types.h"
 
+/* Looking for a driver maps its files: not in every cycle of an archive that waits for one. */
+#define DRIVER_RETRY_NS (100 * NS_PER_MS)
+
 static void set_state(struct archive_server *server, enum archive_server_state state) {
     assert(state == server->state + 1);
     server->state = state;
@@ -52,6 +55,10 @@ static int start_driver(struct archive_server *server, struct tern_error *error)
     if (result != 0) {
         return result;
     }
+    if (server->now_ns < server->driver_deadline_ns) {
+        return 0;
+    }
+    server->driver_deadline_ns = server->now_ns + DRIVER_RETRY_NS;
     server->client = tern_client_try_connect(server->context, error);
     if (server->client == NULL) {
         return error->code == -EAGAIN ? 0 : error->code;
