@@ -88,7 +88,7 @@ static void choose_options(struct sim *sim, const struct run_request *request) {
     options->faults = (unsigned)dice_between(dice, 0, FAULTS_ALL);
     options->workload = workloads[dice_between(dice, 0, ARRAY_COUNT(workloads) - 1)]->name;
     options->sync_level = (int)dice_between(dice, 0, 2);
-    options->park_max_ns = dice_scale(dice, NS_PER_MS / 2, 8 * NS_PER_MS);
+    options->park_max_ns = dice_scale(dice, NS_PER_MS, 8 * NS_PER_MS);
     options->rate_hz = dice_scale(dice, 10, 400);
     options->snapshot_interval_ns =
         dice_chance(dice, 0.5) ? dice_between(dice, 5, 40) * NS_PER_S : 0;
