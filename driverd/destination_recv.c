@@ -25,7 +25,9 @@ int destination_recv_create(struct destination_recv **destination, struct driver
     *made = (struct destination_recv){
         .context = context,
         .has_explicit_control = udp_channel_has_control(channel),
-        .control = channel->control.address,
+        .is_multicast = channel->is_multicast,
+        .ttl = endpoint_socket_ttl(context, channel),
+        .control = channel->is_multicast ? channel->control_group : channel->control.address,
         .last_frame_time_ns = context->now_ns,
         .asked_ns = context->now_ns,
     };

@@ -30,8 +30,10 @@ struct destination_recv {
     int32_t index; /* place in the endpoint, and in the connections of its images */
     struct endpoint_socket socket;
     bool has_explicit_control;
+    bool is_multicast;
+    uint8_t ttl; /* in force; 0: the system's default */
     /* receiver */
-    union net_address control; /* explicit control address */
+    union net_address control; /* explicit, or the control group */
     int64_t next_elicitation_ns;
     int64_t last_error_ns; /* a broken socket is reported once per second */
     /* written by the receiver, read by the conductor (release / acquire) */

@@ -111,6 +111,7 @@ struct driver_conf {
 
     int32_t so_rcvbuf_bytes; /* 0: the system's default */
     int32_t so_sndbuf_bytes;
+    int32_t multicast_ttl; /* 0: the system's default */
     int32_t send_to_status_poll_ratio;
     bool connect_unicast;
     char sender_port_range[DRIVER_PORT_RANGE_MAX]; /* "low high", checked */

@@ -149,6 +149,8 @@ static int create(struct endpoint_send_table *table, struct udp_channel *channel
         .channel = channel,
         .registration_id = registration_id,
         .is_mdc = is_mdc,
+        .is_group = udp_channel_is_group(channel),
+        .ttl = channel->ttl,
         .remote = channel->remote,
         .last_sm_time_ns = table->context->now_ns,
         .asked_ns = table->context->now_ns,
@@ -353,7 +355,7 @@ void endpoint_send_table_check_names(struct endpoint_send_table *table, int64_t 
             continue;
         }
         const struct udp_host *host = &endpoint->channel->endpoint;
-        if (!endpoint->is_mdc && !endpoint->is_resolving &&
+        if (!endpoint->is_group && !endpoint->is_resolving &&
             is_stale(host, &endpoint->last_sm_time_ns, endpoint->asked_ns, now_ns)) {
             endpoint->asked_ns = now_ns;
             endpoint->is_resolving =
@@ -379,7 +381,8 @@ static void change_address(struct endpoint_send_table *table, struct endpoint_se
         driver_context_log_error(table->context, &error);
         return;
     }
-    bool is_usable = result->address.base.sa_family == channel->remote.base.sa_family;
+    bool is_usable = result->address.base.sa_family == channel->remote.base.sa_family &&
+                     !net_address_is_multicast(&result->address);
     if (!is_usable || net_address_equal(&channel->remote, &result->address)) {
         return;
     }

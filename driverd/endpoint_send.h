@@ -35,6 +35,8 @@ struct endpoint_send {
     /* set before the hand-over, read by both */
     struct endpoint_socket socket;
     bool is_mdc;
+    bool is_group; /* multicast or MDC */
+    uint8_t ttl;   /* of the URI */
     /* sender */
     struct hash_map publications; /* (session, stream) -> struct publication_net */
     struct destination_tracker tracker;

@@ -60,6 +60,11 @@ static int32_t first_positive(int32_t first, int32_t second, int32_t otherwise) 
     return first > 0 ? first : second > 0 ? second : otherwise;
 }
 
+uint8_t endpoint_socket_ttl(const struct driver_context *context,
+                            const struct udp_channel *channel) {
+    return channel->ttl > 0 ? channel->ttl : (uint8_t)context->conf->multicast_ttl;
+}
+
 static int open_handle(struct endpoint_socket *socket, const struct driver_context *context,
                        const struct endpoint_socket_params *params, struct tern_error *error) {
     const struct udp_channel *channel = params->channel;
@@ -75,6 +80,11 @@ static int open_handle(struct endpoint_socket *socket, const struct driver_conte
                                        context->conf->so_rcvbuf_bytes),
         .sndbuf_bytes = first_positive(channel->so_sndbuf_bytes, options->so_sndbuf_bytes,
                                        context->conf->so_sndbuf_bytes),
+        .group = channel->is_multicast && !params->is_send ? &channel->remote : NULL,
+        .sends_to_groups = channel->is_multicast,
+        .group_interface = channel->interface_address,
+        .group_interface_index = channel->interface_index,
+        .ttl = endpoint_socket_ttl(context, channel),
     };
     /* The sender's range is for explicit control addresses only (5.4). */
     bool is_ranged = !params->is_send || udp_channel_has_control(channel);
@@ -82,6 +92,28 @@ static int open_handle(struct endpoint_socket *socket, const struct driver_conte
         return open_on_any_port(socket, net, &open, params->ports, error);
     }
     return net->open(net->context, &open, &socket->handle, &socket->bound, error);
+}
+
+/* A multicast publication sends from a port of its own and listens in the control group. */
+static int open_control_handle(struct endpoint_socket *socket, const struct driver_context *context,
+                               const struct endpoint_socket_params *params,
+                               struct tern_error *error) {
+    const struct udp_channel *channel = params->channel;
+    const struct net *net = context->io.net;
+    if (!channel->is_multicast || !params->is_send) {
+        socket->control_handle = socket->handle;
+        return 0;
+    }
+    union net_address bound;
+    struct net_socket_params open = {
+        .group = &channel->control_group,
+        .group_interface = channel->interface_address,
+        .group_interface_index = channel->interface_index,
+        .rcvbuf_bytes = first_positive(channel->so_rcvbuf_bytes, context->conf->so_rcvbuf_bytes, 0),
+    };
+    open.bind.base.sa_family = channel->control_group.base.sa_family;
+    net_address_set_port(&open.bind, channel->endpoint.port);
+    return net->open(net->context, &open, &socket->control_handle, &bound, error);
 }
 
 static const char *side_of(const struct endpoint_socket_params *params) {
@@ -150,6 +182,7 @@ int endpoint_socket_bind(struct endpoint_socket *socket, struct driver_context *
     const struct udp_channel *options = params->options != NULL ? params->options : params->channel;
     *socket = (struct endpoint_socket){
         .handle = -1,
+        .control_handle = -1,
         .is_connected = params->is_connected,
         .rcvbuf_bytes = first_positive(params->channel->so_rcvbuf_bytes, 0,
                                        endpoint_rcvbuf_bytes(context, options)),
@@ -158,7 +191,15 @@ int endpoint_socket_bind(struct endpoint_socket *socket, struct driver_context *
         .status_counter_id = COUNTER_NULL_ID,
         .address_counter_id = COUNTER_NULL_ID,
     };
-    return open_handle(socket, context, params, error);
+    int result = open_handle(socket, context, params, error);
+    if (result != 0) {
+        return result;
+    }
+    result = open_control_handle(socket, context, params, error);
+    if (result != 0) {
+        endpoint_socket_close(socket, context, params->ports);
+    }
+    return result;
 }
 
 int endpoint_socket_open(struct endpoint_socket *socket, struct driver_context *context,
@@ -187,10 +228,15 @@ void endpoint_socket_set_status(const struct endpoint_socket *socket,
 
 void endpoint_socket_close(struct endpoint_socket *socket, struct driver_context *context,
                            struct port_range *ports) {
-    if (socket->handle >= 0) {
-        context->io.net->close(context->io.net->context, socket->handle);
-        socket->handle = -1;
+    const struct net *net = context->io.net;
+    if (socket->control_handle >= 0 && socket->control_handle != socket->handle) {
+        net->close(net->context, socket->control_handle);
     }
+    if (socket->handle >= 0) {
+        net->close(net->context, socket->handle);
+    }
+    socket->control_handle = -1;
+    socket->handle = -1;
     if (socket->address_counter_id >= 0) {
         driver_context_free_counter(context, &socket->address_counter_id);
     }

@@ -26,6 +26,7 @@ enum channel_status {
 
 struct endpoint_socket {
     int handle;
+    int control_handle; /* where frames come in: the same, but for a multicast publication */
     bool is_connected;
     union net_address bound;
     uint16_t wildcard_port; /* to give back to the range; 0: none */
@@ -50,6 +51,10 @@ int32_t endpoint_rcvbuf_bytes(const struct driver_context *context,
                               const struct udp_channel *channel);
 int32_t endpoint_sndbuf_bytes(const struct driver_context *context,
                               const struct udp_channel *channel);
+
+/* TTL of multicast in force; 0: the system's default. */
+uint8_t endpoint_socket_ttl(const struct driver_context *context,
+                            const struct udp_channel *channel);
 
 /* All at once, as send endpoints need it: bind, status, announce. */
 int endpoint_socket_open(struct endpoint_socket *socket, struct driver_context *context,

@@ -47,15 +47,18 @@ static int check_setup(const struct endpoint_recv *endpoint,
     return 0;
 }
 
-static bool is_group(const struct image *image, const struct message_create_image *setup) {
+static bool is_group(const struct image *image, const struct image_spec *spec) {
+    const struct message_create_image *setup = spec->setup;
     const struct udp_channel *channel = image->endpoint->channel;
+    bool is_multicast = image->endpoint->destinations[spec->destination_index]->is_multicast;
     int wish = channel->has_group_consideration
                    ? (channel->group == GROUP_TRUE    ? DRIVER_GROUP_TRUE
                       : channel->group == GROUP_FALSE ? DRIVER_GROUP_FALSE
                                                       : DRIVER_GROUP_INFER)
                    : image->context->conf->group_consideration;
     return wish == DRIVER_GROUP_TRUE ||
-           (wish == DRIVER_GROUP_INFER && (setup->setup_flags & FRAME_SETUP_FLAG_GROUP) != 0);
+           (wish == DRIVER_GROUP_INFER &&
+            (is_multicast || (setup->setup_flags & FRAME_SETUP_FLAG_GROUP) != 0));
 }
 
 static void init_loss_detector(struct image *image, int64_t delay_ns, bool group) {
@@ -222,7 +225,7 @@ static int open_parts(struct image *image, const struct image_spec *spec,
     if (result != 0) {
         return result;
     }
-    bool group = is_group(image, setup);
+    bool group = is_group(image, spec);
     init_congestion(image, spec);
     init_positions(image, setup);
     fill_metadata(image, params, group);

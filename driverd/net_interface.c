@@ -105,6 +105,9 @@ static bool fits(const struct interface_spec *spec, int family,
     if (family != AF_UNSPEC && candidate_family != family) {
         return false;
     }
+    if (spec->needs_multicast && !candidate->is_multicast && !candidate->is_loopback) {
+        return false;
+    }
     if (spec->is_named) {
         return strcmp(spec->name, candidate->name) == 0;
     }

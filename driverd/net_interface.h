@@ -18,6 +18,7 @@ struct interface_spec {
     union net_address address; /* with the port; family AF_UNSPEC when named */
     uint16_t port;
     uint8_t prefix_length;
+    bool needs_multicast; /* the caller's: loopback counts as able, whatever its flags say */
 };
 
 /* "addr", "addr:port", "addr/prefix", "addr:port/prefix", the same with "[v6]", "{name}",

@@ -49,7 +49,7 @@ int publication_net_check(const struct driver_context *context, const struct udp
                          "mtu=%d is more than so-sndbuf=%d: %.120s", params->mtu_length,
                          sndbuf_bytes, channel->text);
     }
-    int result = flow_control_defaults(context, udp_channel_is_mdc(channel), flow, error);
+    int result = flow_control_defaults(context, udp_channel_is_group(channel), flow, error);
     return result == 0 ? flow_control_params_parse(flow, uri_get(&channel->uri, "fc"), error)
                        : result;
 }
@@ -57,7 +57,7 @@ int publication_net_check(const struct driver_context *context, const struct udp
 static int init_cores(struct publication_net *publication, const struct publication_net_spec *spec,
                       struct tern_error *error) {
     const struct driver_context *context = publication->base.context;
-    bool is_group = spec->endpoint->is_mdc;
+    bool is_group = spec->endpoint->is_group;
     struct retransmit_params retransmit = {
         .is_group = is_group,
         .resend_count_max = spec->base.params->max_resend,
@@ -143,7 +143,7 @@ static int open_parts(struct publication_net *publication, struct driver_context
                       const struct publication_net_spec *spec, struct tern_error *error) {
     struct publication_spec base = spec->base;
     base.kind = PUBLICATION_NET;
-    base.is_group = spec->endpoint->is_mdc;
+    base.is_group = spec->endpoint->is_group;
     int result = init_cores(publication, spec, error);
     if (result == 0) {
         result = publication_init(&publication->base, context, &base, error);

@@ -162,7 +162,7 @@ static void send_setup(struct publication_net *publication, int64_t now_ns) {
     int64_t position = publication->position;
     struct frame_setup setup = {
         .common = {.frame_length = FRAME_SETUP_LENGTH,
-                   .flags = publication->endpoint->is_mdc ? FRAME_SETUP_FLAG_GROUP : 0,
+                   .flags = publication->endpoint->is_group ? FRAME_SETUP_FLAG_GROUP : 0,
                    .type = FRAME_TYPE_SETUP},
         .term_offset = log_term_offset_of(position, log->term_length),
         .session_id = publication->base.session_id,
@@ -171,6 +171,7 @@ static void send_setup(struct publication_net *publication, int64_t now_ns) {
         .active_term_id = log_term_id_of(position, log->position_bits, log->initial_term_id),
         .term_length = log->term_length,
         .mtu = log->mtu_length,
+        .ttl = publication->endpoint->ttl,
     };
     struct driver_context *context = publication->base.context;
     if (!transmit_frame(publication->endpoint, context, &setup, sizeof setup, now_ns)) {
@@ -434,7 +435,7 @@ void publication_send_on_sm(struct publication_net *publication, const struct fr
     }
     if (message.is_eos) {
         (void)receiver_liveness_remove(&publication->liveness, message.receiver_id);
-        if (!publication->endpoint->is_mdc) {
+        if (!publication->endpoint->is_group) {
             store_release_u8(&publication->has_unicast_eos, 1);
         }
     } else {

@@ -367,7 +367,8 @@ struct received_frame {
 
 static const union net_address *control_of(const struct received_frame *frame) {
     const struct destination_recv *destination = frame->destination;
-    return destination->has_explicit_control ? &destination->control : frame->source;
+    bool is_known = destination->has_explicit_control || destination->is_multicast;
+    return is_known ? &destination->control : frame->source;
 }
 
 static struct image_path path_of(const struct received_frame *frame) {
@@ -424,6 +425,16 @@ static int on_data(const struct received_frame *frame) {
     return 0;
 }
 
+/* The answers may not reach as far as the data came (3.2). */
+static void count_ttl_asymmetry(const struct received_frame *frame,
+                                const struct frame_setup *setup) {
+    bool was_asked_for = dispatcher_state(&frame->endpoint->dispatcher, setup->stream_id,
+                                          setup->session_id) == SESSION_STATE_PENDING_SETUP;
+    if (was_asked_for && frame->destination->is_multicast && frame->destination->ttl < setup->ttl) {
+        context_count(frame->receiver->context, SYSTEM_COUNTER_POSSIBLE_TTL_ASYMMETRY, 1);
+    }
+}
+
 static void ask_for_image(const struct received_frame *frame, const struct frame_setup *setup) {
     struct message_create_image message = {
         .endpoint_id = frame->endpoint->id,
@@ -440,6 +451,7 @@ static void ask_for_image(const struct received_frame *frame, const struct frame
         .source = *frame->source,
         .control = *control_of(frame),
     };
+    count_ttl_asymmetry(frame, setup);
     if (driver_context_post(frame->receiver->context, DRIVER_MESSAGE_CREATE_IMAGE, &message,
                             sizeof message)) {
         dispatcher_init_started(&frame->endpoint->dispatcher, setup->stream_id, setup->session_id);

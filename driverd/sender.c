@@ -96,15 +96,15 @@ static void add_endpoint(struct sender *sender, struct endpoint_send *endpoint) 
     struct tern_error error;
     if (pointer_list_add(&sender->endpoints, endpoint) != 0) {
         post_no_memory(sender);
-    } else if (net->poller_add(net->context, sender->poller, endpoint->socket.handle, endpoint,
-                               &error) != 0) {
+    } else if (net->poller_add(net->context, sender->poller, endpoint->socket.control_handle,
+                               endpoint, &error) != 0) {
         driver_context_post_error(sender->context, &error);
     }
 }
 
 static void remove_endpoint(struct sender *sender, struct endpoint_send *endpoint) {
     const struct net *net = sender->context->io.net;
-    net->poller_remove(net->context, sender->poller, endpoint->socket.handle);
+    net->poller_remove(net->context, sender->poller, endpoint->socket.control_handle);
     (void)pointer_list_remove(&sender->endpoints, endpoint);
     store_release_u8(&endpoint->is_released, 1);
 }
@@ -389,8 +389,8 @@ static int poll_endpoint(struct sender *sender, struct endpoint_send *endpoint, 
     const struct net *net = sender->context->io.net;
     int work = 0;
     for (int round = 0; round < SENDER_CONTROL_ROUNDS_MAX; round++) {
-        int count =
-            net->receive(net->context, endpoint->socket.handle, sender->control, sender->batch);
+        int count = net->receive(net->context, endpoint->socket.control_handle, sender->control,
+                                 sender->batch);
         int64_t bytes = 0;
         for (int i = 0; i < count; i++) {
             const struct net_datagram *datagram = &sender->control[i];

@@ -1,8 +1,8 @@
 /* UDP channels (media-driver.md 5.2 to 5.4, shared-memory.md 8).
  *
  * The text is judged here once; whoever holds a struct udp_channel need not look at the URI for
- * anything that concerns sockets. What Tern cannot do yet (multicast, response channels) is refused
- * with an error that names it, never ignored.
+ * anything that concerns sockets. What Tern cannot do yet (response channels) is refused with an
+ * error that names it, never ignored.
  *
  * The canonical form decides which channels share a socket. It uses the texts of endpoint and
  * control as given, so that two names of one address do not share, and a name goes on to mean the
@@ -184,7 +184,38 @@ static int parse_values(struct udp_channel *channel, struct tern_error *error) {
     if (result > 0 && (ttl < 0 || ttl > 255)) {
         return error_set(error, -EINVAL, "ttl=%d is not 0 to 255", ttl);
     }
+    channel->ttl = (uint8_t)ttl;
     return result < 0 ? result : 0;
+}
+
+static uint8_t *last_byte(union net_address *address) {
+    return address->base.sa_family == AF_INET6
+               ? &address->v6.sin6_addr.s6_addr[sizeof address->v6.sin6_addr - 1]
+               : (uint8_t *)&address->v4.sin_addr + sizeof address->v4.sin_addr - 1;
+}
+
+/* A group stands for two: data goes to the odd address, feedback to the even one behind it (5.1).
+ * Both are known from it, and so is who listens: a control address would mean nothing. */
+static int set_group(struct udp_channel *channel, struct tern_error *error) {
+    const char *endpoint = uri_get(&channel->uri, "endpoint");
+    union net_address group = channel->endpoint.address;
+    if (!net_address_is_multicast(&group)) {
+        return 0;
+    }
+    if (*last_byte(&group) % 2 == 0) {
+        return invalid(error, "the last byte of a multicast address must be odd", endpoint);
+    }
+    if (net_address_port(&group) == 0) {
+        return invalid(error, "a multicast address needs a port other than 0", endpoint);
+    }
+    if (udp_channel_has_control(channel) || udp_channel_is_mdc(channel)) {
+        return invalid(error, "a multicast endpoint excludes control and control-mode",
+                       channel->text);
+    }
+    (*last_byte(&group))++;
+    channel->control_group = group;
+    channel->is_multicast = true;
+    return 0;
 }
 
 static int parse_hosts(struct udp_channel *channel, struct tern_error *error) {
@@ -200,18 +231,6 @@ static int parse_hosts(struct udp_channel *channel, struct tern_error *error) {
     }
     if (result != 0) {
         return result;
-    }
-    if (endpoint != NULL && channel->endpoint.is_numeric &&
-        net_address_is_multicast(&channel->endpoint.address)) {
-        const union net_address *group = &channel->endpoint.address;
-        uint8_t last = group->base.sa_family == AF_INET6
-                           ? group->v6.sin6_addr.s6_addr[15]
-                           : ((const uint8_t *)&group->v4.sin_addr)[3];
-        if (last % 2 == 0) {
-            return invalid(error, "the last byte of a multicast address must be odd", endpoint);
-        }
-        return error_set(error, TERN_ERROR_DRIVER_BASE - DRIVER_ERROR_NOT_SUPPORTED,
-                         "multicast (endpoint=%.100s) is not supported yet", endpoint);
     }
     return 0;
 }
@@ -343,7 +362,10 @@ static int parse(struct udp_channel *channel, struct tern_error *error) {
     if (result == 0) {
         result = parse_values(channel, error);
     }
-    return result == 0 ? check_combination(channel, error) : result;
+    if (result == 0) {
+        result = check_combination(channel, error);
+    }
+    return result == 0 && channel->endpoint.is_numeric ? set_group(channel, error) : result;
 }
 
 int udp_channel_create(struct udp_channel **channel, const char *text, int32_t length,
@@ -410,10 +432,17 @@ static void set_wildcard(union net_address *address, int family) {
     address->base.sa_family = (sa_family_t)family;
 }
 
-/* The address that `interface` stands for; wildcard without one. */
-static int find_interface(const struct udp_channel *channel, int family, const struct net *net,
-                          union net_address *found, struct tern_error *error) {
+/* Of the scope of the group, "[ff02::1%eth0]", when there is no `interface`. */
+static uint32_t scope_of(const union net_address *address) {
+    return address->base.sa_family == AF_INET6 ? address->v6.sin6_scope_id : 0;
+}
+
+/* The address and index that `interface` stands for; wildcard and 0 without one. */
+static int find_interface(struct udp_channel *channel, int family, const struct net *net,
+                          struct tern_error *error) {
+    union net_address *found = &channel->interface_address;
     set_wildcard(found, family == AF_UNSPEC ? AF_INET : family);
+    channel->interface_index = scope_of(&channel->endpoint.address);
     if (channel->interface == NULL) {
         return 0;
     }
@@ -430,12 +459,14 @@ static int find_interface(const struct udp_channel *channel, int family, const s
     if (interfaces == NULL) {
         return error_set_errno(error, ENOMEM, "cannot list the network interfaces");
     }
+    spec.needs_multicast = channel->is_multicast;
     int count = net->interfaces(net->context, interfaces, NET_INTERFACES_MAX);
     const struct net_interface *selected =
         interface_select(&spec, family, interfaces, count < 0 ? 0 : count);
     if (selected != NULL) {
         *found = selected->address;
         net_address_set_port(found, spec.port);
+        channel->interface_index = selected->index;
     }
     free(interfaces);
     return selected != NULL ? 0
@@ -453,6 +484,40 @@ static void format_host(const struct udp_host *host, const union net_address *fa
     }
 }
 
+static void set_addresses(struct udp_channel *channel) {
+    bool has_endpoint = udp_channel_has_endpoint(channel);
+    const union net_address *interface = &channel->interface_address;
+    if (has_endpoint) {
+        channel->remote = channel->endpoint.address;
+    } else {
+        set_wildcard(&channel->remote, interface->base.sa_family);
+    }
+    if (is_receiving(channel) && channel->is_multicast) {
+        set_wildcard(&channel->local, channel->remote.base.sa_family);
+        net_address_set_port(&channel->local, channel->endpoint.port);
+    } else if (is_receiving(channel) && has_endpoint) {
+        channel->local = channel->endpoint.address;
+    } else if (!is_receiving(channel) && udp_channel_has_control(channel)) {
+        channel->local = channel->control.address;
+    } else {
+        channel->local = *interface;
+    }
+}
+
+static void set_canonical(struct udp_channel *channel) {
+    char local[UDP_ADDRESS_TEXT_MAX + 1];
+    char remote[UDP_ADDRESS_TEXT_MAX + 1];
+    if (channel->is_multicast) {
+        (void)net_address_format(&channel->interface_address, local);
+        (void)net_address_format(&channel->remote, remote);
+    } else {
+        format_host(&channel->control, &channel->interface_address, local);
+        format_host(&channel->endpoint, &channel->remote, remote);
+    }
+    (void)snprintf(channel->canonical, sizeof channel->canonical, "UDP-%s-%s%s", local, remote,
+                   channel->suffix);
+}
+
 int udp_channel_resolve(struct udp_channel *channel, const struct net *net,
                         struct tern_error *error) {
     bool has_endpoint = udp_channel_has_endpoint(channel);
@@ -460,6 +525,9 @@ int udp_channel_resolve(struct udp_channel *channel, const struct net *net,
     int result = resolve_host(&channel->endpoint, net, error);
     if (result == 0) {
         result = resolve_host(&channel->control, net, error);
+    }
+    if (result == 0 && has_endpoint && !channel->endpoint.is_numeric) {
+        result = set_group(channel, error);
     }
     if (result != 0) {
         return result;
@@ -471,29 +539,12 @@ int udp_channel_resolve(struct udp_channel *channel, const struct net *net,
         return invalid(error, "endpoint and control are of different address families",
                        channel->text);
     }
-    union net_address interface;
-    result = find_interface(channel, family, net, &interface, error);
+    result = find_interface(channel, family, net, error);
     if (result != 0) {
         return result;
     }
-    if (has_endpoint) {
-        channel->remote = channel->endpoint.address;
-    } else {
-        set_wildcard(&channel->remote, interface.base.sa_family);
-    }
-    if (is_receiving(channel) && has_endpoint) {
-        channel->local = channel->endpoint.address;
-    } else if (!is_receiving(channel) && has_control) {
-        channel->local = channel->control.address;
-    } else {
-        channel->local = interface;
-    }
-    char local_text[UDP_ADDRESS_TEXT_MAX + 1];
-    char remote_text[UDP_ADDRESS_TEXT_MAX + 1];
-    format_host(&channel->control, &interface, local_text);
-    format_host(&channel->endpoint, &channel->remote, remote_text);
-    (void)snprintf(channel->canonical, sizeof channel->canonical, "UDP-%s-%s%s", local_text,
-                   remote_text, channel->suffix);
+    set_addresses(channel);
+    set_canonical(channel);
     channel->is_resolved = true;
     return 0;
 }
@@ -517,7 +568,9 @@ int udp_channel_match(const struct udp_channel *existing, const struct udp_chann
         return tag_clash(existing, wanted, "control-mode", error);
     }
     bool is_same = net_address_equal(&existing->remote, &wanted->remote) &&
-                   net_address_equal(&existing->local, &wanted->local);
+                   net_address_equal(&existing->local, &wanted->local) &&
+                   (!existing->is_multicast ||
+                    net_address_equal(&existing->interface_address, &wanted->interface_address));
     if (!udp_channel_is_tag_reference(wanted) && !is_same) {
         return tag_clash(existing, wanted, "address", error);
     }

@@ -64,11 +64,16 @@ struct udp_channel {
     bool has_group_tag;
     int64_t group_tag;
     struct timestamp_offsets timestamps; /* sockets want to know; streams have their own */
+    uint8_t ttl;                         /* 0: not given */
 
     /* set by udp_channel_resolve */
     bool is_resolved;
-    union net_address local;  /* to bind to */
-    union net_address remote; /* data goes there; wildcard without an endpoint */
+    bool is_multicast;               /* the endpoint is a group */
+    union net_address local;         /* to bind to */
+    union net_address remote;        /* data goes there; wildcard without an endpoint */
+    union net_address control_group; /* multicast: feedback goes there */
+    union net_address interface_address;
+    uint32_t interface_index; /* 0: no interface was named */
     char suffix[32];          /* makes wildcard channels unique */
     char canonical[UDP_CANONICAL_LENGTH_MAX];
 };
@@ -87,6 +92,10 @@ int udp_channel_resolve(struct udp_channel *channel, const struct net *net,
 
 /* control-mode dynamic or manual: several destinations. */
 bool udp_channel_is_mdc(const struct udp_channel *channel);
+/* Multicast or several destinations; resolved channels only. */
+static inline bool udp_channel_is_group(const struct udp_channel *channel) {
+    return channel->is_multicast || udp_channel_is_mdc(channel);
+}
 static inline bool udp_channel_has_endpoint(const struct udp_channel *channel) {
     return channel->endpoint.name[0] != '\0';
 }

@@ -22,6 +22,10 @@
 #include "base/clock.h"
 #include "base/net_poller.h"
 
+#ifndef IPV6_MULTICAST_ALL
+#define IPV6_MULTICAST_ALL 29 /* since Linux 4.20; missing in older headers */
+#endif
+
 static bool is_transient(int error_number) {
     return error_number == EAGAIN || error_number == EWOULDBLOCK || error_number == ECONNREFUSED ||
            error_number == EINTR;
@@ -41,33 +45,36 @@ static int set_int(int fd, int level, int name, int value, const char *what,
 }
 
 static int join_group(int fd, const struct net_socket_params *params, struct tern_error *error) {
-    int result;
     if (params->group->base.sa_family == AF_INET6) {
         struct ipv6_mreq request = {params->group->v6.sin6_addr, params->group_interface_index};
-        result = set_option(fd, IPPROTO_IPV6, IPV6_JOIN_GROUP, &request, sizeof request,
-                            "IPV6_JOIN_GROUP", error);
-        if (result == 0) {
-            result = set_int(fd, IPPROTO_IPV6, IPV6_MULTICAST_IF,
-                             (int)params->group_interface_index, "IPV6_MULTICAST_IF", error);
-        }
-        if (result == 0 && params->ttl > 0) {
-            result = set_int(fd, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, params->ttl,
-                             "IPV6_MULTICAST_HOPS", error);
-        }
+        int result = set_option(fd, IPPROTO_IPV6, IPV6_JOIN_GROUP, &request, sizeof request,
+                                "IPV6_JOIN_GROUP", error);
+        (void)set_int(fd, IPPROTO_IPV6, IPV6_MULTICAST_ALL, 0, "IPV6_MULTICAST_ALL", NULL);
         return result;
     }
-    struct in_addr interface = params->group_interface.v4.sin_addr;
-    struct ip_mreq request = {params->group->v4.sin_addr, interface};
-    result = set_option(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &request, sizeof request,
-                        "IP_ADD_MEMBERSHIP", error);
-    if (result == 0) {
-        result = set_option(fd, IPPROTO_IP, IP_MULTICAST_IF, &interface, sizeof interface,
-                            "IP_MULTICAST_IF", error);
-    }
-    if (result == 0 && params->ttl > 0) {
-        result = set_int(fd, IPPROTO_IP, IP_MULTICAST_TTL, params->ttl, "IP_MULTICAST_TTL", error);
-    }
+    struct ip_mreq request = {params->group->v4.sin_addr, params->group_interface.v4.sin_addr};
+    int result = set_option(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &request, sizeof request,
+                            "IP_ADD_MEMBERSHIP", error);
+    /* Without these two options frames of other groups are read and dropped, no more. */
+    (void)set_int(fd, IPPROTO_IP, IP_MULTICAST_ALL, 0, "IP_MULTICAST_ALL", NULL);
     return result;
+}
+
+static int set_group_output(int fd, const struct net_socket_params *params,
+                            struct tern_error *error) {
+    bool is_v6 = params->bind.base.sa_family == AF_INET6;
+    struct in_addr interface = params->group_interface.v4.sin_addr;
+    int result = is_v6 ? set_int(fd, IPPROTO_IPV6, IPV6_MULTICAST_IF,
+                                 (int)params->group_interface_index, "IPV6_MULTICAST_IF", error)
+                       : set_option(fd, IPPROTO_IP, IP_MULTICAST_IF, &interface, sizeof interface,
+                                    "IP_MULTICAST_IF", error);
+    if (result != 0 || params->ttl == 0) {
+        return result;
+    }
+    return is_v6
+               ? set_int(fd, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, params->ttl, "IPV6_MULTICAST_HOPS",
+                         error)
+               : set_int(fd, IPPROTO_IP, IP_MULTICAST_TTL, params->ttl, "IP_MULTICAST_TTL", error);
 }
 
 static int bind_socket(int fd, const struct net_socket_params *params, struct tern_error *error) {
@@ -89,6 +96,9 @@ static int bind_socket(int fd, const struct net_socket_params *params, struct te
     }
     if (params->group != NULL) {
         result = join_group(fd, params, error);
+    }
+    if (result == 0 && params->sends_to_groups) {
+        result = set_group_output(fd, params, error);
     }
     if (result == 0 && params->rcvbuf_bytes > 0) {
         result = set_int(fd, SOL_SOCKET, SO_RCVBUF, params->rcvbuf_bytes, "SO_RCVBUF", error);

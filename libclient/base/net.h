@@ -51,11 +51,13 @@ struct net_socket_params {
     const union net_address *connect; /* NULL: not connected */
     int32_t rcvbuf_bytes;             /* 0: leave the system's default */
     int32_t sndbuf_bytes;             /* 0: leave the system's default */
-    /* multicast; ignored while group is NULL */
-    const union net_address *group;
-    union net_address group_interface;
-    uint32_t group_interface_index;
-    uint8_t ttl; /* 0: leave the system's default */
+    /* Multicast. A socket that joins a group shares its port with others that do, and hears of no
+     * group that it did not join. */
+    const union net_address *group;    /* to join; NULL: none */
+    bool sends_to_groups;              /* by the interface below and with the TTL */
+    union net_address group_interface; /* IPv4; wildcard: as the system routes */
+    uint32_t group_interface_index;    /* IPv6; 0: as the system routes */
+    uint8_t ttl;                       /* 0: leave the system's default */
     /* The reader splits joined datagrams (GRO); silently without effect where the system cannot. */
     bool joins_segments;
     /* The system notes when each datagram came (SO_TIMESTAMPNS). Of joined segments only the first

@@ -1,6 +1,6 @@
 /* See sim_net.h. Addressing follows what the kernel does as far as the driver depends on it: a
  * socket bound to the wildcard address sends from 127.0.0.1, a connected socket hears its peer
- * only, a port can be bound once. */
+ * only, a port can be bound once, or by any number of sockets that join groups. */
 #include "lib/sim_net.h"
 
 #include <assert.h>
@@ -54,10 +54,11 @@ static struct sim_socket *socket_at(struct sim_net *net, int socket) {
     return &net->sockets[socket];
 }
 
-static bool is_taken(const struct sim_net *net, const union net_address *address) {
+static bool is_taken(const struct sim_net *net, const union net_address *address, bool has_group) {
     for (int i = 0; i < SIM_SOCKETS_MAX; i++) {
         const struct sim_socket *socket = &net->sockets[i];
-        if (socket->is_open && net_address_port(&socket->bound) == net_address_port(address) &&
+        if (socket->is_open && !(has_group && socket->has_group) &&
+            net_address_port(&socket->bound) == net_address_port(address) &&
             (net_address_is_wildcard(&socket->bound) || net_address_is_wildcard(address) ||
              net_address_equal(&socket->bound, address))) {
             return true;
@@ -79,16 +80,14 @@ static int open_socket(void *context, const struct net_socket_params *params, in
                        union net_address *bound, struct tern_error *error) {
     struct sim_net *net = context;
     union net_address address = params->bind;
-    if (params->group != NULL) {
-        return error_set_errno(error, EOPNOTSUPP, "no multicast in the simulated network");
-    }
+    bool has_group = params->group != NULL;
     while (net_address_port(&params->bind) == 0) {
         net_address_set_port(&address, net->next_port++);
-        if (!is_taken(net, &address)) {
+        if (!is_taken(net, &address, has_group)) {
             break;
         }
     }
-    if (is_taken(net, &address)) {
+    if (is_taken(net, &address, has_group)) {
         return error_set_errno(error, EADDRINUSE, "cannot bind");
     }
     int free_index = 0;
@@ -96,8 +95,15 @@ static int open_socket(void *context, const struct net_socket_params *params, in
         free_index++;
     }
     assert(free_index < SIM_SOCKETS_MAX);
-    net->sockets[free_index] = (struct sim_socket){
-        .is_open = true, .has_arrival_times = params->has_arrival_times, .bound = address};
+    net->sockets[free_index] = (struct sim_socket){.is_open = true,
+                                                   .has_arrival_times = params->has_arrival_times,
+                                                   .bound = address,
+                                                   .has_group = has_group,
+                                                   .ttl = params->ttl};
+    if (has_group) {
+        net->sockets[free_index].group = *params->group;
+        net_address_set_port(&net->sockets[free_index].group, net_address_port(&address));
+    }
     if (params->connect != NULL) {
         (void)connect_socket(net, free_index, params->connect, error);
     }
@@ -136,11 +142,8 @@ static struct sim_socket *find_receiver(struct sim_net *net, const struct sim_pa
     return NULL;
 }
 
-static void enqueue(struct sim_net *net, const struct sim_packet *packet) {
-    struct sim_socket *socket = find_receiver(net, packet);
-    if (socket == NULL) {
-        return; /* nobody there */
-    }
+static void enqueue(struct sim_net *net, struct sim_socket *socket,
+                    const struct sim_packet *packet) {
     struct sim_packet *copy = malloc(sizeof *copy);
     assert(copy != NULL);
     *copy = *packet;
@@ -161,17 +164,40 @@ static void enqueue(struct sim_net *net, const struct sim_packet *packet) {
     *link = copy;
 }
 
-static void transmit(struct sim_net *net, const struct sim_packet *packet) {
-    net->sent_count++;
-    if ((net->filter != NULL && net->filter(net->filter_context, packet) == SIM_DROP) ||
-        random_unit(&net->random.table) < net->faults.drop) {
+/* `socket` may be NULL: nobody there. */
+static void deliver(struct sim_net *net, struct sim_socket *socket,
+                    const struct sim_packet *packet) {
+    if (random_unit(&net->random.table) < net->faults.drop) {
         net->dropped_count++;
         return;
     }
-    enqueue(net, packet);
+    if (socket != NULL) {
+        enqueue(net, socket, packet);
+    }
     if (random_unit(&net->random.table) < net->faults.duplicate) {
         net->duplicated_count++;
-        enqueue(net, packet);
+        if (socket != NULL) {
+            enqueue(net, socket, packet);
+        }
+    }
+}
+
+static void transmit(struct sim_net *net, const struct sim_packet *packet) {
+    net->sent_count++;
+    if (net->filter != NULL && net->filter(net->filter_context, packet) == SIM_DROP) {
+        net->dropped_count++;
+        return;
+    }
+    if (!net_address_is_multicast(&packet->to)) {
+        deliver(net, find_receiver(net, packet), packet);
+        return;
+    }
+    for (int i = 0; i < SIM_SOCKETS_MAX; i++) {
+        struct sim_socket *socket = &net->sockets[i];
+        if (socket->is_open && socket->has_group &&
+            net_address_equal(&socket->group, &packet->to)) {
+            deliver(net, socket, packet);
+        }
     }
 }
 
@@ -398,7 +424,10 @@ void sim_net_send(struct sim_net *net, int socket, const char *to, const void *d
     int result = net_address_parse(to, &packet.to);
     assert(result == 0);
     (void)result;
-    enqueue(net, &packet);
+    struct sim_socket *receiver = find_receiver(net, &packet);
+    if (receiver != NULL) {
+        enqueue(net, receiver, &packet);
+    }
 }
 
 uint32_t sim_net_receive(struct sim_net *net, int socket, void *buffer, union net_address *source) {

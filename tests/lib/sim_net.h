@@ -1,5 +1,6 @@
 /* A network in memory: the net seam for tests and simulations. Sockets of all drivers in a process
  * share one struct sim_net; datagrams wait in their receiver's queue until their time has come.
+ * What goes to a multicast group comes to every socket that joined it.
  *
  * What happens to a datagram is decided when it is sent: by a script (a filter function of the
  * test) or by rates and a seed. The same seed and the same steps give the same run. One thread
@@ -52,9 +53,13 @@ struct sim_socket {
     struct sim_packet *queue;  /* ordered by deliver_ns, number */
     struct net_poller *poller; /* NULL: none */
     void *owner;
+    bool has_group; /* and so shares its port with others that have one */
+    union net_address group;
+    uint8_t ttl; /* as asked for; the network does not look at it */
 };
 
-/* Rates from 0 to 1; delays are uniform between min and max, so max > min reorders. */
+/* Rates from 0 to 1, for each receiver of a datagram by itself; delays are uniform between min and
+ * max, so max > min reorders. */
 struct sim_faults {
     double drop;
     double duplicate;

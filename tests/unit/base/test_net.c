@@ -253,3 +253,89 @@ Test(net, limits_and_interfaces_of_this_machine_are_plausible) {
     }
     cr_assert(has_loopback);
 }
+
+/* One socket that sends to a group on the loopback interface and two that share its port, of which
+ * only one is in the group. */
+static void exchange_in_group(const char *group_text, const char *bind_text, const char *interface,
+                              uint32_t interface_index) {
+    const struct net *net = net_system();
+    union net_address group, other_group, bound;
+    struct net_socket_params listen = {.group = &group, .group_interface_index = interface_index};
+    cr_assert_eq(net_address_parse(group_text, &group), 0);
+    cr_assert_eq(net_address_parse(bind_text, &listen.bind), 0);
+    cr_assert_eq(net_address_parse(interface, &listen.group_interface), 0);
+    struct net_socket_params send = {
+        .bind = listen.group_interface,
+        .connect = &group,
+        .sends_to_groups = true,
+        .group_interface = listen.group_interface,
+        .group_interface_index = interface_index,
+        .ttl = 3,
+    };
+    struct tern_error error = {0};
+    int member, stranger, sender;
+    cr_assert_eq(net->open(NULL, &listen, &member, &bound, &error), 0, "%s", error.text);
+    net_address_set_port(&group, net_address_port(&bound));
+    net_address_set_port(&listen.bind, net_address_port(&bound));
+    other_group = group;
+    if (group.base.sa_family == AF_INET6) {
+        other_group.v6.sin6_addr.s6_addr[15]++;
+    } else {
+        other_group.v4.sin_addr.s_addr = htonl(ntohl(group.v4.sin_addr.s_addr) + 1);
+    }
+    listen.group = &other_group;
+    cr_assert_eq(net->open(NULL, &listen, &stranger, &bound, &error), 0, "%s", error.text);
+    cr_assert_eq(net->open(NULL, &send, &sender, &bound, &error), 0, "%s", error.text);
+    int ttl = 0;
+    socklen_t length = sizeof ttl;
+    bool is_v6 = group.base.sa_family == AF_INET6;
+    cr_assert_eq(getsockopt(sender, is_v6 ? IPPROTO_IPV6 : IPPROTO_IP,
+                            is_v6 ? IPV6_MULTICAST_HOPS : IP_MULTICAST_TTL, &ttl, &length),
+                 0);
+    cr_assert_eq(ttl, 3);
+    struct net_datagram out = {.data = "to the group", .length = 12};
+    cr_assert_eq(net->send(NULL, sender, &out, 1, 0), 1);
+    char buffer[64];
+    struct net_datagram in = {.data = buffer, .capacity = sizeof buffer};
+    int count = 0;
+    struct net_poller *poller;
+    cr_assert_eq(net->poller_open(NULL, &poller, NULL), 0);
+    cr_assert_eq(net->poller_add(NULL, poller, member, NULL, NULL), 0);
+    for (int i = 0; i < 100 && count == 0; i++) {
+        net->wait(NULL, &poller, 1, 100 * NS_PER_MS);
+        count = net->receive(NULL, member, &in, 1);
+    }
+    cr_assert_eq(count, 1, "%s", group_text);
+    cr_assert_eq(in.length, 12);
+    cr_assert_eq(net->receive(NULL, stranger, &in, 1), 0, "not its group");
+    net->poller_close(NULL, poller);
+    net->close(NULL, member);
+    net->close(NULL, stranger);
+    net->close(NULL, sender);
+}
+
+Test(net, groups_are_joined_on_the_interface_that_is_named) {
+    struct net_interface interfaces[64];
+    int count = net_system()->interfaces(NULL, interfaces, 64);
+    exchange_in_group("224.20.30.39", "0.0.0.0:0", "127.0.0.1", 0);
+    /* The loopback interface takes no IPv6 groups. What goes to ff01:: never leaves the machine. */
+    for (int i = 0; i < count; i++) {
+        if (interfaces[i].is_multicast && interfaces[i].address.base.sa_family == AF_INET6 &&
+            interfaces[i].address.v6.sin6_scope_id == 0) {
+            char text[NET_ADDRESS_TEXT_MAX];
+            (void)net_address_format(&interfaces[i].address, text);
+            exchange_in_group("[ff01::1:3]", "[::]:0", text, interfaces[i].index);
+            break;
+        }
+    }
+    union net_address group;
+    struct net_socket_params params = {.group = &group};
+    struct tern_error error = {0};
+    int socket;
+    cr_assert_eq(net_address_parse("224.20.30.39:0", &group), 0);
+    cr_assert_eq(net_address_parse("0.0.0.0:0", &params.bind), 0);
+    cr_assert_eq(net_address_parse("127.9.9.9", &params.group_interface), 0);
+    params.group_interface.v4.sin_addr.s_addr = htonl(0xC6336407); /* 198.51.100.7: nobody's */
+    cr_assert_lt(net_system()->open(NULL, &params, &socket, &group, &error), 0);
+    cr_assert_not_null(strstr(error.text, "IP_ADD_MEMBERSHIP"), "%s", error.text);
+}

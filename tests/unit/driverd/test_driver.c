@@ -205,7 +205,7 @@ Test(driver, refused_channels_name_what_is_wrong) {
         {"aeron:ipc?init-term-id=5|term-id=4|term-offset=0", DRIVER_ERROR_GENERIC, "init-term-id"},
         {"aeron:ipc?session-id=tag:9", DRIVER_ERROR_GENERIC, "session-id=tag:9"},
         {"aeron:ipc?response-correlation-id=3", DRIVER_ERROR_GENERIC, "response"},
-        {"aeron:udp?endpoint=224.0.1.1:4000", DRIVER_ERROR_NOT_SUPPORTED, "multicast"},
+        {"aeron:udp?endpoint=224.0.1.2:4000", DRIVER_ERROR_INVALID_CHANNEL, "odd"},
         {"aeron:udp?endpoint=127.0.0.1:4000|max-resend=0", DRIVER_ERROR_GENERIC, "max-resend=0"},
     };
     struct driver_fixture f;

@@ -64,7 +64,7 @@ Test(driver_conf, bad_and_unsupported_values_are_refused_by_name) {
         "AERON_MULTICAST_FLOWCONTROL_SUPPLIER=multicast_fancy",
         "AERON_FLOW_CONTROL_GROUP_TAG=red",
         "AERON_DRIVER_RESOLVER_NAME=node0",
-        "AERON_SOCKET_MULTICAST_TTL=3",
+        "AERON_SOCKET_MULTICAST_TTL=256",
         "AERON_CUBICCONGESTIONCONTROL_INITIALRTT=0",
         "AERON_CONGESTIONCONTROL_SUPPLIER=warp",
         "AERON_COUNTERS_BUFFER_LENGTH=500m", /* cnc.dat above 2^31-1 */

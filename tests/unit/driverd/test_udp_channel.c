@@ -60,6 +60,19 @@ Test(udp_channel, canonical_forms_follow_the_texts_of_endpoint_and_control) {
          "127.0.0.1:4000"},
         {"aeron:udp?endpoint=[::1]:4000", UDP_CHANNEL_SUBSCRIPTION, "UDP-[::]:0-[::1]:4000",
          "[::1]:4000", "[::1]:4000"},
+        {"aeron:udp?endpoint=224.0.1.1:4000", UDP_CHANNEL_PUBLICATION,
+         "UDP-0.0.0.0:0-224.0.1.1:4000", "0.0.0.0:0", "224.0.1.1:4000"},
+        {"aeron:udp?endpoint=224.0.1.1:4000|interface=localhost:5000/8|ttl=3",
+         UDP_CHANNEL_PUBLICATION, "UDP-127.0.0.1:5000-224.0.1.1:4000", "127.0.0.1:5000",
+         "224.0.1.1:4000"},
+        {"aeron:udp?endpoint=224.0.1.1:4000|interface=127.0.0.1", UDP_CHANNEL_SUBSCRIPTION,
+         "UDP-127.0.0.1:0-224.0.1.1:4000", "0.0.0.0:4000", "224.0.1.1:4000"},
+        {"aeron:udp?endpoint=224.0.1.1:4000|interface={lo}", UDP_CHANNEL_RECEIVE_DESTINATION,
+         "UDP-127.0.0.1:0-224.0.1.1:4000", "0.0.0.0:4000", "224.0.1.1:4000"},
+        {"aeron-spy:aeron:udp?endpoint=224.0.1.1:4000|interface=127.0.0.1", UDP_CHANNEL_SPY,
+         "UDP-127.0.0.1:0-224.0.1.1:4000", "127.0.0.1:0", "224.0.1.1:4000"},
+        {"aeron:udp?endpoint=[ff02::3]:4000", UDP_CHANNEL_SUBSCRIPTION, "UDP-[::]:0-[ff02::3]:4000",
+         "[::]:4000", "[ff02::3]:4000"},
     };
     next_suffix = 3;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -95,8 +108,12 @@ Test(udp_channel, channels_that_mean_nothing_or_too_much_are_refused) {
         {"aeron:udp?endpoint=[nonsense]:4000", UDP_CHANNEL_PUBLICATION, 1, "IPv6"},
         {"aeron:udp?endpoint=:4000", UDP_CHANNEL_PUBLICATION, 1, "host"},
         {"aeron:udp?endpoint=224.1.1.2:4000", UDP_CHANNEL_PUBLICATION, 1, "odd"},
-        {"aeron:udp?endpoint=224.1.1.1:4000", UDP_CHANNEL_PUBLICATION, 8, "multicast"},
-        {"aeron:udp?endpoint=[ff02::1]:4000", UDP_CHANNEL_SUBSCRIPTION, 8, "multicast"},
+        {"aeron:udp?endpoint=[ff02::2]:4000", UDP_CHANNEL_SUBSCRIPTION, 1, "odd"},
+        {"aeron:udp?endpoint=224.1.1.1:0", UDP_CHANNEL_SUBSCRIPTION, 1, "port"},
+        {"aeron:udp?endpoint=224.1.1.1:4000|control=1.2.3.4:5", UDP_CHANNEL_SUBSCRIPTION, 1,
+         "excludes control"},
+        {"aeron:udp?endpoint=224.1.1.1:4000|control-mode=manual", UDP_CHANNEL_PUBLICATION, 1,
+         "excludes control"},
         {"aeron:udp?control=127.0.0.1:4000", UDP_CHANNEL_PUBLICATION, 1, "control"},
         {"aeron:udp?control-mode=dynamic", UDP_CHANNEL_PUBLICATION, 1, "dynamic"},
         {"aeron:udp?endpoint=1.2.3.4:5|control-mode=dynamic", UDP_CHANNEL_PUBLICATION, 1,
@@ -218,6 +235,41 @@ Test(udp_channel, tags_refer_to_an_endpoint_and_must_not_contradict_it) {
     udp_channel_destroy(tagged);
 }
 
+Test(udp_channel, a_group_has_a_control_group_next_to_it) {
+    static const struct {
+        const char *text, *control;
+    } rows[] = {
+        {"aeron:udp?endpoint=224.0.1.1:4000", "224.0.1.2:4000"},
+        {"aeron:udp?endpoint=239.255.255.255:1", "239.255.255.0:1"},
+        {"aeron:udp?endpoint=[ff11::ff01]:4000", "[ff11::ff02]:4000"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct udp_channel *channel = resolved(rows[i].text, UDP_CHANNEL_SUBSCRIPTION);
+        char control[NET_ADDRESS_TEXT_MAX];
+        net_address_format(&channel->control_group, control);
+        cr_assert_str_eq(control, rows[i].control);
+        cr_assert(channel->is_multicast);
+        cr_assert(udp_channel_is_group(channel));
+        udp_channel_destroy(channel);
+    }
+    struct udp_channel *by_loopback =
+        resolved("aeron:udp?endpoint=224.0.1.1:4000|interface=127.0.0.1|ttl=255|tags=3",
+                 UDP_CHANNEL_SUBSCRIPTION);
+    struct udp_channel *anywhere =
+        resolved("aeron:udp?endpoint=224.0.1.1:4000|tags=3", UDP_CHANNEL_SUBSCRIPTION);
+    struct tern_error error;
+    cr_assert_eq(by_loopback->ttl, 255);
+    cr_assert_gt(by_loopback->interface_index, 0);
+    cr_assert_lt(udp_channel_match(by_loopback, anywhere, &error), 0, "another interface");
+    udp_channel_destroy(by_loopback);
+    udp_channel_destroy(anywhere);
+    struct udp_channel *missing = make("aeron:udp?endpoint=224.0.1.1:4000|interface=127.9.9.9",
+                                       UDP_CHANNEL_PUBLICATION, &error);
+    cr_assert_lt(udp_channel_resolve(missing, net_system(), &error), 0);
+    cr_assert_not_null(strstr(error.text, "127.9.9.9"));
+    udp_channel_destroy(missing);
+}
+
 static struct net_interface interface_of(const char *name, const char *address, uint8_t prefix,
                                          bool is_loopback) {
     struct net_interface made = {.prefix_length = prefix, .is_loopback = is_loopback};
@@ -250,6 +302,13 @@ Test(udp_channel, the_most_specific_interface_wins_and_loopback_is_last) {
         const struct net_interface *found = interface_select(&spec, rows[i].family, all, 4);
         cr_assert_eq(found == NULL ? -1 : (int)(found - all), rows[i].expected, "%s", rows[i].text);
     }
+    struct net_interface able[] = {all[1], all[2], all[0]};
+    struct interface_spec any;
+    cr_assert_eq(interface_spec_parse(&any, "0.0.0.0/0", NULL), 0);
+    any.needs_multicast = true;
+    cr_assert(interface_select(&any, AF_INET, able, 3) == &able[2], "none but loopback can");
+    able[0].is_multicast = true;
+    cr_assert(interface_select(&any, AF_INET, able, 3) == &able[0], "the only one that can");
     static const char *const bad[] = {"",
                                       "nonsense",
                                       "10.1.2.3/33",
