@@ -12,6 +12,8 @@ enum driver_message_type {
     DRIVER_MESSAGE_CREATE_IMAGE = 1,
     DRIVER_MESSAGE_PUBLICATION_ERROR,
     DRIVER_MESSAGE_ERROR,
+    DRIVER_MESSAGE_RESPONSE_CONNECTED,
+    DRIVER_MESSAGE_RESPONSE_SESSION,
 };
 
 /* Receiver: a SETUP for a wanted session came (3.2). Answer with image_create and
@@ -44,6 +46,17 @@ struct message_publication_error {
     int32_t error_code;
     int32_t text_length;
     char text[FRAME_ERR_TEXT_MAX + 1];
+};
+
+/* Sender: a response publication has its first receiver (2.10 step b). */
+struct message_response_connected {
+    int64_t registration_id;
+};
+
+/* Sender: RSP_SETUP for a request publication (2.10). */
+struct message_response_session {
+    int64_t correlation_id; /* registration id of the response subscription */
+    int32_t session_id;
 };
 
 /* Sender or receiver: a line for the distinct error log. */

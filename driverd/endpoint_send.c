@@ -68,6 +68,10 @@ void endpoint_send_table_close(struct endpoint_send_table *table) {
     *table = (struct endpoint_send_table){0};
 }
 
+static bool is_response(const struct udp_channel *channel) {
+    return channel->control_mode == CONTROL_MODE_RESPONSE;
+}
+
 static int find(const struct endpoint_send_table *table, const struct udp_channel *channel,
                 struct endpoint_send **found, struct tern_error *error) {
     *found = NULL;
@@ -85,6 +89,11 @@ static int find(const struct endpoint_send_table *table, const struct udp_channe
     if (*found != NULL && (*found)->state != ENDPOINT_STATE_ACTIVE) {
         return error_set(error, DRIVER_ERROR(DRIVER_ERROR_TEMPORARILY_UNAVAILABLE),
                          "the send channel is being closed, try again: %.120s", channel->text);
+    }
+    if (*found != NULL && is_response(channel) != is_response((*found)->channel)) {
+        return error_set(error, DRIVER_ERROR(DRIVER_ERROR_INVALID_CHANNEL),
+                         "control-mode=response clashes with the channel that is open: %.120s",
+                         (*found)->channel->text);
     }
     return *found == NULL ? 0 : endpoint_socket_match_options((*found)->channel, channel, error);
 }
@@ -159,8 +168,8 @@ static int create(struct endpoint_send_table *table, struct udp_channel *channel
     struct endpoint_socket_params params = {
         .channel = channel,
         .is_send = true,
-        .is_connected =
-            !is_mdc && udp_channel_has_endpoint(channel) && table->context->conf->connect_unicast,
+        .is_connected = !is_mdc && !is_response(channel) && udp_channel_has_endpoint(channel) &&
+                        table->context->conf->connect_unicast,
         .ports = &table->ports,
         .registration_id = registration_id,
     };
@@ -355,7 +364,7 @@ void endpoint_send_table_check_names(struct endpoint_send_table *table, int64_t 
             continue;
         }
         const struct udp_host *host = &endpoint->channel->endpoint;
-        if (!endpoint->is_group && !endpoint->is_resolving &&
+        if (!endpoint->is_group && !is_response(endpoint->channel) && !endpoint->is_resolving &&
             is_stale(host, &endpoint->last_sm_time_ns, endpoint->asked_ns, now_ns)) {
             endpoint->asked_ns = now_ns;
             endpoint->is_resolving =

@@ -40,7 +40,7 @@ struct endpoint_send {
     /* sender */
     struct hash_map publications; /* (session, stream) -> struct publication_net */
     struct destination_tracker tracker;
-    union net_address remote;
+    union net_address remote; /* of response channels: that of the publication in turn */
     int64_t *destinations_counter;
     bool is_unsegmented;   /* segmentation offload was tried and refused */
     int64_t last_error_ns; /* a broken socket is reported once per second, not per datagram */

@@ -276,6 +276,8 @@ int image_create(struct image **image, struct driver_context *context,
         .is_gap_filled = !spec->subscription->params.is_reliable,
         .timestamps = spec->subscription->params.timestamps,
         .is_sm_enabled = 1,
+        .wants_response = (setup->setup_flags & FRAME_SETUP_FLAG_SEND_RESPONSE) != 0,
+        .response_session = IMAGE_NO_RESPONSE,
         .reject_length = -1,
         .hwm_counter_id = COUNTER_NULL_ID,
         .position_counter_id = COUNTER_NULL_ID,
@@ -541,6 +543,19 @@ bool image_accepts_subscribers(const struct image *image) {
 int64_t image_join_position(const struct image *image) {
     int64_t slowest = subscribable_min_position(&image->subscribers, image->position);
     return min_i64(image->position, max_i64(0, align_down(slowest)));
+}
+
+void image_announce_response(struct image *image, int32_t session_id) {
+    assert(image->wants_response);
+    store_release_i64(&image->response_session, session_id);
+    receiver_note_order(image->receiver);
+}
+
+/* Unless it is by another session meanwhile. */
+void image_end_response(struct image *image, int32_t session_id) {
+    if (image->response_session == session_id) {
+        store_release_i64(&image->response_session, IMAGE_NO_RESPONSE);
+    }
 }
 
 void image_disable_status_messages(struct image *image) {

@@ -30,6 +30,8 @@ struct subscription;
 #define IMAGE_CONNECTION_TIMEOUT_NS (5 * NS_PER_S)
 #define IMAGE_EOS_SM_MULTIPLE 5 /* status message time-outs that EOS is announced for */
 
+#define IMAGE_NO_RESPONSE INT64_MIN
+
 enum image_state {
     IMAGE_STATE_ACTIVE,
     IMAGE_STATE_DRAINING,
@@ -76,6 +78,7 @@ struct image {
     int64_t state_time_ns;
     bool is_rejoin;
     bool is_reliable;
+    bool wants_response; /* its SETUP asked for a response channel */
     struct log_file *file;
     int32_t hwm_counter_id;
     int32_t position_counter_id;
@@ -109,6 +112,7 @@ struct image {
     /* conductor writes, receiver reads (release / acquire) */
     CACHE_ALIGNED uint8_t is_sending_eos;
     uint8_t is_sm_enabled;
+    int64_t response_session; /* a session id to send in RSP_SETUP; IMAGE_NO_RESPONSE: none */
     struct image_sm_order sm_order;
     struct image_loss_order loss_order;
 
@@ -129,6 +133,7 @@ struct image {
     int64_t sm_deadline_ns;
     struct congestion_rtt rtt; /* conductor reads rtt_ns */
     int64_t *rtt_counter;      /* NULL: none */
+    int64_t rsp_setup_deadline_ns;
     int32_t window_max_bytes;
     struct timestamp_offsets timestamps;
     bool is_stamped;       /* with at least one of them */
@@ -165,6 +170,9 @@ bool image_is_done(const struct image *image);
 /* May a new subscription join, and where (3.9)? */
 bool image_accepts_subscribers(const struct image *image);
 int64_t image_join_position(const struct image *image);
+/* Tell the sender of the stream by which session it is answered (3.10), until that is ended. */
+void image_announce_response(struct image *image, int32_t session_id);
+void image_end_response(struct image *image, int32_t session_id);
 /* A newer image of the same session was made: no more status messages of this one (3.3 step 10). */
 void image_disable_status_messages(struct image *image);
 

@@ -26,6 +26,7 @@ void image_receive_start(struct image *image, int64_t now_ns) {
         image->connections[i].last_frame_ns = now_ns;
     }
     image->sm_deadline_ns = INT64_MIN; /* the first status message goes out at once */
+    image->rsp_setup_deadline_ns = INT64_MIN;
 }
 
 static bool is_alive(const struct image_connection *connection, int64_t now_ns) {
@@ -357,6 +358,22 @@ static void measure_round_trip(struct image *image, int64_t now_ns) {
     (void)transmit(image, &request, sizeof request, true, now_ns);
 }
 
+/* On a clock of its own: where much is received, status messages never time out (3.8 step 3). */
+static void send_due_rsp_setup(struct image *image, int64_t now_ns) {
+    int64_t session_id = load_acquire_i64(&image->response_session);
+    if (session_id == IMAGE_NO_RESPONSE || now_ns < image->rsp_setup_deadline_ns) {
+        return;
+    }
+    struct frame_rsp_setup setup = {
+        .common = {.frame_length = FRAME_RSP_SETUP_LENGTH, .type = FRAME_TYPE_RSP_SETUP},
+        .session_id = image->session_id,
+        .stream_id = image->stream_id,
+        .response_session_id = (int32_t)session_id,
+    };
+    (void)transmit(image, &setup, sizeof setup, true, now_ns);
+    image->rsp_setup_deadline_ns = now_ns + image->context->conf->status_message_timeout_ns;
+}
+
 int image_receive_send_feedback(struct image *image, int64_t now_ns) {
     if (image->is_superseded) {
         return 0;
@@ -370,6 +387,7 @@ int image_receive_send_feedback(struct image *image, int64_t now_ns) {
         }
         return 0;
     }
+    send_due_rsp_setup(image, now_ns);
     int work = send_due_status_message(image, is_timed_out, now_ns);
     measure_round_trip(image, now_ns);
     return work + report_due_gap(image, now_ns);
@@ -378,6 +396,13 @@ int image_receive_send_feedback(struct image *image, int64_t now_ns) {
 int64_t image_receive_deadline_ns(const struct image *image) {
     bool is_mute = image->is_superseded || load_acquire_u8(&image->is_sm_enabled) == 0;
     bool is_measured = image->rtt.is_measured && image->reject_length < 0;
-    int64_t request_ns = is_measured ? image->rtt.next_request_ns : INT64_MAX;
-    return is_mute ? INT64_MAX : min_i64(image->sm_deadline_ns, request_ns);
+    bool is_answered = load_acquire_i64(&image->response_session) != IMAGE_NO_RESPONSE;
+    int64_t deadline_ns = image->sm_deadline_ns;
+    if (is_measured) {
+        deadline_ns = min_i64(deadline_ns, image->rtt.next_request_ns);
+    }
+    if (is_answered && image->reject_length < 0) {
+        deadline_ns = min_i64(deadline_ns, image->rsp_setup_deadline_ns);
+    }
+    return is_mute ? INT64_MAX : deadline_ns;
 }

@@ -17,6 +17,7 @@
 #include "driverd/publication_net.h"
 #include "driverd/receiver.h"
 #include "driverd/resolver.h"
+#include "driverd/response_channel.h"
 #include "driverd/sender.h"
 #include "driverd/subscription.h"
 
@@ -220,6 +221,26 @@ static void on_error(struct conductor *conductor, const uint8_t *payload, int32_
     driver_context_log_error(conductor->context, &error);
 }
 
+static void on_response_connected(struct conductor *conductor, const uint8_t *payload,
+                                  int32_t length) {
+    struct message_response_connected message;
+    assert(length == sizeof message);
+    memcpy(&message, payload, sizeof message);
+    const struct publication *publication =
+        hash_map_get(&conductor->publications_by_id, message.registration_id);
+    if (publication != NULL) {
+        response_channel_on_settled(conductor, publication);
+    }
+}
+
+static void on_response_session(struct conductor *conductor, const uint8_t *payload,
+                                int32_t length) {
+    struct message_response_session message;
+    assert(length == sizeof message);
+    memcpy(&message, payload, sizeof message);
+    response_channel_on_session(conductor, message.correlation_id, message.session_id);
+}
+
 static enum ring_action on_message(void *context, int32_t type, const uint8_t *payload,
                                    int32_t length) {
     struct conductor *conductor = context;
@@ -235,6 +256,12 @@ static enum ring_action on_message(void *context, int32_t type, const uint8_t *p
         break;
     case DRIVER_MESSAGE_ERROR:
         on_error(conductor, payload, length);
+        break;
+    case DRIVER_MESSAGE_RESPONSE_CONNECTED:
+        on_response_connected(conductor, payload, length);
+        break;
+    case DRIVER_MESSAGE_RESPONSE_SESSION:
+        on_response_session(conductor, payload, length);
         break;
     }
     return RING_CONTINUE;

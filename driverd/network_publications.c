@@ -11,16 +11,18 @@
 #include "driverd/network.h"
 #include "driverd/publication_commands.h"
 #include "driverd/publication_net.h"
+#include "driverd/response_channel.h"
 
 static struct publication_net *find_shared(const struct conductor *conductor,
-                                           const struct endpoint_send *endpoint,
-                                           int32_t stream_id) {
+                                           const struct endpoint_send *endpoint, int32_t stream_id,
+                                           int64_t response_correlation_id) {
     const struct pointer_list *list = &conductor->publications_net;
     for (int32_t i = 0; i < list->count; i++) {
         struct publication_net *publication = list->items[i];
         const struct publication *base = &publication->base;
         if (publication->endpoint == endpoint && base->stream_id == stream_id &&
-            !base->is_exclusive && !base->is_revoking && base->state == PUBLICATION_STATE_ACTIVE) {
+            !base->is_exclusive && !base->is_revoking && base->state == PUBLICATION_STATE_ACTIVE &&
+            base->params.response_correlation_id == response_correlation_id) {
             return publication;
         }
     }
@@ -93,6 +95,7 @@ static int create_publication(struct conductor *conductor, const struct command 
         driver_context_respond_error(conductor->context, command->correlation_id, error);
         return 0;
     }
+    response_channel_on_publication(conductor, &publication->base);
     linking_attach_publication_net(conductor, publication);
     return 0;
 }
@@ -103,7 +106,8 @@ static int share_or_create(struct conductor *conductor, const struct command *co
                            struct tern_error *error) {
     struct publication_net *shared = NULL;
     if (command->type == COMMAND_ADD_PUBLICATION) {
-        shared = find_shared(conductor, endpoint, command->stream_id);
+        shared = find_shared(conductor, endpoint, command->stream_id,
+                             wanted->params.response_correlation_id);
     }
     if (shared == NULL) {
         int result = create_publication(conductor, command, wanted, endpoint, error);
@@ -127,6 +131,9 @@ static int parse(const struct conductor *conductor, const struct udp_channel *ch
         publication_params_parse(params, &channel->uri, PUBLICATION_NET, context->conf, error);
     if (result == 0) {
         result = publication_commands_apply_session_tag(conductor, params, error);
+    }
+    if (result == 0) {
+        result = response_channel_check(conductor, params, PUBLICATION_NET, error);
     }
     return result < 0 ? result
                       : publication_net_check(context, channel, params, &wanted->flow, error);

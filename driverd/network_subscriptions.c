@@ -12,19 +12,22 @@
 #include "driverd/subscription.h"
 #include "driverd/subscription_commands.h"
 
-static bool is_same_interest(const struct subscription *a, const struct subscription *b) {
+static bool is_same_filter(const struct subscription *a, const struct subscription *b) {
     return a->kind == SUBSCRIPTION_NET && a->endpoint == b->endpoint &&
            a->stream_id == b->stream_id && a->params.has_session_id == b->params.has_session_id &&
            (!a->params.has_session_id || a->params.session_id == b->params.session_id);
 }
 
-/* The first other subscription with the same interest, or NULL. */
-static const struct subscription *find_same_interest(const struct conductor *conductor,
-                                                     const struct subscription *subscription) {
+/* The first other subscription to the same streams of the endpoint, or NULL. Those that wait for
+ * their session count only when asked for: they are no interest yet. */
+static const struct subscription *find_same(const struct conductor *conductor,
+                                            const struct subscription *subscription,
+                                            bool takes_waiting) {
     const struct pointer_list *list = &conductor->subscriptions;
     for (int32_t i = 0; i < list->count; i++) {
         const struct subscription *other = list->items[i];
-        if (other != subscription && is_same_interest(other, subscription)) {
+        if (other != subscription && is_same_filter(other, subscription) &&
+            (takes_waiting || !subscription_awaits_session(other))) {
             return other;
         }
     }
@@ -49,9 +52,13 @@ static int refuse_timestamps(const struct subscription *subscription, const char
 /* Subscribers of one stream at one endpoint share its image: they must agree on it (3.12). */
 static int check_clash(const struct conductor *conductor, const struct subscription *subscription,
                        struct tern_error *error) {
-    const struct subscription *other = find_same_interest(conductor, subscription);
+    const struct subscription *other = find_same(conductor, subscription, true);
     if (other == NULL) {
         return 0;
+    }
+    if (other->params.is_response != subscription->params.is_response) {
+        return refuse_clash(subscription, "control-mode=response", other->params.is_response,
+                            error);
     }
     if (other->params.is_reliable != subscription->params.is_reliable) {
         return refuse_clash(subscription, "reliable", other->params.is_reliable, error);
@@ -101,6 +108,9 @@ static int start_net(struct conductor *conductor, struct subscription *subscript
         return error_set(error, -ENOMEM, "no memory for a subscription");
     }
     const struct subscription_params *params = &subscription->params;
+    if (subscription_awaits_session(subscription)) {
+        return 0;
+    }
     bool was_added =
         receiver_add_interest(conductor->receiver, subscription->endpoint, subscription->stream_id,
                               !params->has_session_id, params->session_id);
@@ -153,7 +163,8 @@ int network_add_subscription(struct conductor *conductor, const struct command *
 /* It has left the conductor's list. */
 void network_release_subscription(struct conductor *conductor, struct subscription *subscription) {
     const struct subscription_params *params = &subscription->params;
-    if (find_same_interest(conductor, subscription) == NULL) {
+    if (!subscription_awaits_session(subscription) &&
+        find_same(conductor, subscription, false) == NULL) {
         (void)receiver_remove_interest(conductor->receiver, subscription->endpoint,
                                        subscription->stream_id, !params->has_session_id,
                                        params->session_id);

@@ -30,7 +30,8 @@ static void fill_metadata(const struct publication *publication, bool is_group) 
     metadata->os_default_rcvbuf_length = context->buffer_limits.rcvbuf_default_bytes;
     metadata->max_resend = params->has_max_resend ? params->max_resend : 0;
     metadata->entity_tag = params->entity_tag;
-    metadata->response_correlation_id = -1;
+    metadata->response_correlation_id = params->response_correlation_id;
+    metadata->is_response = params->is_response;
     metadata->linger_timeout_ns = params->linger_timeout_ns;
     metadata->untethered_window_limit_timeout_ns = params->untethered_window_limit_timeout_ns;
     metadata->untethered_resting_timeout_ns = params->untethered_resting_timeout_ns;

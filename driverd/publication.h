@@ -30,6 +30,10 @@ enum publication_state {
     PUBLICATION_STATE_DONE,
 };
 
+/* Values of response_correlation_id that are no id. */
+#define RESPONSE_CORRELATION_NONE (-1)
+#define RESPONSE_CORRELATION_PROTOTYPE (-2)
+
 /* Values in force (2.1): the URI's, else the driver's. `has_` says that the URI gave it. */
 struct publication_params {
     int32_t term_length;
@@ -60,9 +64,17 @@ struct publication_params {
     bool has_send_timestamp;
     int32_t send_timestamp_offset; /* TIMESTAMP_NONE: none */
     int64_t entity_tag;            /* second of `tags`; -1: none */
+    bool is_response;              /* control-mode=response */
+    int64_t response_correlation_id;
 };
 
-/* Errors carry driver codes and name the key. Response channels are refused as not supported. */
+/* It asks for responses: its id is that of a response subscription. */
+static inline bool publication_params_is_request(const struct publication_params *params) {
+    return !params->is_response && params->response_correlation_id != RESPONSE_CORRELATION_NONE &&
+           params->response_correlation_id != RESPONSE_CORRELATION_PROTOTYPE;
+}
+
+/* Errors carry driver codes and name the key. */
 int publication_params_parse(struct publication_params *params, const struct uri *uri,
                              enum publication_kind kind, const struct driver_conf *conf,
                              struct tern_error *error);

@@ -14,19 +14,7 @@
 #include "driverd/publication_commands.h"
 #include "driverd/publication_ipc.h"
 #include "driverd/publication_net.h"
-
-/* Parts of channels that this driver does not have yet; network.c and udp_channel.c know more. */
-int publication_commands_refuse_responses(const struct uri *uri, struct tern_error *error) {
-    const char *mode = uri_get(uri, "control-mode");
-    const char *id = uri_get(uri, "response-correlation-id");
-    if (id != NULL || (mode != NULL && strcmp(mode, "response") == 0)) {
-        return error_set(error, DRIVER_ERROR(DRIVER_ERROR_GENERIC),
-                         "response channels are not supported yet: %s=%.60s",
-                         id != NULL ? "response-correlation-id" : "control-mode",
-                         id != NULL ? id : mode);
-    }
-    return 0;
-}
+#include "driverd/response_channel.h"
 
 static bool is_reserved(const struct driver_conf *conf, int32_t session_id) {
     return session_id >= conf->reserved_session_id_low &&
@@ -108,13 +96,15 @@ int32_t publication_commands_session_id(struct conductor *conductor,
                                   : publication_commands_next_session_id(conductor, stream_id);
 }
 
-static struct publication_ipc *find_shared(const struct conductor *conductor, int32_t stream_id) {
+static struct publication_ipc *find_shared(const struct conductor *conductor, int32_t stream_id,
+                                           int64_t response_correlation_id) {
     const struct pointer_list *list = &conductor->publications_ipc;
     for (int32_t i = 0; i < list->count; i++) {
         struct publication_ipc *publication = list->items[i];
         const struct publication *base = &publication->base;
         if (base->stream_id == stream_id && !base->is_exclusive && !base->is_revoking &&
-            base->state == PUBLICATION_STATE_ACTIVE) {
+            base->state == PUBLICATION_STATE_ACTIVE &&
+            base->params.response_correlation_id == response_correlation_id) {
             return publication;
         }
     }
@@ -195,6 +185,7 @@ static int create_ipc(struct conductor *conductor, const struct command *command
         publication_on_unreferenced(&publication->base, conductor->context->now_ns);
         return result;
     }
+    response_channel_on_publication(conductor, &publication->base);
     linking_attach_publication_ipc(conductor, publication);
     return 0;
 }
@@ -207,12 +198,16 @@ static int add_ipc(struct conductor *conductor, const struct command *command,
     if (result == 0) {
         result = publication_commands_apply_session_tag(conductor, &params, error);
     }
+    if (result == 0) {
+        result = response_channel_check(conductor, &params, PUBLICATION_IPC, error);
+    }
     if (result < 0) {
         return result;
     }
     bool is_exclusive = command->type == COMMAND_ADD_EXCLUSIVE_PUBLICATION;
     struct publication_ipc *shared =
-        is_exclusive ? NULL : find_shared(conductor, command->stream_id);
+        is_exclusive ? NULL
+                     : find_shared(conductor, command->stream_id, params.response_correlation_id);
     if (shared == NULL) {
         return create_ipc(conductor, command, &params, error);
     }
@@ -240,10 +235,6 @@ int conductor_add_publication(struct conductor *conductor, const struct command 
         return error_set(error, DRIVER_ERROR(DRIVER_ERROR_GENERIC),
                          "registration_id=%lld is in use", (long long)command->correlation_id);
     }
-    result = publication_commands_refuse_responses(&uri, error);
-    if (result < 0) {
-        return result;
-    }
     return uri.media == URI_MEDIA_IPC ? add_ipc(conductor, command, &uri, error)
                                       : network_add_publication(conductor, command, error);
 }
@@ -254,6 +245,7 @@ void conductor_release_publication(struct conductor *conductor, struct publicati
     if (--publication->link_count > 0) {
         return;
     }
+    response_channel_on_settled(conductor, publication);
     if (publication->kind == PUBLICATION_IPC) {
         publication_ipc_on_unreferenced((struct publication_ipc *)publication, now_ns);
     } else {

@@ -9,9 +9,6 @@
 struct conductor;
 struct pointer_list;
 
-/* Response channels are not built yet: 0, or an error that names the key. */
-int publication_commands_refuse_responses(const struct uri *uri, struct tern_error *error);
-
 /* The next session id that no publication of the stream uses (media-driver.md 2.2). */
 int32_t publication_commands_next_session_id(struct conductor *conductor, int32_t stream_id);
 /* session-id=tag:<n>: copy session id, MTU and term length of the publication with the tag. */

@@ -60,6 +60,9 @@ struct publication_net {
     int64_t limit;
     bool has_initial_connection; /* a status message came at least once */
     bool is_setup_elicited;
+    bool has_response_address; /* a response publication knows where to send to */
+    bool is_response_reported; /* to the conductor: somebody receives it */
+    union net_address response_address;
     bool counts_back_pressure; /* armed by a successful send */
     int64_t next_setup_ns;
     int64_t next_tag_error_ns;

@@ -34,6 +34,7 @@ static void set_defaults(struct publication_params *params, enum publication_kin
         .spies_simulate_connection = conf->spies_simulate_connection,
         .send_timestamp_offset = TIMESTAMP_NONE,
         .entity_tag = -1,
+        .response_correlation_id = RESPONSE_CORRELATION_NONE,
     };
 }
 
@@ -41,6 +42,10 @@ static int parse_term_length(struct publication_params *params, const struct uri
                              struct tern_error *error) {
     int64_t value;
     int result = uri_get_size(uri, "term-length", &value, error);
+    bool is_prototype = params->response_correlation_id == RESPONSE_CORRELATION_PROTOTYPE;
+    if (result == 0 && is_prototype) {
+        params->term_length = LOG_TERM_LENGTH_MIN;
+    }
     if (result <= 0) {
         return result;
     }
@@ -48,8 +53,29 @@ static int parse_term_length(struct publication_params *params, const struct uri
         return refuse(error, "term-length", uri_get(uri, "term-length"),
                       "must be a power of two from 64k to 1g");
     }
-    params->term_length = (int32_t)value;
-    params->has_term_length = true;
+    params->term_length = is_prototype ? LOG_TERM_LENGTH_MIN : (int32_t)value;
+    params->has_term_length = !is_prototype;
+    return 0;
+}
+
+/* Before the term length: a prototype holds no data (2.13). */
+static int parse_response(struct publication_params *params, const struct uri *uri,
+                          struct tern_error *error) {
+    const char *mode = uri_get(uri, "control-mode");
+    const char *id = uri_get(uri, "response-correlation-id");
+    params->is_response = mode != NULL && strcmp(mode, "response") == 0;
+    if (id == NULL) {
+        return params->is_response ? error_set(error, DRIVER_ERROR(DRIVER_ERROR_GENERIC),
+                                               "control-mode=response of a publication needs "
+                                               "response-correlation-id")
+                                   : 0;
+    }
+    if (strcmp(id, "prototype") == 0) {
+        params->response_correlation_id = RESPONSE_CORRELATION_PROTOTYPE;
+    } else if (parse_i64(id, &params->response_correlation_id) != 0 ||
+               params->response_correlation_id < 0) {
+        return refuse(error, "response-correlation-id", id, "expected an id or prototype");
+    }
     return 0;
 }
 
@@ -228,7 +254,8 @@ int publication_params_parse(struct publication_params *params, const struct uri
     bool is_ipc = kind == PUBLICATION_IPC;
     int32_t window = is_ipc ? conf->ipc_publication_window_length : conf->publication_window_length;
     set_defaults(params, kind, conf);
-    int result = parse_term_length(params, uri, error);
+    int result = parse_response(params, uri, error);
+    result = result < 0 ? result : parse_term_length(params, uri, error);
     result = result < 0 ? result : parse_mtu(params, uri, error);
     result = result < 0 ? result : parse_window(params, uri, window, error);
     result = result < 0 ? result : parse_session(params, uri, error);

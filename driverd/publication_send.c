@@ -14,6 +14,7 @@
 
 #include "base/atomic.h"
 #include "driverd/driver_context.h"
+#include "driverd/driver_message.h"
 #include "driverd/publication_net.h"
 #include "driverd/timestamp.h"
 #include "driverd/transmit.h"
@@ -151,6 +152,12 @@ static int send_data(struct publication_net *publication, int64_t now_ns, bool *
     return bytes;
 }
 
+static uint8_t setup_flags(const struct publication_net *publication) {
+    bool is_request = publication_params_is_request(&publication->base.params);
+    return (uint8_t)((publication->endpoint->is_group ? FRAME_SETUP_FLAG_GROUP : 0) |
+                     (is_request ? FRAME_SETUP_FLAG_SEND_RESPONSE : 0));
+}
+
 static void send_setup(struct publication_net *publication, int64_t now_ns) {
     if (now_ns < publication->next_setup_ns) {
         return;
@@ -162,7 +169,7 @@ static void send_setup(struct publication_net *publication, int64_t now_ns) {
     int64_t position = publication->position;
     struct frame_setup setup = {
         .common = {.frame_length = FRAME_SETUP_LENGTH,
-                   .flags = publication->endpoint->is_group ? FRAME_SETUP_FLAG_GROUP : 0,
+                   .flags = setup_flags(publication),
                    .type = FRAME_TYPE_SETUP},
         .term_offset = log_term_offset_of(position, log->term_length),
         .session_id = publication->base.session_id,
@@ -297,12 +304,27 @@ static bool is_idle(const struct publication_net *publication, int64_t now_ns) {
            heartbeat_flags(publication) == publication->heartbeat_flags;
 }
 
+/* The publications of a response channel share a socket, each with an address of its own. False:
+ * nobody has asked for the response yet, so there is nowhere to send to. */
+static bool aim(const struct publication_net *publication) {
+    if (publication->base.params.is_response) {
+        publication->endpoint->remote = publication->response_address;
+        return publication->has_response_address;
+    }
+    return true;
+}
+
+static bool needs_setup(const struct publication_net *publication) {
+    bool has_address = !publication->base.params.is_response || publication->has_response_address;
+    return has_address && (!publication->has_initial_connection || publication->is_setup_elicited);
+}
+
 static void plan_idling(struct publication_net *publication, int64_t now_ns) {
     int64_t deadline_ns = now_ns + PUBLICATION_IDLE_INTERVAL_NS;
     if (publication->has_initial_connection) {
         deadline_ns = min_i64(deadline_ns, publication->next_heartbeat_ns);
     }
-    if (!publication->has_initial_connection || publication->is_setup_elicited) {
+    if (needs_setup(publication)) {
         deadline_ns = min_i64(deadline_ns, publication->next_setup_ns);
     }
     publication->idle_deadline_ns = deadline_ns;
@@ -328,10 +350,11 @@ int publication_send_do_work(struct publication_net *publication, int64_t now_ns
     }
     publication->next_frame = NULL;
     note_end(publication, now_ns);
-    if (!publication->has_initial_connection || publication->is_setup_elicited) {
+    bool has_aim = aim(publication);
+    if (needs_setup(publication)) {
         send_setup(publication, now_ns);
     }
-    int bytes = send_data(publication, now_ns, is_short);
+    int bytes = has_aim ? send_data(publication, now_ns, is_short) : 0;
     if (bytes == 0) {
         send_heartbeat(publication, now_ns);
         idle(publication, now_ns);
@@ -352,6 +375,9 @@ void publication_send_on_nak(struct publication_net *publication, const struct f
     int32_t term_length = term_length_of(publication);
     counter_increment_single_writer(publication->naks_counter, 1);
     publication->next_frame = NULL;
+    if (!aim(publication)) {
+        return;
+    }
     if (!retransmit_nak_is_valid(nak->term_offset, nak->length, term_length)) {
         context_count(context, SYSTEM_COUNTER_INVALID_PACKETS, 1);
         return;
@@ -417,6 +443,39 @@ static void check_tag(struct publication_net *publication, const struct frame_sm
     driver_context_post_error(publication->base.context, &error);
 }
 
+void publication_send_on_response_wanted(struct publication_net *publication,
+                                         const union net_address *source) {
+    if (publication->base.params.is_response && publication->liveness.count == 0) {
+        publication->response_address = *source;
+        publication->has_response_address = true;
+    }
+}
+
+/* The requester has found it: once is enough, but a full queue is no excuse. */
+static void report_response(struct publication_net *publication) {
+    if (!publication->base.params.is_response || publication->is_response_reported ||
+        publication->liveness.count == 0) {
+        return;
+    }
+    const struct message_response_connected message = {.registration_id =
+                                                           publication->base.registration_id};
+    publication->is_response_reported = driver_context_post(
+        publication->base.context, DRIVER_MESSAGE_RESPONSE_CONNECTED, &message, sizeof message);
+}
+
+void publication_send_on_rsp_setup(const struct publication_net *publication,
+                                   const struct frame_rsp_setup *setup) {
+    if (!publication_params_is_request(&publication->base.params)) {
+        return;
+    }
+    const struct message_response_session message = {
+        .correlation_id = publication->base.params.response_correlation_id,
+        .session_id = setup->response_session_id,
+    };
+    (void)driver_context_post(publication->base.context, DRIVER_MESSAGE_RESPONSE_SESSION, &message,
+                              sizeof message); /* it comes again */
+}
+
 void publication_send_on_sm(struct publication_net *publication, const struct frame_sm *sm,
                             int64_t now_ns) {
     publication->next_frame = NULL;
@@ -433,6 +492,9 @@ void publication_send_on_sm(struct publication_net *publication, const struct fr
         on_setup_request(publication, &message);
         return;
     }
+    if (!aim(publication)) {
+        return; /* nobody has been sent anything that could be answered */
+    }
     if (message.is_eos) {
         (void)receiver_liveness_remove(&publication->liveness, message.receiver_id);
         if (!publication->endpoint->is_group) {
@@ -445,6 +507,7 @@ void publication_send_on_sm(struct publication_net *publication, const struct fr
     set_limit(publication,
               flow_control_on_sm(&publication->flow, &message, publication->limit, now_ns));
     publish_receivers(publication);
+    report_response(publication);
 }
 
 bool publication_send_on_error(struct publication_net *publication, int64_t receiver_id) {
@@ -457,7 +520,7 @@ bool publication_send_on_error(struct publication_net *publication, int64_t rece
 
 void publication_send_on_rttm(struct publication_net *publication, const struct frame_rttm *rttm,
                               int64_t now_ns) {
-    if ((rttm->common.flags & FRAME_RTTM_FLAG_REPLY) == 0) {
+    if ((rttm->common.flags & FRAME_RTTM_FLAG_REPLY) == 0 || !aim(publication)) {
         return;
     }
     struct frame_rttm reply = {

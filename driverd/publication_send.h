@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/net.h"
 #include "wire/frame.h"
 
 struct publication_net;
@@ -26,5 +27,10 @@ void publication_send_on_sm(struct publication_net *publication, const struct fr
 bool publication_send_on_error(struct publication_net *publication, int64_t receiver_id);
 void publication_send_on_rttm(struct publication_net *publication, const struct frame_rttm *rttm,
                               int64_t now_ns);
+/* SM SEND_SETUP from `source`: a response publication sends there, unless it has a receiver. */
+void publication_send_on_response_wanted(struct publication_net *publication,
+                                         const union net_address *source);
+void publication_send_on_rsp_setup(const struct publication_net *publication,
+                                   const struct frame_rsp_setup *setup);
 
 #endif

@@ -290,6 +290,9 @@ static int on_sm(const struct control_frame *frame) {
     }
     int64_t limit = publication->limit;
     store_release_i64(&endpoint->last_sm_time_ns, frame->now_ns);
+    if (is_request) {
+        publication_send_on_response_wanted(publication, frame->source);
+    }
     publication_send_on_sm(publication, &sm, frame->now_ns);
     return is_request || publication->limit != limit;
 }
@@ -344,6 +347,16 @@ static void on_rttm(const struct control_frame *frame) {
     }
 }
 
+static void on_rsp_setup(const struct control_frame *frame) {
+    struct frame_rsp_setup setup;
+    memcpy(&setup, frame->data, sizeof setup);
+    const struct publication_net *publication =
+        find_publication(frame, setup.session_id, setup.stream_id);
+    if (publication != NULL) {
+        publication_send_on_rsp_setup(publication, &setup);
+    }
+}
+
 /* A status message counts as received even when its window is nonsense: who looks for the reason
  * that a stream stands still finds both figures. */
 static void count_invalid(const struct control_frame *frame) {
@@ -379,8 +392,11 @@ static int on_control_frame(const struct control_frame *frame) {
     case FRAME_TYPE_RTTM:
         on_rttm(frame);
         break;
+    case FRAME_TYPE_RSP_SETUP:
+        on_rsp_setup(frame);
+        break;
     default:
-        break; /* RSP_SETUP: no publication has a response channel */
+        assert(false && "frame_validate lets no other type through");
     }
     return 1;
 }

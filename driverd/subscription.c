@@ -84,7 +84,9 @@ int subscription_params_parse(struct subscription_params *params, const struct u
     if (result < 0) {
         return result;
     }
+    const char *mode = uri_get(uri, "control-mode");
     params->has_session_id = result == 1;
+    params->is_response = !uri->is_spy && mode != NULL && strcmp(mode, "response") == 0;
     return 0;
 }
 

@@ -32,6 +32,7 @@ struct subscription_params {
     enum congestion_strategy congestion; /* network only */
     int64_t nak_unicast_delay_ns;        /* network only */
     struct timestamp_offsets timestamps; /* network only */
+    bool is_response; /* control-mode=response: waits for its session unless that is given */
     int64_t untethered_window_limit_timeout_ns;
     int64_t untethered_linger_timeout_ns;
     int64_t untethered_resting_timeout_ns;
@@ -66,10 +67,15 @@ int subscription_create(struct subscription **subscription, enum subscription_ki
  * its interest are the conductor's to release before. */
 void subscription_destroy(struct subscription *subscription);
 
+/* A response subscription that does not know its session: nothing interests it yet. */
+static inline bool subscription_awaits_session(const struct subscription *subscription) {
+    return subscription->params.is_response && !subscription->params.has_session_id;
+}
+
 /* Does a stream with these ids interest it? */
 static inline bool subscription_wants(const struct subscription *subscription, int32_t stream_id,
                                       int32_t session_id) {
-    return subscription->stream_id == stream_id &&
+    return subscription->stream_id == stream_id && !subscription_awaits_session(subscription) &&
            (!subscription->params.has_session_id || subscription->params.session_id == session_id);
 }
 

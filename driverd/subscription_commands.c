@@ -72,9 +72,7 @@ int conductor_add_subscription(struct conductor *conductor, const struct command
         return error_set(error, DRIVER_ERROR(DRIVER_ERROR_INVALID_CHANNEL),
                          "aeron-spy: is for network channels only");
     }
-    result = publication_commands_refuse_responses(&uri, error);
-    result = result < 0 ? result
-                        : subscription_params_parse(&params, &uri, conductor->context->conf, error);
+    result = subscription_params_parse(&params, &uri, conductor->context->conf, error);
     if (result < 0) {
         return result;
     }

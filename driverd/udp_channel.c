@@ -1,8 +1,7 @@
 /* UDP channels (media-driver.md 5.2 to 5.4, shared-memory.md 8).
  *
  * The text is judged here once; whoever holds a struct udp_channel need not look at the URI for
- * anything that concerns sockets. What Tern cannot do yet (response channels) is refused with an
- * error that names it, never ignored.
+ * anything that concerns sockets.
  *
  * The canonical form decides which channels share a socket. It uses the texts of endpoint and
  * control as given, so that two names of one address do not share, and a name goes on to mean the
@@ -23,11 +22,6 @@
 static int invalid(struct tern_error *error, const char *what, const char *text) {
     return error_set(error, TERN_ERROR_DRIVER_BASE - DRIVER_ERROR_INVALID_CHANNEL, "%s: '%.160s'",
                      what, text);
-}
-
-static int not_supported(struct tern_error *error, const char *key, const char *value) {
-    return error_set(error, TERN_ERROR_DRIVER_BASE - DRIVER_ERROR_NOT_SUPPORTED,
-                     "%s=%.100s is not supported yet", key, value);
 }
 
 int udp_host_parse(struct udp_host *host, const char *key, const char *text,
@@ -76,7 +70,7 @@ static int parse_control_mode(struct udp_channel *channel, struct tern_error *er
     } else if (strcmp(mode, "manual") == 0) {
         channel->control_mode = CONTROL_MODE_MANUAL;
     } else if (strcmp(mode, "response") == 0) {
-        return not_supported(error, "control-mode", mode);
+        channel->control_mode = CONTROL_MODE_RESPONSE;
     } else {
         return error_set(error, TERN_ERROR_DRIVER_BASE - DRIVER_ERROR_INVALID_CHANNEL,
                          "control-mode must be dynamic, manual or response, came '%.100s'", mode);
@@ -104,15 +98,6 @@ static int parse_tags(struct udp_channel *channel, struct tern_error *error) {
         if (parse_i64(tags + length + 1, &channel->entity_tag) != 0) {
             return invalid(error, "tags must be numbers", tags);
         }
-    }
-    return 0;
-}
-
-/* Features that come later: asking for one is an error, not a surprise. */
-static int refuse_unsupported(const struct udp_channel *channel, struct tern_error *error) {
-    const char *correlation = uri_get(&channel->uri, "response-correlation-id");
-    if (correlation != NULL) {
-        return not_supported(error, "response-correlation-id", correlation);
     }
     return 0;
 }
@@ -208,7 +193,7 @@ static int set_group(struct udp_channel *channel, struct tern_error *error) {
     if (net_address_port(&group) == 0) {
         return invalid(error, "a multicast address needs a port other than 0", endpoint);
     }
-    if (udp_channel_has_control(channel) || udp_channel_is_mdc(channel)) {
+    if (udp_channel_has_control(channel) || channel->control_mode != CONTROL_MODE_NONE) {
         return invalid(error, "a multicast endpoint excludes control and control-mode",
                        channel->text);
     }
@@ -247,20 +232,29 @@ static int check_receive_destination(const struct udp_channel *channel, struct t
     if (!udp_channel_has_endpoint(channel)) {
         return invalid(error, "a destination needs an endpoint", channel->text);
     }
-    if (channel->control_mode == CONTROL_MODE_MANUAL) {
-        return invalid(error, "control-mode=manual is not for destinations", channel->text);
+    if (channel->control_mode == CONTROL_MODE_MANUAL ||
+        channel->control_mode == CONTROL_MODE_RESPONSE) {
+        return invalid(error, "control-mode=manual or response is not for destinations",
+                       channel->text);
     }
     return 0;
 }
 
 static int check_send_destination(const struct udp_channel *channel, struct tern_error *error) {
-    static const char *const forbidden[] = {"mtu", "rcv-wnd", "so-rcvbuf", "so-sndbuf",
-                                            "channel-snd-ts-offset"};
+    static const char *const forbidden[] = {"mtu",
+                                            "rcv-wnd",
+                                            "so-rcvbuf",
+                                            "so-sndbuf",
+                                            "channel-snd-ts-offset",
+                                            "response-correlation-id"};
     for (size_t i = 0; i < ARRAY_COUNT(forbidden); i++) {
         if (uri_get(&channel->uri, forbidden[i]) != NULL) {
             return error_set(error, TERN_ERROR_DRIVER_BASE - DRIVER_ERROR_INVALID_CHANNEL,
                              "%s is not allowed on a destination", forbidden[i]);
         }
+    }
+    if (channel->control_mode == CONTROL_MODE_RESPONSE) {
+        return invalid(error, "control-mode=response is not for destinations", channel->text);
     }
     if (!udp_channel_has_endpoint(channel)) {
         return invalid(error, "a destination needs an endpoint", channel->text);
@@ -289,7 +283,8 @@ static int check_combination(const struct udp_channel *channel, struct tern_erro
         return check_send_destination(channel, error);
     }
     if (!has_endpoint && !has_control && !channel->has_tag &&
-        channel->control_mode != CONTROL_MODE_MANUAL) {
+        channel->control_mode != CONTROL_MODE_MANUAL &&
+        channel->control_mode != CONTROL_MODE_RESPONSE) {
         return invalid(error, "a UDP channel needs an endpoint, control, tags or control-mode",
                        channel->text);
     }
@@ -349,10 +344,7 @@ static int parse(struct udp_channel *channel, struct tern_error *error) {
     if (channel->uri.is_spy != (channel->role == UDP_CHANNEL_SPY)) {
         return invalid(error, "the aeron-spy: prefix is for subscriptions only", channel->text);
     }
-    result = refuse_unsupported(channel, error);
-    if (result == 0) {
-        result = parse_control_mode(channel, error);
-    }
+    result = parse_control_mode(channel, error);
     if (result == 0) {
         result = parse_tags(channel, error);
     }

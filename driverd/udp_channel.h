@@ -28,7 +28,12 @@ enum udp_channel_role {
     UDP_CHANNEL_RECEIVE_DESTINATION,
 };
 
-enum control_mode { CONTROL_MODE_NONE, CONTROL_MODE_DYNAMIC, CONTROL_MODE_MANUAL };
+enum control_mode {
+    CONTROL_MODE_NONE,
+    CONTROL_MODE_DYNAMIC,
+    CONTROL_MODE_MANUAL,
+    CONTROL_MODE_RESPONSE,
+};
 
 enum group_consideration { GROUP_INFER, GROUP_TRUE, GROUP_FALSE };
 
