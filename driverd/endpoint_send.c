@@ -68,6 +68,16 @@ void endpoint_send_table_close(struct endpoint_send_table *table) {
     *table = (struct endpoint_send_table){0};
 }
 
+const struct udp_channel *endpoint_send_channel(const struct endpoint_send_table *table,
+                                                const struct udp_channel *channel) {
+    for (int32_t i = 0; i < table->count; i++) {
+        if (udp_channel_match(table->endpoints[i]->channel, channel, NULL) > 0) {
+            return table->endpoints[i]->channel;
+        }
+    }
+    return channel;
+}
+
 static bool is_response(const struct udp_channel *channel) {
     return channel->control_mode == CONTROL_MODE_RESPONSE;
 }

@@ -72,6 +72,10 @@ void endpoint_send_table_close(struct endpoint_send_table *table);
 int endpoint_send_acquire(struct endpoint_send_table *table, struct udp_channel *channel,
                           int64_t registration_id, struct endpoint_send **endpoint,
                           struct tern_error *error);
+/* The channel in force for publications of the resolved `channel`: that of the endpoint which it
+ * means, perhaps by nothing but a tag; itself when there is none yet. */
+const struct udp_channel *endpoint_send_channel(const struct endpoint_send_table *table,
+                                                const struct udp_channel *channel);
 void endpoint_send_release(struct endpoint_send_table *table, struct endpoint_send *endpoint);
 
 /* Manual MDC destinations: the channel (role SEND_DESTINATION, resolved) is taken on success. */

@@ -126,17 +126,22 @@ static int share_or_create(struct conductor *conductor, const struct command *co
 static int parse(const struct conductor *conductor, const struct udp_channel *channel,
                  struct wanted *wanted, struct tern_error *error) {
     const struct driver_context *context = conductor->context;
+    const struct udp_channel *in_force = endpoint_send_channel(&conductor->endpoints_send, channel);
     struct publication_params *params = &wanted->params;
     int result =
         publication_params_parse(params, &channel->uri, PUBLICATION_NET, context->conf, error);
     if (result == 0) {
-        result = publication_commands_apply_session_tag(conductor, params, error);
+        result = publication_commands_apply_session_tag(conductor, params, PUBLICATION_NET, error);
     }
     if (result == 0) {
         result = response_channel_check(conductor, params, PUBLICATION_NET, error);
     }
+    if (result == 0) {
+        result = publication_net_check_mtu(context, in_force, params, error);
+    }
     return result < 0 ? result
-                      : publication_net_check(context, channel, params, &wanted->flow, error);
+                      : publication_net_flow_control(
+                            context, in_force, uri_get(&channel->uri, "fc"), &wanted->flow, error);
 }
 
 int network_add_publication(struct conductor *conductor, const struct command *command,

@@ -51,6 +51,7 @@ struct publication_params {
     bool spies_simulate_connection;
     bool has_term_length;
     bool has_mtu_length;
+    bool has_window_length;
     bool has_max_resend;
     bool has_spies_simulate_connection;
     bool has_session_id;
@@ -78,6 +79,13 @@ static inline bool publication_params_is_request(const struct publication_params
 int publication_params_parse(struct publication_params *params, const struct uri *uri,
                              enum publication_kind kind, const struct driver_conf *conf,
                              struct tern_error *error);
+
+/* Take over MTU and term length of another publication; 0, or an error when the URI says otherwise
+ * or window or start position do not fit. */
+int publication_params_take_geometry(struct publication_params *params,
+                                     const struct publication_params *from,
+                                     enum publication_kind kind, const struct driver_conf *conf,
+                                     struct tern_error *error);
 
 struct publication {
     struct driver_context *context;

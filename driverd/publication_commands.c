@@ -47,10 +47,12 @@ int32_t publication_commands_next_session_id(struct conductor *conductor, int32_
     return session_id;
 }
 
+#define NO_ENTITY_TAG (-1)
+
 static const struct publication *find_tagged(const struct pointer_list *list, int64_t entity_tag) {
     for (int32_t i = 0; i < list->count; i++) {
         const struct publication *publication = list->items[i];
-        if (publication->params.entity_tag == entity_tag) {
+        if (publication->params.entity_tag == entity_tag && entity_tag != NO_ENTITY_TAG) {
             return publication;
         }
     }
@@ -59,7 +61,7 @@ static const struct publication *find_tagged(const struct pointer_list *list, in
 
 int publication_commands_apply_session_tag(const struct conductor *conductor,
                                            struct publication_params *params,
-                                           struct tern_error *error) {
+                                           enum publication_kind kind, struct tern_error *error) {
     if (!params->has_session_tag) {
         return 0;
     }
@@ -75,10 +77,8 @@ int publication_commands_apply_session_tag(const struct conductor *conductor,
     }
     params->has_session_id = true;
     params->session_id = tagged->session_id;
-    params->mtu_length = tagged->params.mtu_length;
-    params->term_length = tagged->params.term_length;
-    params->window_length = min_i32(params->window_length, params->term_length / 2);
-    return 0;
+    return publication_params_take_geometry(params, &tagged->params, kind, conductor->context->conf,
+                                            error);
 }
 
 int publication_commands_refuse_clash(const struct command *command, int32_t session_id,
@@ -196,7 +196,7 @@ static int add_ipc(struct conductor *conductor, const struct command *command,
     int result =
         publication_params_parse(&params, uri, PUBLICATION_IPC, conductor->context->conf, error);
     if (result == 0) {
-        result = publication_commands_apply_session_tag(conductor, &params, error);
+        result = publication_commands_apply_session_tag(conductor, &params, PUBLICATION_IPC, error);
     }
     if (result == 0) {
         result = response_channel_check(conductor, &params, PUBLICATION_IPC, error);

@@ -11,10 +11,11 @@ struct pointer_list;
 
 /* The next session id that no publication of the stream uses (media-driver.md 2.2). */
 int32_t publication_commands_next_session_id(struct conductor *conductor, int32_t stream_id);
-/* session-id=tag:<n>: copy session id, MTU and term length of the publication with the tag. */
+/* session-id=tag:<n>: copy session id, MTU and term length of the publication with the tag; what
+ * the URI says of the latter must agree. */
 int publication_commands_apply_session_tag(const struct conductor *conductor,
                                            struct publication_params *params,
-                                           struct tern_error *error);
+                                           enum publication_kind kind, struct tern_error *error);
 /* An explicit session id is in use on the stream. */
 int publication_commands_refuse_clash(const struct command *command, int32_t session_id,
                                       struct tern_error *error);

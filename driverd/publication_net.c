@@ -40,18 +40,25 @@ static int flow_control_defaults(const struct driver_context *context, bool is_g
                                        &params->strategy, error);
 }
 
-int publication_net_check(const struct driver_context *context, const struct udp_channel *channel,
-                          const struct publication_params *params, struct flow_control_params *flow,
-                          struct tern_error *error) {
+int publication_net_check_mtu(const struct driver_context *context,
+                              const struct udp_channel *channel,
+                              const struct publication_params *params, struct tern_error *error) {
     int32_t sndbuf_bytes = endpoint_sndbuf_bytes(context, channel);
     if (params->mtu_length > sndbuf_bytes) {
         return error_set(error, DRIVER_ERROR(DRIVER_ERROR_GENERIC),
                          "mtu=%d is more than so-sndbuf=%d: %.120s", params->mtu_length,
                          sndbuf_bytes, channel->text);
     }
+    return 0;
+}
+
+int publication_net_flow_control(const struct driver_context *context,
+                                 const struct udp_channel *channel, const char *fc,
+                                 struct flow_control_params *flow, struct tern_error *error) {
     int result = flow_control_defaults(context, udp_channel_is_group(channel), flow, error);
-    return result == 0 ? flow_control_params_parse(flow, uri_get(&channel->uri, "fc"), error)
-                       : result;
+    return result < 0 ? result
+                      : flow_control_params_parse(
+                            flow, fc != NULL ? fc : uri_get(&channel->uri, "fc"), error);
 }
 
 static int init_cores(struct publication_net *publication, const struct publication_net_spec *spec,

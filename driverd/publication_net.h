@@ -81,11 +81,14 @@ struct publication_net_spec {
     struct flow_control_params flow;
 };
 
-/* What can be refused before anything is made: MTU against SO_SNDBUF, flow control; *flow receives
- * the latter. */
-int publication_net_check(const struct driver_context *context, const struct udp_channel *channel,
-                          const struct publication_params *params, struct flow_control_params *flow,
-                          struct tern_error *error);
+/* What can be refused before anything is made: MTU against SO_SNDBUF, flow control. The channel is
+ * that of the endpoint; `fc` is the publication's own, or NULL for the endpoint's. */
+int publication_net_check_mtu(const struct driver_context *context,
+                              const struct udp_channel *channel,
+                              const struct publication_params *params, struct tern_error *error);
+int publication_net_flow_control(const struct driver_context *context,
+                                 const struct udp_channel *channel, const char *fc,
+                                 struct flow_control_params *flow, struct tern_error *error);
 /* Make log and counters, and hand it to the sender. On failure nothing is left behind and the
  * endpoint reference stays with the caller. */
 int publication_net_create(struct publication_net **publication, struct driver_context *context,

@@ -95,25 +95,38 @@ static int parse_mtu(struct publication_params *params, const struct uri *uri,
     return 0;
 }
 
-/* After term length and MTU, which bound it. */
-static int parse_window(struct publication_params *params, const struct uri *uri,
-                        int32_t configured, struct tern_error *error) {
+static int32_t configured_window(enum publication_kind kind, const struct driver_conf *conf) {
+    return kind == PUBLICATION_IPC ? conf->ipc_publication_window_length
+                                   : conf->publication_window_length;
+}
+
+/* `wanted` is the URI's, else there is the configured. */
+static int set_window(struct publication_params *params, int64_t wanted, int32_t configured,
+                      struct tern_error *error) {
     int32_t window_max = params->term_length / 2;
-    int64_t value;
-    int result = uri_get_size(uri, "pub-wnd", &value, error);
-    if (result < 0) {
-        return result;
-    }
-    if (result == 0) {
-        value = configured == 0 ? window_max : min_i32(configured, window_max);
-        value = max_i64(value, min_i32(params->mtu_length, window_max));
-    } else if (value < params->mtu_length || value > window_max) {
+    if (!params->has_window_length) {
+        wanted = configured == 0 ? window_max : min_i32(configured, window_max);
+        wanted = max_i64(wanted, min_i32(params->mtu_length, window_max));
+    } else if (wanted < params->mtu_length || wanted > window_max) {
         return error_set(error, DRIVER_ERROR(DRIVER_ERROR_GENERIC),
                          "pub-wnd=%lld: must be from mtu=%d to half of term-length=%d",
-                         (long long)value, params->mtu_length, params->term_length);
+                         (long long)wanted, params->mtu_length, params->term_length);
     }
-    params->window_length = (int32_t)value;
+    params->window_length = (int32_t)wanted;
     return 0;
+}
+
+/* After term length and MTU, which bound it; with session-id=tag: they are not known yet. */
+static int parse_window(struct publication_params *params, const struct uri *uri,
+                        int32_t configured, struct tern_error *error) {
+    int64_t value = 0;
+    int result = uri_get_size(uri, "pub-wnd", &value, error);
+    params->has_window_length = result == 1;
+    if (result >= 0 && params->has_session_tag) {
+        params->window_length = (int32_t)min_i64(value, INT32_MAX);
+        return 0; /* publication_params_take_geometry goes on */
+    }
+    return result < 0 ? result : set_window(params, value, configured, error);
 }
 
 static int parse_session(struct publication_params *params, const struct uri *uri,
@@ -164,7 +177,8 @@ static int parse_position(struct publication_params *params, const struct uri *u
                          missing);
     }
     params->has_position = count == 3;
-    return params->has_position ? check_position(params, error) : 0;
+    bool is_checked = params->has_position && !params->has_session_tag;
+    return is_checked ? check_position(params, error) : 0;
 }
 
 static int parse_times(struct publication_params *params, const struct uri *uri,
@@ -252,17 +266,45 @@ int publication_params_parse(struct publication_params *params, const struct uri
                              enum publication_kind kind, const struct driver_conf *conf,
                              struct tern_error *error) {
     bool is_ipc = kind == PUBLICATION_IPC;
-    int32_t window = is_ipc ? conf->ipc_publication_window_length : conf->publication_window_length;
+    int32_t window = configured_window(kind, conf);
     set_defaults(params, kind, conf);
     int result = parse_response(params, uri, error);
     result = result < 0 ? result : parse_term_length(params, uri, error);
     result = result < 0 ? result : parse_mtu(params, uri, error);
-    result = result < 0 ? result : parse_window(params, uri, window, error);
     result = result < 0 ? result : parse_session(params, uri, error);
+    result = result < 0 ? result : parse_window(params, uri, window, error);
     result = result < 0 ? result : parse_position(params, uri, error);
     result = result < 0 ? result : parse_times(params, uri, error);
     result = result < 0 ? result : parse_flags(params, uri, error);
     result = result < 0 ? result : parse_tags(params, uri, error);
     result = result < 0 || is_ipc ? result : parse_net(params, uri, error);
     return result < 0 ? result : 0;
+}
+
+static int check_same(const char *key, bool is_given, int32_t given, int32_t taken,
+                      struct tern_error *error) {
+    return !is_given || given == taken
+               ? 0
+               : error_set(error, DRIVER_ERROR(DRIVER_ERROR_GENERIC),
+                           "%s=%d: the publication that session-id=tag: names has %d", key, given,
+                           taken);
+}
+
+int publication_params_take_geometry(struct publication_params *params,
+                                     const struct publication_params *from,
+                                     enum publication_kind kind, const struct driver_conf *conf,
+                                     struct tern_error *error) {
+    int result =
+        check_same("mtu", params->has_mtu_length, params->mtu_length, from->mtu_length, error);
+    if (result == 0) {
+        result = check_same("term-length", params->has_term_length, params->term_length,
+                            from->term_length, error);
+    }
+    if (result < 0) {
+        return result;
+    }
+    params->mtu_length = from->mtu_length;
+    params->term_length = from->term_length;
+    result = set_window(params, params->window_length, configured_window(kind, conf), error);
+    return result == 0 && params->has_position ? check_position(params, error) : result;
 }
