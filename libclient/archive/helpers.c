@@ -93,6 +93,35 @@ int tern_archive_channel_with_session(const char *channel, int32_t session_id, c
     return 0;
 }
 
+/* archive.md 5.6.3 step 3. */
+int tern_archive_replay_request_channel(const struct tern_archive *archive,
+                                        int64_t subscription_registration_id, char *text,
+                                        int32_t size) {
+    static const char *const dropped[] = {"session-id", "init-term-id", "term-id", "term-offset"};
+    struct uri_builder builder;
+    int result =
+        uri_builder_init(&builder, tern_exclusive_publication_channel(archive->publication));
+    for (size_t i = 0; i < ARRAY_COUNT(dropped) && result == 0; i++) {
+        result = uri_builder_set(&builder, dropped[i], NULL);
+    }
+    if (result == 0) {
+        result =
+            uri_builder_set_i64(&builder, "response-correlation-id", subscription_registration_id);
+    }
+    if (result == 0) {
+        result = uri_builder_set(&builder, "ssc", "false");
+    }
+    if (result != 0 || builder.length >= size) {
+        return -ENAMETOOLONG;
+    }
+    memcpy(text, builder.text, (size_t)builder.length + 1);
+    return 0;
+}
+
+int32_t tern_archive_request_stream_id(const struct tern_archive *archive) {
+    return tern_exclusive_publication_stream_id(archive->publication);
+}
+
 int64_t tern_archive_segment_base(int64_t start_position, int64_t position, int32_t term_length,
                                   int32_t segment_file_length) {
     int64_t term_base = start_position - (start_position & (term_length - 1));

@@ -9,10 +9,13 @@
 int64_t archive_session_offer(struct tern_archive *archive, int32_t encoded,
                               int64_t correlation_id) {
     archive->request_length = 0;
+    archive->request_publication =
+        archive->next_publication != NULL ? archive->next_publication : archive->publication;
+    archive->next_publication = NULL;
     if (encoded < 0) {
         return -EMSGSIZE;
     }
-    if (encoded > tern_exclusive_publication_message_length_max(archive->publication)) {
+    if (encoded > tern_exclusive_publication_message_length_max(archive->request_publication)) {
         return -EMSGSIZE;
     }
     archive->request_length = encoded;
@@ -24,8 +27,8 @@ int64_t archive_session_offer_again(struct tern_archive *archive) {
     if (archive->request_length == 0) {
         return -EINVAL;
     }
-    int64_t result = tern_exclusive_publication_offer(archive->publication, archive->request,
-                                                      archive->request_length);
+    int64_t result = tern_exclusive_publication_offer(archive->request_publication,
+                                                      archive->request, archive->request_length);
     switch (result) {
     case TERN_PUBLICATION_BACK_PRESSURED:
     case TERN_PUBLICATION_ADMIN_ACTION:
@@ -158,6 +161,7 @@ static int64_t send_bounded_replay(struct tern_archive *archive,
 
 int64_t tern_archive_send_replay(struct tern_archive *archive,
                                  const struct tern_archive_replay_params *params) {
+    archive->next_publication = params->request_publication;
     if (params->bounding_counter_id != TERN_NULL_COUNTER_ID) {
         return send_bounded_replay(archive, params);
     }

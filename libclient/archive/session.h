@@ -52,7 +52,9 @@ struct tern_archive {
 
     /* the request offered last; kept for tern_archive_await when it was back-pressured */
     int64_t request_correlation_id;
-    int32_t request_length; /* 0: none waits */
+    tern_exclusive_publication *request_publication; /* that it goes by */
+    tern_exclusive_publication *next_publication;    /* that of the next; NULL: the session's */
+    int32_t request_length;                          /* 0: none waits */
     uint8_t request[ARCHIVE_SESSION_REQUEST_LENGTH_MAX];
 };
 

@@ -35,6 +35,7 @@ extern "C" {
 #endif
 
 struct tern_client;
+struct tern_exclusive_publication;
 struct tern_archive;
 struct tern_archive_connect;
 
@@ -293,6 +294,9 @@ struct tern_archive_replay_params {
     int32_t bounding_counter_id; /* -1: not bounded */
     int32_t file_io_length_max;  /* -1: the server's */
     int64_t replay_token;        /* NULL: none */
+    /* NULL: the session's own. A replay to a response channel is asked for by another, see
+     * tern_archive_replay_request_channel(); it must live until the answer is there. */
+    struct tern_exclusive_publication *request_publication;
 };
 /* Everything from the start and follow; not bounded. */
 TERN_API void tern_archive_replay_params_init(struct tern_archive_replay_params *params,
@@ -301,6 +305,15 @@ TERN_API void tern_archive_replay_params_init(struct tern_archive_replay_params 
 /* Result: replay session id, see tern_archive_replay_session_id(). */
 TERN_API int64_t tern_archive_send_replay(struct tern_archive *archive,
                                           const struct tern_archive_replay_params *params);
+/* For a replay to a response channel, which needs no address of the client's: subscribe to it
+ * ("aeron:udp?control=host:port|control-mode=response"), take a token
+ * (tern_archive_send_replay_token), add an exclusive publication on this channel and on
+ * tern_archive_request_stream_id(), and send the replay by it when it is connected. Then it can be
+ * closed. 0 or -ENAMETOOLONG. */
+TERN_API int tern_archive_replay_request_channel(const struct tern_archive *archive,
+                                                 int64_t subscription_registration_id, char *text,
+                                                 int32_t size);
+TERN_API int32_t tern_archive_request_stream_id(const struct tern_archive *archive);
 /* Result: 0. */
 TERN_API int64_t tern_archive_send_stop_replay(struct tern_archive *archive,
                                                int64_t replay_session_id);

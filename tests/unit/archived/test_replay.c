@@ -273,3 +273,65 @@ Test(replay, a_damaged_or_missing_segment_ends_it_with_an_error) {
     }
     world_close(&world);
 }
+
+/* A session whose answers come by a response channel, and replays that do: no address of the client
+ * and no session id is in any request. */
+Test(replay, sessions_and_replays_find_their_client_by_response_channels) {
+    struct world world;
+    world_open(&world, no_settings);
+    int64_t id = recorded(&world, 10);
+    const struct tern_archive_params params = {.client = world.client,
+                                               .request_channel = "aeron:ipc",
+                                               .response_channel =
+                                                   "aeron:ipc?control-mode=response",
+                                               .client_name = "response"};
+    struct tern_archive_connect *connect;
+    struct tern_archive *archive;
+    struct tern_error error = {0};
+    cr_assert_eq(tern_archive_connect_begin(&connect, &params, &error), 0, "%s", error.text);
+    int result;
+    while ((result = tern_archive_connect_poll(connect, world.now_ns, &archive, &error)) == 0) {
+        world_step(&world);
+    }
+    cr_assert_eq(result, 1, "%s", error.text);
+    struct tern_archive *usual = world.archive; /* world_step polls the session under test */
+    world.archive = archive;
+    int64_t token;
+    cr_assert_eq(world_answer(&world, tern_archive_send_replay_token(archive, id), &token), 0);
+
+    static const char responses[] = "aeron:ipc?control-mode=response";
+    tern_subscription *subscription = world_subscribe(&world, responses, WORLD_REPLAY_STREAM);
+    char channel[256];
+    cr_assert_eq(tern_archive_replay_request_channel(
+                     archive, tern_subscription_registration_id(subscription), channel,
+                     (int32_t)sizeof channel),
+                 0);
+    cr_assert_not_null(strstr(channel, "response-correlation-id="), "%s", channel);
+    cr_assert_null(strstr(channel, "session-id="), "%s", channel);
+    cr_assert_eq(tern_archive_replay_request_channel(archive, 1, channel, 20), -ENAMETOOLONG);
+    tern_exclusive_publication *request =
+        world_publish(&world, channel, tern_archive_request_stream_id(archive));
+    world_wait(&world, tern_exclusive_publication_is_connected(request));
+    struct tern_archive_replay_params replay = replay_of(id);
+    replay.channel = responses;
+    replay.length = TERN_ARCHIVE_REPLAY_ALL_AND_STOP;
+    replay.replay_token = token;
+    replay.request_publication = request;
+    int64_t replay_id;
+    cr_assert_eq(world_answer(&world, tern_archive_send_replay(archive, &replay), &replay_id), 0);
+    tern_exclusive_publication_close(request);
+    world_wait(&world, tern_subscription_image_count(subscription) == 1);
+    tern_image *image = tern_subscription_image_at_index(subscription, 0);
+    cr_assert_eq(tern_image_session_id(image), tern_archive_replay_session_id(replay_id));
+    tern_image_release(image);
+    struct sink sink = {0};
+    cr_assert_eq(drain(&world, subscription, &sink), INT64_C(10) * 1024);
+    /* The next request goes the usual way again. */
+    int64_t archive_id;
+    cr_assert_eq(world_answer(&world, tern_archive_send_archive_id(archive), &archive_id), 0);
+    cr_assert_eq(archive_id, 42);
+    world.archive = usual;
+    tern_archive_close(archive);
+    tern_subscription_close(subscription);
+    world_close(&world);
+}
