@@ -70,6 +70,11 @@ static inline bool compare_and_set_i32(int32_t *p, int32_t expected, int32_t val
                                        __ATOMIC_ACQUIRE);
 }
 
+/* Keeps the compiler from reordering, not the processor. */
+static inline void fence_compiler(void) {
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
 static inline void fence_acquire(void) {
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
 }

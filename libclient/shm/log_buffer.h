@@ -65,7 +65,12 @@ struct log_metadata {
     int64_t end_of_stream_position; /* 128 */
     int32_t is_connected;           /* 136 */
     int32_t active_transport_count;
-    uint8_t pad2[112];
+    uint8_t pad2[48];
+    /* Padding to all others, zero when they made the log: log_wake.h. On a line of their own. */
+    int32_t sleeper; /* 192 */
+    int32_t waking_writers;
+    int32_t writers;
+    uint8_t pad5[52];
     int64_t correlation_id; /* 256 */
     int32_t initial_term_id;
     int32_t default_header_length;
@@ -106,6 +111,7 @@ _Static_assert(sizeof(struct frame_header) == 32, "frame header");
 _Static_assert(sizeof(struct log_metadata) == LOG_METADATA_LENGTH, "log metadata");
 _Static_assert(offsetof(struct log_metadata, end_of_stream_position) == 128, "eos");
 _Static_assert(offsetof(struct log_metadata, is_connected) == 136, "connected");
+_Static_assert(offsetof(struct log_metadata, sleeper) == 192, "sleeper");
 _Static_assert(offsetof(struct log_metadata, correlation_id) == 256, "correlation id");
 _Static_assert(offsetof(struct log_metadata, term_length) == 276, "term length");
 _Static_assert(offsetof(struct log_metadata, max_resend) == 316, "max resend");
