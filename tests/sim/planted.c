@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "archived/catalog.h"
-#include "archived/segment.h"
 #include "consensusd/consensus.h"
 #include "consensusd/core/quorum.h"
 #include "servicehost/service_host.h"
@@ -20,12 +19,11 @@
 
 static const char *const names[PLANTED_COUNT] = {
     [PLANTED_NONE] = "none",
-    [PLANTED_REFUSED_VOTE_COUNTED] = "refused-vote-counted",
+    [PLANTED_OWN_VOTE_SUFFICES] = "own-vote-suffices",
     [PLANTED_SHORTER_LOG_ELECTED] = "shorter-log-elected",
     [PLANTED_NODE_STATE_NOT_WRITTEN] = "node-state-not-written",
     [PLANTED_RECORDING_LOG_NOT_SYNCED] = "recording-log-not-synced",
     [PLANTED_SEGMENTS_NOT_SYNCED] = "segments-not-synced",
-    [PLANTED_RECOVERED_END_NOT_SYNCED] = "recovered-end-not-synced",
     [PLANTED_MINORITY_COMMITS] = "minority-commits",
     [PLANTED_UNCOMMITTED_SERVED] = "uncommitted-served",
     [PLANTED_TRUNCATION_FORGOTTEN] = "truncation-forgotten",
@@ -65,14 +63,25 @@ bool planted_skips_sync(const char *path) {
 
 /* -- consensus module -- */
 
-void __real_raft_on_vote(struct raft *raft, const struct cluster_vote *message);
-void __wrap_raft_on_vote(struct raft *raft, const struct cluster_vote *message);
-void __wrap_raft_on_vote(struct raft *raft, const struct cluster_vote *message) {
-    struct cluster_vote vote = *message;
-    if (active == PLANTED_REFUSED_VOTE_COUNTED) {
-        vote.vote = CLUSTER_BOOLEAN_TYPE_TRUE;
+void __real_raft_begin_cycle(struct raft *raft, const struct raft_input *input);
+void __wrap_raft_begin_cycle(struct raft *raft, const struct raft_input *input);
+void __wrap_raft_begin_cycle(struct raft *raft, const struct raft_input *input) {
+    __real_raft_begin_cycle(raft, input);
+    if (active == PLANTED_OWN_VOTE_SUFFICES && raft->election.state == ELECTION_CANDIDATE_BALLOT) {
+        for (int32_t i = 0; i < raft->conf.member_count; i++) {
+            raft->members[i].vote = RAFT_VOTE_TRUE;
+        }
     }
-    __real_raft_on_vote(raft, &vote);
+}
+
+void __real_raft_on_canvass(struct raft *raft, const struct cluster_canvass_position *message);
+void __wrap_raft_on_canvass(struct raft *raft, const struct cluster_canvass_position *message);
+void __wrap_raft_on_canvass(struct raft *raft, const struct cluster_canvass_position *message) {
+    struct cluster_canvass_position canvass = *message;
+    if (active == PLANTED_SHORTER_LOG_ELECTED && raft->role != CLUSTER_ROLE_LEADER) {
+        canvass.log_position = 0;
+    }
+    __real_raft_on_canvass(raft, &canvass);
 }
 
 void __real_raft_on_request_vote(struct raft *raft, const struct cluster_request_vote *message);
@@ -161,10 +170,10 @@ int __wrap_service_snapshot_read(void *context, const void *message, int32_t len
 int __wrap_service_snapshot_read(void *context, const void *message, int32_t length,
                                  struct tern_error *error) {
     const struct service_snapshot_reader *reader = context;
-    bool is_lost = active == PLANTED_SNAPSHOT_MESSAGE_LOST && !reader->has_end &&
+    /* The service's own part stands behind the end marker of the host's. */
+    bool is_lost = active == PLANTED_SNAPSHOT_MESSAGE_LOST && reader->has_end &&
                    reader->plugin_part->list.length > 0;
-    return is_lost && length > 100 ? 0
-                                   : __real_service_snapshot_read(context, message, length, error);
+    return is_lost ? 0 : __real_service_snapshot_read(context, message, length, error);
 }
 
 enum tern_controlled_action __real_container_on_log_entry(void *context, const uint8_t *buffer,
@@ -190,19 +199,4 @@ void __wrap_catalog_close(struct catalog *catalog) {
     if (active != PLANTED_CATALOG_LEAKED) {
         __real_catalog_close(catalog);
     }
-}
-
-int __real_segment_find_end(const struct segment_scan *scan, struct segment_end *end,
-                            struct tern_error *error);
-int __wrap_segment_find_end(const struct segment_scan *scan, struct segment_end *end,
-                            struct tern_error *error);
-int __wrap_segment_find_end(const struct segment_scan *scan, struct segment_end *end,
-                            struct tern_error *error) {
-    struct segment_place place = *scan->place;
-    struct segment_scan deaf = *scan;
-    if (active == PLANTED_RECOVERED_END_NOT_SYNCED) {
-        place.sync_level = 0;
-        deaf.place = &place;
-    }
-    return __real_segment_find_end(&deaf, end, error);
 }

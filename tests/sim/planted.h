@@ -8,12 +8,11 @@
 
 enum planted_bug {
     PLANTED_NONE,
-    PLANTED_REFUSED_VOTE_COUNTED,     /* a candidate takes a refusal for a vote */
+    PLANTED_OWN_VOTE_SUFFICES,        /* a candidate waits for nobody's vote */
     PLANTED_SHORTER_LOG_ELECTED,      /* a member votes whatever the candidate's log lacks */
     PLANTED_NODE_STATE_NOT_WRITTEN,   /* votes are forgotten in a crash */
     PLANTED_RECORDING_LOG_NOT_SYNCED, /* terms and snapshots are forgotten by a loss of power */
     PLANTED_SEGMENTS_NOT_SYNCED,      /* positions are reported before they are durable */
-    PLANTED_RECOVERED_END_NOT_SYNCED, /* what seed 1005 found, once more */
     PLANTED_MINORITY_COMMITS,         /* what one member holds is committed */
     PLANTED_UNCOMMITTED_SERVED,       /* services are given what is not committed */
     PLANTED_TRUNCATION_FORGOTTEN,     /* a tail that the leader does not have stays */
