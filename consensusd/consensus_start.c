@@ -136,8 +136,10 @@ static void on_signal(void *context, const struct tern_archive_signal *signal) {
     operation_on_signal(consensus, signal);
     bool is_log = signal->kind == TERN_ARCHIVE_SIGNAL_STOP &&
                   signal->recording_id == consensus->recording.recording_id;
-    if (is_log && consensus->stage == CONSENSUS_RUN && !raft_is_in_election(&consensus->raft) &&
-        consensus->state == MODULE_STATE_ACTIVE) {
+    /* In the middle of a snapshot, too: a leader that does not record cannot commit it. */
+    bool is_serving = consensus_may_consume(consensus) || consensus->state == MODULE_STATE_SNAPSHOT;
+    if (is_log && is_serving && consensus->stage == CONSENSUS_RUN &&
+        !raft_is_in_election(&consensus->raft)) {
         bool is_goodbye =
             consensus->follower.image != NULL &&
             tern_image_end_of_stream_position(consensus->follower.image) == signal->position;
