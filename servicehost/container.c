@@ -14,6 +14,7 @@
 #include "wire/cluster_codec.h"
 
 #define SESSION_HEADER_LENGTH 32
+#define EGRESS_RETRY_NS NS_PER_S
 
 static void fail(struct tern_service_host *host, int code, const char *what) {
     (void)error_set(&host->exit_error, code, "log entry at %" PRId64 ": %s", host->log_position,
@@ -201,6 +202,17 @@ void container_disconnect_egress(struct tern_service_host *host) {
     }
 }
 
+/* What prevented it may pass (an address that was not there for a while); without egress the
+ * session would stay open and its client hear nothing. */
+static int retry_egress(const struct tern_service_host *host, struct host_session *session) {
+    if (session->retry_deadline_ns == 0 || host->last_cycle_ns < session->retry_deadline_ns) {
+        return 0;
+    }
+    session->retry_deadline_ns = 0;
+    host_session_connect(session, host->client);
+    return 1;
+}
+
 int container_poll_egress(struct tern_service_host *host) {
     int work = 0;
     for (int i = 0; i < host->sessions.count; i++) {
@@ -210,7 +222,9 @@ int container_poll_egress(struct tern_service_host *host) {
         if (error.code != 0) {
             (void)error_prefix(&error, "egress of session %" PRId64, session->public.session_id);
             service_host_count_error(host, &error);
+            session->retry_deadline_ns = host->last_cycle_ns + EGRESS_RETRY_NS;
         }
+        work += retry_egress(host, session);
     }
     return work;
 }

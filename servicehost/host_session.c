@@ -129,6 +129,7 @@ void host_session_disconnect(struct host_session *session) {
     tern_publication_close(session->egress);
     session->egress_request = NULL;
     session->egress = NULL;
+    session->retry_deadline_ns = 0;
 }
 
 int host_session_poll(struct host_session *session, struct tern_error *error) {

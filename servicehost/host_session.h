@@ -13,7 +13,8 @@ struct host_session {
     struct tern_service_session public; /* what plugins see; points into this allocation */
     tern_async *egress_request;
     tern_publication *egress;
-    bool is_closing; /* a close request was sent for it in this term */
+    int64_t retry_deadline_ns; /* of egress that could not be made; 0: none is wanted */
+    bool is_closing;           /* a close request was sent for it in this term */
 };
 
 struct host_sessions {
