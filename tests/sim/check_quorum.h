@@ -9,10 +9,16 @@
 
 #define CHECK_QUORUM_NODES_MAX 8
 
-struct check_quorum_node {
-    int64_t term_id;     /* the last one that it was seen in */
+#define CHECK_QUORUM_TERMS_MAX 16 /* a leader may be paused for so many terms */
+
+struct check_quorum_term {
+    int64_t term_id;
     int64_t held;        /* furthest recorded position in it */
     int64_t commit_seen; /* as leader of the term */
+};
+
+struct check_quorum_node {
+    struct check_quorum_term terms[CHECK_QUORUM_TERMS_MAX]; /* the last ones, in any order */
 };
 
 struct check_quorum {

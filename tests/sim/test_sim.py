@@ -26,6 +26,8 @@ FOUND = {
     105: "the same on five nodes",
     1005: "an end found by recovery that was not durable",
     2018: "a replay that broke off before the services joined",
+    4054: "a leader's log that was not recorded any more while a snapshot was due",
+    4221: "egress that could not be made at once",
 }
 FIXED = (7, 10)
 TWICE = (3, 101)

@@ -11,6 +11,10 @@ Test(check_quorum, what_a_quorum_holds_in_the_term_may_be_committed) {
     check_quorum_on_position(&check, 2, 4, 900);
     cr_assert(check_quorum_on_commit(&check, 0, 4, 900, &problem), "%s", problem.text);
     cr_assert(check_quorum_on_commit(&check, 0, 4, 900, &problem));
+    check_quorum_on_position(&check, 2, 4, 950);
+    check_quorum_on_position(&check, 2, 5, 100);
+    cr_assert(check_quorum_on_commit(&check, 0, 4, 950, &problem),
+              "a leader that was paused hears of it when another leads already");
 }
 
 Test(check_quorum, what_a_minority_holds_or_another_term_held_is_caught) {
