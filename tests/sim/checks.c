@@ -2,10 +2,12 @@
  * and at the wire where the truth is what left the node. */
 #include "sim/checks.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/bits.h"
 #include "consensusd/consensus.h"
+#include "sim/check_recording.h"
 #include "sim/owner.h"
 #include "wire/cluster_codec.h"
 #include "wire/frame.h"
@@ -113,6 +115,41 @@ void checks_on_refusal(struct process *process, const struct tern_error *error) 
     }
     sim_fail(process->sim, "%s: %s refuses: %s", process->machine->name, process->operations->name,
              error->text);
+}
+
+/* -- recordings -- */
+
+static struct check_recording recording_of(const struct machine *machine,
+                                           const struct consensus *consensus, char *directory) {
+    (void)snprintf(directory, DISK_PATH_MAX, "%s/archive", machine->directory);
+    return (struct check_recording){machine->disk, directory, consensus->recording.recording_id,
+                                    NODE_SEGMENT_LENGTH};
+}
+
+void checks_on_settled(struct sim *sim) {
+    char directories[2][DISK_PATH_MAX];
+    struct check_recording first = {0};
+    struct tern_error problem;
+    int64_t end = INT64_MAX;
+    for (int pass = 0; pass < 2; pass++) {
+        for (int i = 0; i < sim->options.node_count; i++) {
+            const struct machine *machine = &sim->machines[i];
+            const struct consensus *consensus = machine->processes[PROCESS_CONSENSUS]->instance;
+            if (consensus == NULL || consensus->stage != CONSENSUS_RUN) {
+                continue;
+            }
+            if (pass == 0) {
+                end = min_i64(end, consensus->consumed_position);
+            } else if (first.disk == NULL) {
+                first = recording_of(machine, consensus, directories[0]);
+            } else {
+                struct check_recording other = recording_of(machine, consensus, directories[1]);
+                if (!check_recordings_equal(&first, &other, end, &problem)) {
+                    sim_fail(sim, "%s", problem.text);
+                }
+            }
+        }
+    }
 }
 
 /* -- the wire -- */

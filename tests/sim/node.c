@@ -102,7 +102,7 @@ static void configure_archive(struct archive_conf *conf, const struct machine *m
     add(&settings,
         "AERON_ARCHIVE_CONTROL_CHANNEL=aeron:udp?endpoint=10.0.0.%d:9001|term-length=64k", address);
     add(&settings, "AERON_ARCHIVE_REPLICATION_CHANNEL=aeron:udp?endpoint=10.0.0.%d:0", address);
-    add(&settings, "AERON_ARCHIVE_SEGMENT_FILE_LENGTH=256k");
+    add(&settings, "AERON_ARCHIVE_SEGMENT_FILE_LENGTH=%d", NODE_SEGMENT_LENGTH);
     add(&settings, "AERON_ARCHIVE_LOW_STORAGE_SPACE_THRESHOLD=0");
     add(&settings, "AERON_ARCHIVE_FILE_SYNC_LEVEL=%d", level);
     add(&settings, "AERON_ARCHIVE_CATALOG_FILE_SYNC_LEVEL=%d", level);

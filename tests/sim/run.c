@@ -280,6 +280,7 @@ static void settle(struct sim *sim) {
         }
         sim_run_until(sim, sim->now_ns + SLICE_NS, NULL);
     }
+    checks_on_settled(sim);
     if (!sim->has_failed &&
         !sim->workload->check(sim->workload_state, find_service(sim), &problem)) {
         sim_fail(sim, "%s", problem.text);

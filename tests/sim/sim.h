@@ -24,6 +24,7 @@
 #define SIM_MACHINES_MAX (SIM_NODES_MAX + 1)
 #define SIM_PROCESSES_MAX (SIM_NODES_MAX * 4 + 1 + SIM_CLIENTS_MAX + 2)
 #define SIM_PATH_MAX 128
+#define NODE_SEGMENT_LENGTH (256 * 1024) /* of recordings */
 
 struct sim;
 struct machine;
