@@ -157,15 +157,19 @@ static int join_replay(struct consensus *consensus) {
     return 1;
 }
 
-/* Services that had no image of a replay which failed at once will never answer, and numbers of
- * acknowledgements are counted on both sides: only a new start helps. */
+/* Services that had no image of a replay before it ended will never answer, and numbers of
+ * acknowledgements are counted on both sides: only a new start helps. It ended when it failed at
+ * once, or when a short log was sent and its publication closed while a service was stalled. */
 static int await_replay_acks(struct consensus *consensus) {
     if (consensus_are_acks_in(consensus)) {
         consensus->consumed_position = consensus->operation.wanted.from;
         operation_next(consensus);
         return 1;
     }
-    if (operation_is_late(consensus) && replay_reader_is_cut_short(&consensus->replay)) {
+    const tern_image *image = consensus->replay.image;
+    bool has_ended = replay_reader_is_cut_short(&consensus->replay) ||
+                     tern_image_end_of_stream_position(image) != INT64_MAX;
+    if (has_ended && operation_is_late(consensus)) {
         struct tern_error error;
         error_set(&error, -EIO, "the replay of the log ended before the services joined it");
         consensus_end(consensus, CONSENSUS_EXIT_STORAGE, &error);
