@@ -126,6 +126,18 @@ static struct check_recording recording_of(const struct machine *machine,
                                     NODE_SEGMENT_LENGTH};
 }
 
+bool checks_are_members_settled(const struct sim *sim) {
+    for (int i = 0; i < sim->options.node_count; i++) {
+        const struct process *process = sim->machines[i].processes[PROCESS_CONSENSUS];
+        const struct consensus *consensus = process->instance;
+        if (!process->is_up || consensus->stage != CONSENSUS_RUN ||
+            raft_is_in_election(&consensus->raft)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 void checks_on_settled(struct sim *sim) {
     char directories[2][DISK_PATH_MAX];
     struct check_recording first = {0};

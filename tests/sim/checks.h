@@ -28,6 +28,8 @@ void checks_on_closed(struct process *process);
 void checks_on_death(struct process *process);
 /* A daemon says that it cannot work with what it found. */
 void checks_on_refusal(struct process *process, const struct tern_error *error);
+/* Every member leads or follows. */
+bool checks_are_members_settled(const struct sim *sim);
 /* All services are at the end of the log: so must be the recordings of it. */
 void checks_on_settled(struct sim *sim);
 void checks_on_datagram(struct sim *sim, const struct wire_datagram *datagram);

@@ -287,6 +287,19 @@ static void settle(struct sim *sim) {
     }
 }
 
+/* Until every member has found its place, and what the faults left behind has timed out. */
+static void await_calm(struct sim *sim) {
+    int64_t deadline_ns = sim->now_ns + RECOVERY_NS;
+    while (!sim->has_failed && !checks_are_members_settled(sim)) {
+        if (sim->now_ns > deadline_ns) {
+            sim_fail(sim, "not every member follows %lld s after the last fault",
+                     (long long)(RECOVERY_NS / NS_PER_S));
+        }
+        sim_run_until(sim, sim->now_ns + SLICE_NS, NULL);
+    }
+    sim_run_until(sim, sim->now_ns + SETTLE_NS, NULL);
+}
+
 /* Nothing happens but the load. */
 static void stay_calm(struct sim *sim) {
     sim->options.snapshot_interval_ns = 0;
@@ -344,7 +357,7 @@ static void run_phases(struct sim *sim) {
     sim->workload->set_sending(sim->workload_state, true);
     sim_run_until(sim, faults_end_ns, NULL);
     await_service(sim);
-    sim_run_until(sim, sim->now_ns + SETTLE_NS, NULL);
+    await_calm(sim);
     stay_calm(sim);
     settle(sim);
 }

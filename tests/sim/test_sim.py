@@ -28,6 +28,7 @@ FOUND = {
     2018: "a replay that broke off before the services joined",
     4054: "a leader's log that was not recorded any more while a snapshot was due",
     4221: "egress that could not be made at once",
+    6059: "a short replay that was over before a stalled service joined it",
 }
 FIXED = (7, 10)
 TWICE = (3, 101)
