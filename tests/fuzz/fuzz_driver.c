@@ -8,6 +8,8 @@
 #include "fuzz.h"
 
 #include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "client/seams.h"
@@ -21,6 +23,7 @@
 #define PEER "127.0.0.1:20002"      /* where its publication sends to */
 #define PUBLICATION_CHANNEL                                                                        \
     "aeron:udp?endpoint=" PEER "|session-id=9|init-term-id=0|term-id=0|term-offset=0"
+#define RESPONSE_CHANNEL "aeron:udp?control=" PEER "|control-mode=response"
 
 enum step { STEP_TO_RECEIVER, STEP_TO_SENDER, STEP_COMMAND, STEP_TIME, STEP_COUNT };
 
@@ -31,6 +34,7 @@ struct scene {
     char sender[NET_ADDRESS_TEXT_MAX];
     struct ring_mpsc commands;
     tern_subscription *subscription;
+    tern_subscription *responses;
     tern_publication *publication;
 };
 
@@ -76,8 +80,12 @@ static void open_scene(struct scene *scene) {
     send_setup(scene);
     sim_world_run(&scene->world, NS_PER_MS);
     find_sender(scene); /* takes the status message of the image; the next is a setup */
-    scene->publication =
-        sim_add_publication(&scene->world, scene->node, PUBLICATION_CHANNEL, STREAM_ID);
+    char channel[256];
+    scene->responses =
+        sim_add_subscription(&scene->world, scene->node, RESPONSE_CHANNEL, STREAM_ID);
+    (void)snprintf(channel, sizeof channel, PUBLICATION_CHANNEL "|response-correlation-id=%" PRId64,
+                   tern_subscription_registration_id(scene->responses));
+    scene->publication = sim_add_publication(&scene->world, scene->node, channel, STREAM_ID);
     sim_world_run(&scene->world, NS_PER_MS);
     find_sender(scene);
     const struct cnc *cnc = &scene->node->driver->context.cnc;
@@ -89,6 +97,7 @@ static void open_scene(struct scene *scene) {
 static void close_scene(struct scene *scene) {
     tern_publication_close(scene->publication);
     tern_subscription_close(scene->subscription);
+    tern_subscription_close(scene->responses);
     sim_world_close(&scene->world);
 }
 
@@ -174,8 +183,14 @@ static size_t put_feedback(uint8_t *data) {
                                   .session_id = SESSION_ID,
                                   .stream_id = STREAM_ID,
                                   .length = 64};
+    const struct frame_rsp_setup response = {
+        .common = {FRAME_RSP_SETUP_LENGTH, 0, 0, FRAME_TYPE_RSP_SETUP},
+        .session_id = SESSION_ID,
+        .stream_id = STREAM_ID,
+        .response_session_id = 5};
     size_t size = put(data, STEP_TO_SENDER, &sm, FRAME_SM_LENGTH);
-    return size + put(data + size, STEP_TO_SENDER, &nak, FRAME_NAK_LENGTH);
+    size += put(data + size, STEP_TO_SENDER, &nak, FRAME_NAK_LENGTH);
+    return size + put(data + size, STEP_TO_SENDER, &response, FRAME_RSP_SETUP_LENGTH);
 }
 
 static size_t put_command(uint8_t *data, uint64_t index) {
@@ -185,6 +200,13 @@ static size_t put_command(uint8_t *data, uint64_t index) {
         {.type = COMMAND_ADD_EXCLUSIVE_PUBLICATION, .stream_id = 3},
         {.type = COMMAND_ADD_COUNTER, .counter_type_id = 1001},
     };
+    static const char *const channels[] = {
+        "aeron:udp?endpoint=127.0.0.1:7",
+        "aeron:ipc",
+        "aeron:udp?endpoint=224.0.1.1:7|interface=127.0.0.1",
+        "aeron:udp?control=127.0.0.1:8|control-mode=response|response-correlation-id=prototype",
+        "aeron:ipc?control-mode=response|response-correlation-id=prototype",
+    };
     struct command command = commands[index % 4];
     uint8_t bytes[255] = {(uint8_t)command.type};
     command.client_id = 77;
@@ -192,8 +214,8 @@ static size_t put_command(uint8_t *data, uint64_t index) {
     if (command.type == COMMAND_ADD_COUNTER) {
         command.label = (struct text_slice){"label", 5};
     } else {
-        command.channel = index & 4 ? (struct text_slice){"aeron:ipc", 9}
-                                    : (struct text_slice){"aeron:udp?endpoint=127.0.0.1:7", 30};
+        const char *channel = channels[index / 4 % ARRAY_COUNT(channels)];
+        command.channel = (struct text_slice){channel, (int32_t)strlen(channel)};
     }
     int32_t length = command_encode(&command, bytes + 1, (int32_t)sizeof bytes - 1);
     assert(length > 0);
