@@ -196,6 +196,8 @@ Test(response_channel, nothing_is_sent_before_somebody_asked_and_the_session_is_
     world.net.filter_context = &traffic;
     exchange.answer = add_publication(&world, server, UDP_ANSWER, id, RESPONSE_STREAM);
     struct publication_net *publication = server->driver->conductor.publications_net.items[0];
+    sim_world_run(&world, NS_PER_MS);
+    cr_assert_eq(traffic.rsp_setups, 1, "at once");
     sim_world_run(&world, 3 * NS_PER_S);
     cr_assert_geq(traffic.rsp_setups, 13);
     cr_assert_leq(traffic.rsp_setups, 16, "every status message time-out, 200 ms");
@@ -211,6 +213,7 @@ Test(response_channel, nothing_is_sent_before_somebody_asked_and_the_session_is_
                           .stream_id = RESPONSE_STREAM};
     int stranger = sim_net_bind(&world.net, "127.0.0.1:31000");
     sim_net_send(&world.net, stranger, "127.0.0.1:24101", &sm, FRAME_SM_LENGTH);
+    sim_world_run(&world, NS_PER_MS);
     answer(&world, &exchange, 5);
     uint8_t buffer[65536];
     union net_address source;
