@@ -263,6 +263,15 @@ void counters_manager_free(struct counters_manager *manager, int32_t id, int64_t
     assert(manager->free_count <= manager->id_max + 1);
 }
 
+void counters_manager_set_label(struct counters_manager *manager, int32_t id, const char *label,
+                                int32_t length) {
+    assert(id >= 0 && id <= manager->id_high_water);
+    struct counter_metadata *metadata = &manager->metadata[id];
+    length = min_i32(length, COUNTER_LABEL_LENGTH_MAX);
+    memcpy(metadata->label, label, (size_t)length);
+    store_release_i32(&metadata->label_length, length);
+}
+
 void counters_manager_append_label(struct counters_manager *manager, int32_t id, const char *text) {
     assert(id >= 0 && id <= manager->id_high_water);
     struct counter_metadata *metadata = &manager->metadata[id];

@@ -113,8 +113,11 @@ int32_t counters_manager_allocate(struct counters_manager *manager,
                                   const struct counter_params *params, int64_t now_epoch_ms);
 /* The id must be allocated (a second free of the same id is a bug and asserts). */
 void counters_manager_free(struct counters_manager *manager, int32_t id, int64_t now_epoch_ms);
-void counters_manager_append_label(struct counters_manager *manager, int32_t id,
-                                   const char *text);
+/* A reader may meet a mixture of both texts; the length it sees is never beyond what was written.
+ */
+void counters_manager_set_label(struct counters_manager *manager, int32_t id, const char *label,
+                                int32_t length);
+void counters_manager_append_label(struct counters_manager *manager, int32_t id, const char *text);
 static inline int64_t *counters_manager_address(struct counters_manager *manager, int32_t id) {
     return &manager->values[id].value;
 }

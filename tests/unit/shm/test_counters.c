@@ -189,6 +189,12 @@ Test(counters, long_texts_are_cut_and_damaged_records_read_within_bounds) {
     counters_manager_append_label(&f.manager, 0, "yz");
     cr_assert_eq(counters_reader_label(&f.reader, 0, label, sizeof label), 7);
     cr_assert_str_eq(label, "xxxxxyz");
+    counters_manager_set_label(&f.manager, 0, "other", 5);
+    cr_assert_eq(counters_reader_label(&f.reader, 0, label, sizeof label), 5);
+    cr_assert_str_eq(label, "other");
+    counters_manager_set_label(&f.manager, 0, text, 999);
+    cr_assert_eq(metadata->label_length, COUNTER_LABEL_LENGTH_MAX);
+    cr_assert_eq(f.manager.metadata[1].state, COUNTER_STATE_UNUSED, "the next record is whole");
 
     metadata->state = 12345;
     cr_assert_eq(counters_reader_state(&f.reader, 0), COUNTER_STATE_UNUSED);
