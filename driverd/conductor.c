@@ -340,6 +340,7 @@ int conductor_init(struct conductor *conductor, const struct conductor_params *p
         .sender = params->sender,
         .receiver = params->receiver,
         .resolver = params->resolver,
+        .gossip = params->gossip,
         .timer_deadline_ns = context->now_ns + context->conf->timer_interval_ns,
         .ring_time_ns = context->now_ns,
     };

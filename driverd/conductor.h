@@ -22,6 +22,7 @@
 #include "wire/command.h"
 
 struct client_session;
+struct gossip_socket;
 struct publication;
 struct receiver;
 struct resolver;
@@ -35,6 +36,7 @@ struct conductor {
     struct sender *sender;
     struct receiver *receiver;
     struct resolver *resolver;
+    struct gossip_socket *gossip; /* NULL: not configured */
 
     struct endpoint_send_table endpoints_send;
     struct endpoint_recv_table endpoints_recv;
@@ -63,6 +65,7 @@ struct conductor_params {
     struct sender *sender;
     struct receiver *receiver;
     struct resolver *resolver;
+    struct gossip_socket *gossip; /* NULL: not configured */
 };
 
 int conductor_init(struct conductor *conductor, const struct conductor_params *params,

@@ -43,11 +43,20 @@ static int open_agents(struct driver *driver, struct tern_error *error) {
     if (result == 0) {
         result = resolver_init(driver->resolver, context->io.net, error);
     }
+    bool has_gossip = gossip_is_enabled(driver->conf);
+    if (result == 0 && has_gossip) {
+        result = gossip_socket_open(&driver->gossip, context, driver->resolver, error);
+    }
     if (result < 0) {
         return result;
     }
-    const struct conductor_params params = {context, &driver->sender, &driver->receiver,
-                                            driver->resolver};
+    const struct conductor_params params = {
+        .context = context,
+        .sender = &driver->sender,
+        .receiver = &driver->receiver,
+        .resolver = driver->resolver,
+        .gossip = has_gossip ? &driver->gossip : NULL,
+    };
     return conductor_init(&driver->conductor, &params, error);
 }
 
@@ -346,9 +355,7 @@ bool driver_is_alive(const struct driver *driver, int64_t now_ns) {
 /* The name service may take longer than anybody wants to wait for an end. A look-up that is under
  * way is left behind with its thread and its memory: the process is about to go. */
 static bool is_resolver_busy(const struct driver *driver) {
-    const struct resolver *resolver = driver->resolver;
-    return driver->resolver_runner != NULL &&
-           ring_spsc_free_bytes(&resolver->requests) < resolver->requests.capacity;
+    return driver->resolver_runner != NULL && resolver_is_busy(driver->resolver);
 }
 
 static void close_agents(struct driver *driver) {
@@ -357,6 +364,7 @@ static void close_agents(struct driver *driver) {
         agent_runner_stop(driver->resolver_runner);
     }
     conductor_close(&driver->conductor, is_busy);
+    gossip_socket_close(&driver->gossip);
     receiver_close(&driver->receiver);
     sender_close(&driver->sender);
     if (!is_busy && driver->resolver != NULL) {

@@ -16,6 +16,7 @@
 #include "driverd/conductor.h"
 #include "driverd/driver_conf.h"
 #include "driverd/driver_context.h"
+#include "driverd/gossip_socket.h"
 #include "driverd/receiver.h"
 #include "driverd/resolver.h"
 #include "driverd/sender.h"
@@ -31,6 +32,7 @@ struct driver {
     struct receiver receiver;
     struct resolver *resolver; /* by itself: its thread may outlive the driver in a look-up */
     struct agent_runner *resolver_runner;
+    struct gossip_socket gossip;
     struct agent_runner *runners[DRIVER_THREADS_MAX];
     int runner_count;
 };

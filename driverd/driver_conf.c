@@ -19,6 +19,7 @@
 #include "daemon/logger.h"
 #include "daemon/options.h"
 #include "driverd/flow_control.h"
+#include "driverd/gossip_socket.h"
 #include "shm/broadcast.h"
 #include "shm/cnc.h"
 #include "shm/ring_mpsc.h"
@@ -34,6 +35,7 @@ static const char *const threading_names[] = {"DEDICATED", "SHARED_NETWORK", "SH
                                               NULL};
 static const char *const termination_names[] = {"deny", "allow", NULL};
 static const char *const congestion_names[] = {"default", "static", "cubic", NULL};
+static const char *const name_resolver_names[] = {"default", "driver", NULL};
 static const char *const group_names[] = {"infer", "true", "false", NULL};
 
 #define STORE(member) OPTION_STORE(struct driver_conf, member)
@@ -271,29 +273,35 @@ static const struct option_row rows[] = {
     NOT_YET("udp_channel_incoming_interceptors", "AERON_UDP_CHANNEL_INCOMING_INTERCEPTORS", "",
             "Interceptors of received datagrams."),
 
-    NOT_YET("driver_resolver_name", "AERON_DRIVER_RESOLVER_NAME", "",
-            "Own name in the gossip of names."),
-    NOT_YET("driver_resolver_interface", "AERON_DRIVER_RESOLVER_INTERFACE", "",
-            "Address of the gossip of names."),
-    NOT_YET("driver_resolver_bootstrap_neighbor", "AERON_DRIVER_RESOLVER_BOOTSTRAP_NEIGHBOR", "",
-            "First neighbors of the gossip of names."),
-    NOT_YET("name_resolver_supplier", "AERON_NAME_RESOLVER_SUPPLIER", "default",
-            "Another name resolver than the system's."),
+    TEXT("driver_resolver_name", "AERON_DRIVER_RESOLVER_NAME", resolver_name, "",
+         "Own name in the gossip of names between drivers."),
+    TEXT("driver_resolver_interface", "AERON_DRIVER_RESOLVER_INTERFACE", resolver_interface, "",
+         "Address and port of the gossip of names; it is on when this is set."),
+    {.key = "driver_resolver_bootstrap_neighbor",
+     .env = "AERON_DRIVER_RESOLVER_BOOTSTRAP_NEIGHBOR",
+     STORE(resolver_bootstrap),
+     .type = OPTION_LIST,
+     .doc = "Drivers that are told the own name from the start, host:port, at most 20."},
+    ENUM("name_resolver_supplier", "AERON_NAME_RESOLVER_SUPPLIER", name_resolver, "default",
+         name_resolver_names,
+         "driver asks for the gossip of names; names that it does not know are the system's."),
     NOT_YET("name_resolver_init_args", "AERON_NAME_RESOLVER_INIT_ARGS", "",
             "Arguments of another name resolver."),
     NOT_YET("name_resolver_csv_lookup_table_args", "AERON_NAME_RESOLVER_CSV_LOOKUP_TABLE_ARGS", "",
             "Rows of a name resolver that reads a table."),
-    NOT_YET("driver_resolver_self_resolution_interval",
-            "AERON_DRIVER_RESOLVER_SELF_RESOLUTION_INTERVAL", "1s",
-            "How often the gossip of names tells the own name."),
-    NOT_YET("driver_resolver_neighbor_resolution_interval",
-            "AERON_DRIVER_RESOLVER_NEIGHBOR_RESOLUTION_INTERVAL", "2s",
-            "How often the gossip of names passes on what it heard."),
-    NOT_YET("driver_resolver_bootstrap_neighbor_resolution_interval",
-            "AERON_DRIVER_RESOLVER_BOOTSTRAP_NEIGHBOR_RESOLUTION_INTERVAL", "10s",
-            "How often the first neighbors are resolved anew."),
-    NOT_YET("driver_resolver_neighbor_timeout", "AERON_DRIVER_RESOLVER_NEIGHBOR_TIMEOUT", "10s",
-            "When the gossip of names forgets a neighbor."),
+    DURATION("driver_resolver_self_resolution_interval",
+             "AERON_DRIVER_RESOLVER_SELF_RESOLUTION_INTERVAL", resolver_self_interval_ns, "1s",
+             NS_PER_MS, "How often the gossip of names tells the own name."),
+    DURATION("driver_resolver_neighbor_resolution_interval",
+             "AERON_DRIVER_RESOLVER_NEIGHBOR_RESOLUTION_INTERVAL", resolver_neighbor_interval_ns,
+             "2s", NS_PER_MS, "How often the gossip of names passes on what it heard."),
+    DURATION("driver_resolver_bootstrap_neighbor_resolution_interval",
+             "AERON_DRIVER_RESOLVER_BOOTSTRAP_NEIGHBOR_RESOLUTION_INTERVAL",
+             resolver_bootstrap_interval_ns, "10s", NS_PER_MS,
+             "How often the first neighbors are looked up anew while nothing is heard of them."),
+    DURATION("driver_resolver_neighbor_timeout", "AERON_DRIVER_RESOLVER_NEIGHBOR_TIMEOUT",
+             resolver_neighbor_timeout_ns, "10s", NS_PER_MS,
+             "When the gossip of names forgets a driver that is silent."),
     DURATION("driver_reresolution_check_interval", "AERON_DRIVER_RERESOLUTION_CHECK_INTERVAL",
              reresolution_check_interval_ns, "1s", 0,
              "How often names of silent peers are resolved anew; 0 is never."),
@@ -419,6 +427,14 @@ static void check_strategy(const char *name, const char *key, struct options *op
     }
 }
 
+static void check_names(const struct driver_conf *conf, struct options *options) {
+    const char *key;
+    struct tern_error error;
+    if (gossip_socket_check(conf, &key, &error) != 0) {
+        options_refuse(options, key, "%s", error.text);
+    }
+}
+
 static void check_lengths(const struct driver_conf *conf, struct options *options) {
     if (!is_power_of_two((int64_t)conf->conductor_buffer_length - RING_TRAILER_LENGTH)) {
         options_refuse(options, "conductor_buffer_length", "is not a power of two plus 768");
@@ -472,6 +488,7 @@ static void check(const void *context, struct options *options) {
     const struct driver_conf *conf = context;
     check_lengths(conf, options);
     check_times(conf, options);
+    check_names(conf, options);
     check_idle(&conf->conductor_idle, "conductor_idle_strategy", options);
     check_idle(&conf->sender_idle, "sender_idle_strategy", options);
     check_idle(&conf->receiver_idle, "receiver_idle_strategy", options);

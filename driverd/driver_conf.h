@@ -17,6 +17,8 @@
 #define DRIVER_IDLE_ARGS_MAX 64
 #define DRIVER_PORT_RANGE_MAX 32
 #define DRIVER_STRATEGY_MAX 96
+#define DRIVER_NAME_MAX 256
+#define DRIVER_NEIGHBORS_TEXT_MAX 4096
 
 enum driver_profile { DRIVER_PROFILE_LOWCPU, DRIVER_PROFILE_LOWLATENCY };
 
@@ -37,6 +39,8 @@ enum driver_congestion {
     DRIVER_CONGESTION_STATIC,
     DRIVER_CONGESTION_CUBIC,
 };
+
+enum driver_name_resolver { DRIVER_NAME_RESOLVER_DEFAULT, DRIVER_NAME_RESOLVER_DRIVER };
 
 struct driver_idle_conf {
     char name[DRIVER_IDLE_NAME_MAX];
@@ -119,6 +123,14 @@ struct driver_conf {
     int32_t receiver_io_vector_capacity;
     int32_t sender_io_vector_capacity;
 
+    char resolver_name[DRIVER_NAME_MAX];
+    char resolver_interface[DRIVER_NAME_MAX];
+    char resolver_bootstrap[DRIVER_NEIGHBORS_TEXT_MAX]; /* "host:port, ..." */
+    int name_resolver;                                  /* enum driver_name_resolver */
+    int64_t resolver_self_interval_ns;
+    int64_t resolver_neighbor_interval_ns;
+    int64_t resolver_bootstrap_interval_ns;
+    int64_t resolver_neighbor_timeout_ns;
     int64_t reresolution_check_interval_ns; /* 0: off */
     int64_t name_resolver_threshold_ns;
 

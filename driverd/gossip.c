@@ -23,8 +23,8 @@
 #include "base/compiler.h"
 #include "wire/resolution.h"
 
-#define INTERVAL_MAX_NS (INT64_C(86400) * 365 * NS_PER_S) /* so that sums of times stay in range   \
-                                                           */
+/* A year: so that sums of times stay in range. */
+#define INTERVAL_MAX_NS (INT64_C(86400) * 365 * NS_PER_S)
 #define ENTRY_LENGTH_MAX (26 + GOSSIP_NAME_LENGTH_MAX + 7)
 
 /* FNV-1a: only to avoid comparing texts. */
@@ -93,7 +93,8 @@ void gossip_close(struct gossip *gossip) {
 }
 
 int gossip_add_bootstrap(struct gossip *gossip, const char *text, struct tern_error *error) {
-    for (const char *start = text; *start != '\0';) {
+    const char *start = text + strspn(text, " ");
+    while (*start != '\0') {
         size_t length = strcspn(start, ",");
         char item[UDP_ADDRESS_TEXT_MAX + 1];
         if (length >= sizeof item) {
@@ -115,6 +116,7 @@ int gossip_add_bootstrap(struct gossip *gossip, const char *text, struct tern_er
         bootstrap->is_resolved = bootstrap->host.is_numeric;
         gossip->bootstrap_count++;
         start += length + (start[length] == ',');
+        start += strspn(start, " ");
     }
     return 0;
 }

@@ -12,6 +12,7 @@
 
 #include "driverd/conductor.h"
 #include "driverd/driver_message.h"
+#include "driverd/gossip_socket.h"
 #include "driverd/image.h"
 #include "driverd/linking.h"
 #include "driverd/publication_net.h"
@@ -300,6 +301,9 @@ static void on_resolved(void *context, const struct resolve_result *result) {
     case RESOLVE_RECV_CONTROL:
         endpoint_recv_table_on_resolved(&conductor->endpoints_recv, result);
         break;
+    case RESOLVE_BOOTSTRAP:
+        gossip_socket_on_resolved(conductor->gossip, result);
+        break;
     }
 }
 
@@ -320,6 +324,7 @@ int network_do_work(struct conductor *conductor, int64_t now_ns) {
     int work = ring_mpsc_controlled_read(&conductor->context->to_conductor, on_message, conductor,
                                          MESSAGES_PER_CYCLE_MAX);
     work += resolver_poll(conductor->resolver, on_resolved, conductor);
+    work += conductor->gossip == NULL ? 0 : gossip_socket_do_work(conductor->gossip, now_ns);
     work += check_names(conductor, now_ns);
     work += endpoint_send_table_do_work(&conductor->endpoints_send);
     work += endpoint_recv_table_do_work(&conductor->endpoints_recv);

@@ -1,7 +1,10 @@
-/* Name look-ups off the duty cycles (media-driver.md 5.9, 6.4). One request at a time, in order.
+/* Name look-ups off the duty cycles (media-driver.md 5.9, 6.4). One request at a time, and first
+ * what a client waits for: a name that is asked for again in the background may be one that the
+ * name service is slow about.
  *
- * The two rings have one producer and one consumer each: the conductor and this agent. A request
- * for a channel carries the channel itself, which nobody else touches until its result was read.
+ * Each ring has one producer and one consumer, the conductor and this agent; `answers` is the
+ * conductor's alone. A request for a channel carries the channel itself, which nobody else touches
+ * until its result was read.
  */
 #include "driverd/resolver.h"
 
@@ -12,10 +15,13 @@
 
 #define RING_CAPACITY 65536
 #define RESOLVE_MESSAGE 1
+#define RESULTS_PER_POLL_MAX 16
 
 int resolver_init(struct resolver *resolver, const struct net *net, struct tern_error *error) {
     const size_t length = RING_CAPACITY + RING_TRAILER_LENGTH;
-    *resolver = (struct resolver){.net = net, .memory = calloc(2, length)};
+    struct ring_spsc *const rings[] = {&resolver->requests, &resolver->background_requests,
+                                       &resolver->results, &resolver->answers};
+    *resolver = (struct resolver){.net = net, .memory = calloc(ARRAY_COUNT(rings), length)};
     if (resolver->memory == NULL) {
         return error_set_errno(error, ENOMEM, "cannot make the resolver's queues");
     }
@@ -24,10 +30,10 @@ int resolver_init(struct resolver *resolver, const struct net *net, struct tern_
         resolver_close(resolver);
         return result;
     }
-    result = ring_spsc_init(&resolver->requests, resolver->memory, (int64_t)length);
-    assert(result == 0);
-    result = ring_spsc_init(&resolver->results, resolver->memory + length, (int64_t)length);
-    assert(result == 0);
+    for (size_t i = 0; i < ARRAY_COUNT(rings); i++) {
+        result = ring_spsc_init(rings[i], resolver->memory + i * length, (int64_t)length);
+        assert(result == 0);
+    }
     return result;
 }
 
@@ -63,7 +69,7 @@ static void on_request(void *context, int32_t type, const uint8_t *payload, int3
     struct resolve_result result = {
         .kind = request.kind,
         .id = request.id,
-        .time_ns = request.time_ns,
+        .time_ns = resolver->now_ns,
         .channel = request.channel,
     };
     resolve(resolver, &request, &result);
@@ -72,18 +78,98 @@ static void on_request(void *context, int32_t type, const uint8_t *payload, int3
     assert(status == RING_OK); /* do_work made sure of the room */
 }
 
+static bool has_room(const struct ring_spsc *ring) {
+    return ring_spsc_free_bytes(ring) >= (int64_t)sizeof(struct resolve_result) * 4;
+}
+
 int resolver_do_work(struct resolver *resolver, int64_t now_ns) {
-    (void)now_ns;
-    if (ring_spsc_free_bytes(&resolver->results) < (int64_t)sizeof(struct resolve_result) * 4) {
+    resolver->now_ns = now_ns;
+    if (!has_room(&resolver->results)) {
         return 0;
     }
-    return ring_spsc_read(&resolver->requests, on_request, resolver, 1);
+    int work = ring_spsc_read(&resolver->requests, on_request, resolver, 1);
+    return work > 0 ? work
+                    : ring_spsc_read(&resolver->background_requests, on_request, resolver, 1);
+}
+
+static bool is_empty(const struct ring_spsc *ring) {
+    return ring_spsc_free_bytes(ring) == ring->capacity;
+}
+
+bool resolver_is_busy(const struct resolver *resolver) {
+    return !is_empty(&resolver->requests) || !is_empty(&resolver->background_requests);
+}
+
+/* -- the conductor's side -- */
+
+void resolver_set_source(struct resolver *resolver, const struct name_source *source) {
+    resolver->source = *source;
+}
+
+static void find_host(const struct resolver *resolver, struct udp_host *host, int family) {
+    const struct name_source *source = &resolver->source;
+    if (host->name[0] != '\0' && !host->is_numeric &&
+        source->find(source->context, host->name, family, &host->address)) {
+        net_address_set_port(&host->address, host->port);
+        host->is_found = true;
+    }
+}
+
+static int numeric_family(const struct udp_host *host) {
+    return host->is_numeric ? host->address.base.sa_family : AF_UNSPEC;
+}
+
+/* True: everything was known, and the channel is resolved or refused. */
+static bool answer_channel(const struct resolver *resolver, struct udp_channel *channel,
+                           struct resolve_result *result) {
+    find_host(resolver, &channel->endpoint, numeric_family(&channel->control));
+    find_host(resolver, &channel->control, numeric_family(&channel->endpoint));
+    if (udp_channel_needs_resolver(channel)) {
+        return false;
+    }
+    struct tern_error error = {0};
+    result->code = udp_channel_resolve(channel, resolver->net, &error);
+    memcpy(result->text, error.text, sizeof result->text);
+    return true;
+}
+
+static bool answer(struct resolver *resolver, const struct resolve_request *request) {
+    if (resolver->source.find == NULL || request->kind == RESOLVE_BOOTSTRAP ||
+        !has_room(&resolver->answers)) {
+        return false;
+    }
+    struct resolve_result result = {
+        .kind = request->kind,
+        .id = request->id,
+        .time_ns = request->time_ns,
+        .channel = request->channel,
+    };
+    struct udp_host host = request->host;
+    if (request->kind == RESOLVE_CHANNEL) {
+        if (!answer_channel(resolver, request->channel, &result)) {
+            return false;
+        }
+    } else {
+        find_host(resolver, &host, host.address.base.sa_family);
+        if (!host.is_found) {
+            return false;
+        }
+        result.address = host.address;
+    }
+    enum ring_status status =
+        ring_spsc_write(&resolver->answers, RESOLVE_MESSAGE, &result, sizeof result);
+    assert(status == RING_OK);
+    return true;
 }
 
 bool resolver_submit(struct resolver *resolver, const struct resolve_request *request) {
     const struct net *net = resolver->net;
-    if (ring_spsc_write(&resolver->requests, RESOLVE_MESSAGE, request, sizeof *request) !=
-        RING_OK) {
+    if (answer(resolver, request)) {
+        return true;
+    }
+    struct ring_spsc *ring =
+        request->kind == RESOLVE_CHANNEL ? &resolver->requests : &resolver->background_requests;
+    if (ring_spsc_write(ring, RESOLVE_MESSAGE, request, sizeof *request) != RING_OK) {
         return false;
     }
     net->wake(net->context, resolver->poller);
@@ -106,5 +192,6 @@ static void on_result(void *context, int32_t type, const uint8_t *payload, int32
 
 int resolver_poll(struct resolver *resolver, resolve_handler handler, void *context) {
     struct poll_target target = {handler, context};
-    return ring_spsc_read(&resolver->results, on_result, &target, 16);
+    int count = ring_spsc_read(&resolver->answers, on_result, &target, RESULTS_PER_POLL_MAX);
+    return count + ring_spsc_read(&resolver->results, on_result, &target, RESULTS_PER_POLL_MAX);
 }

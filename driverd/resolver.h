@@ -1,5 +1,8 @@
 /* The resolver agent: looks up host names for the conductor, which must never wait for them
  * (media-driver.md 5.9, 6.4). Run it on a thread of its own; in INVOKER mode step it with the rest.
+ *
+ * The conductor's side of it asks a source of names first, which knows some without asking anybody;
+ * such requests are answered without the agent, however long that is stuck in the name service.
  */
 #ifndef DRIVERD_RESOLVER_H
 #define DRIVERD_RESOLVER_H
@@ -12,12 +15,25 @@
 #include "driverd/udp_channel.h"
 #include "shm/ring_spsc.h"
 
+/* Does not block. `family` AF_UNSPEC: IPv4 if possible. The port is not looked at. */
+struct name_source {
+    void *context;
+    bool (*find)(void *context, const char *name, int family, union net_address *address);
+};
+
 struct resolver {
     const struct net *net;
     struct net_poller *poller; /* of no sockets: a request ends the resolver's wait */
     uint8_t *memory;
-    struct ring_spsc requests; /* conductor writes, resolver reads */
-    struct ring_spsc results;  /* resolver writes, conductor reads */
+    /* conductor writes, resolver reads; what a client waits for goes first */
+    struct ring_spsc requests;
+    struct ring_spsc background_requests;
+    struct ring_spsc results; /* resolver writes, conductor reads */
+    /* resolver */
+    int64_t now_ns;
+    /* conductor */
+    struct name_source source; /* find NULL: none */
+    struct ring_spsc answers;  /* results that needed no look-up */
 };
 
 enum resolve_kind {
@@ -25,21 +41,22 @@ enum resolve_kind {
     RESOLVE_SEND_ENDPOINT, /* again, because nothing was heard of the old address */
     RESOLVE_DESTINATION,
     RESOLVE_RECV_CONTROL,
+    RESOLVE_BOOTSTRAP, /* a neighbor of the gossip of names: not asked of the source */
 };
 
 struct resolve_request {
     int32_t kind;
     int64_t id;                  /* the asker's: correlation id, endpoint id, destination id */
-    int64_t time_ns;             /* when it was asked, for the duration counters */
+    int64_t time_ns;             /* when it was asked */
     struct udp_channel *channel; /* RESOLVE_CHANNEL: lent to the resolver until the result */
-    struct udp_host host;        /* the other kinds */
+    struct udp_host host;        /* the other kinds; `address` is the one in use, if any */
 };
 
 struct resolve_result {
     int32_t kind;
     int32_t code; /* 0, or that of the error */
     int64_t id;
-    int64_t time_ns; /* of the request */
+    int64_t time_ns; /* when the look-up began, for the duration counters */
     struct udp_channel *channel;
     union net_address address;
     char text[TERN_ERROR_TEXT_MAX];
@@ -47,9 +64,14 @@ struct resolve_result {
 
 int resolver_init(struct resolver *resolver, const struct net *net, struct tern_error *error);
 void resolver_close(struct resolver *resolver);
-/* May block in the name service. `now_ns` is not used; it makes this an agent. */
+/* May block in the name service. */
 int resolver_do_work(struct resolver *resolver, int64_t now_ns);
 
+/* A look-up is under way or waiting. Any thread. */
+bool resolver_is_busy(const struct resolver *resolver);
+
+/* Conductor, before the first request. */
+void resolver_set_source(struct resolver *resolver, const struct name_source *source);
 /* Conductor. False: too many requests are under way, try again later. */
 bool resolver_submit(struct resolver *resolver, const struct resolve_request *request);
 /* Conductor: the results that came, to `handler` (which copies them); returns how many. */

@@ -95,7 +95,8 @@ static int32_t format_label(const struct driver_conf *conf, int32_t id, char *la
                     id <= SYSTEM_COUNTER_RECEIVER_CYCLE_TIME_EXCEEDED;
     const char *mode = has_mode ? driver_threading_name(conf->threading) : "";
     const char *space = has_mode && threshold[0] != '\0' ? " " : "";
-    return snprintf(label, size, "%s%s%s%s", labels[id], threshold, space, mode);
+    const char *name = id == SYSTEM_COUNTER_RESOLUTION_CHANGES ? conf->resolver_name : "";
+    return snprintf(label, size, "%s%s%s%s%s", labels[id], threshold, space, mode, name);
 }
 
 int system_counters_create(struct driver_context *context, struct tern_error *error) {

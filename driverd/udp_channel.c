@@ -391,9 +391,12 @@ void udp_channel_destroy(struct udp_channel *channel) {
     }
 }
 
+static bool is_known(const struct udp_host *host) {
+    return host->name[0] == '\0' || host->is_numeric || host->is_found;
+}
+
 bool udp_channel_needs_resolver(const struct udp_channel *channel) {
-    return (udp_channel_has_endpoint(channel) && !channel->endpoint.is_numeric) ||
-           (udp_channel_has_control(channel) && !channel->control.is_numeric);
+    return !is_known(&channel->endpoint) || !is_known(&channel->control);
 }
 
 bool udp_channel_is_mdc(const struct udp_channel *channel) {
@@ -407,7 +410,7 @@ bool udp_channel_is_tag_reference(const struct udp_channel *channel) {
 }
 
 static int resolve_host(struct udp_host *host, const struct net *net, struct tern_error *error) {
-    if (host->name[0] == '\0' || host->is_numeric) {
+    if (is_known(host)) {
         return 0;
     }
     struct tern_error cause;

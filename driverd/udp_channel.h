@@ -42,7 +42,8 @@ struct udp_host {
     char name[UDP_HOST_LENGTH_MAX + 1]; /* host only, without brackets; empty: absent */
     uint16_t port;
     bool is_numeric;
-    union net_address address; /* valid when numeric or resolved */
+    bool is_found;             /* a name whose address is known already: no look-up */
+    union net_address address; /* valid when numeric, found or resolved */
 };
 
 /* Owned by the endpoint, destination or command that made it. */

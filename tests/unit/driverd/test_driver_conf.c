@@ -63,7 +63,6 @@ Test(driver_conf, bad_and_unsupported_values_are_refused_by_name) {
         "AERON_UNTETHERED_LINGER_TIMEOUT=1ms",
         "AERON_MULTICAST_FLOWCONTROL_SUPPLIER=multicast_fancy",
         "AERON_FLOW_CONTROL_GROUP_TAG=red",
-        "AERON_DRIVER_RESOLVER_NAME=node0",
         "AERON_SOCKET_MULTICAST_TTL=256",
         "AERON_CUBICCONGESTIONCONTROL_INITIALRTT=0",
         "AERON_CONGESTIONCONTROL_SUPPLIER=warp",
@@ -77,6 +76,39 @@ Test(driver_conf, bad_and_unsupported_values_are_refused_by_name) {
         cr_assert(load(&conf, &options, text) > 0, "%s", variables[i]);
         *strchr(text, '=') = '\0';
         cr_assert(strstr(options.errors, text) != NULL, "%s: %s", variables[i], options.errors);
+    }
+}
+
+Test(driver_conf, the_gossip_of_names_needs_a_name_and_an_address) {
+    static char name[] = "AERON_DRIVER_RESOLVER_NAME=node0";
+    static char interface[] = "AERON_DRIVER_RESOLVER_INTERFACE=0.0.0.0:8050";
+    static char supplier[] = "AERON_NAME_RESOLVER_SUPPLIER=driver";
+    static char neighbors[] = "AERON_DRIVER_RESOLVER_BOOTSTRAP_NEIGHBOR=a:8050, 10.0.0.1:8050";
+    static char damaged[] = "AERON_DRIVER_RESOLVER_BOOTSTRAP_NEIGHBOR=a:8050,b";
+    static char no_address[] = "AERON_DRIVER_RESOLVER_INTERFACE=here:8050";
+    static const struct {
+        char *environment[5];
+        const char *refused; /* NULL: fine */
+    } cases[] = {
+        {{name}, NULL}, /* a label of a counter */
+        {{name, interface}, NULL},
+        {{name, interface, supplier, neighbors}, NULL},
+        {{interface}, "driver_resolver_name"},
+        {{supplier, interface}, "driver_resolver_name"},
+        {{supplier, name}, "driver_resolver_interface"},
+        {{neighbors}, "AERON_DRIVER_RESOLVER_BOOTSTRAP_NEIGHBOR"},
+        {{name, interface, damaged}, "AERON_DRIVER_RESOLVER_BOOTSTRAP_NEIGHBOR"},
+        {{name, no_address}, "AERON_DRIVER_RESOLVER_INTERFACE"},
+    };
+    static struct driver_conf conf;
+    static struct options options;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *const *environment = cases[i].environment;
+        int errors =
+            options_load(&options, &driver_option_table, &conf, NULL, (char **)environment);
+        cr_assert((errors > 0) == (cases[i].refused != NULL), "%zu: %s", i, options.errors);
+        cr_assert(cases[i].refused == NULL || strstr(options.errors, cases[i].refused) != NULL,
+                  "%zu: %s", i, options.errors);
     }
 }
 

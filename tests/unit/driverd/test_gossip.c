@@ -241,7 +241,7 @@ Test(gossip, damaged_datagrams_change_nothing) {
 Test(gossip, bootstrap_neighbors_are_looked_up_until_they_answer) {
     struct fixture f;
     init(&f, SELF, 1408);
-    cr_assert(gossip_add_bootstrap(&f.gossip, "10.0.0.2:8050,b:8050,c:8051", NULL) == 0);
+    cr_assert(gossip_add_bootstrap(&f.gossip, " 10.0.0.2:8050, b:8050,c:8051", NULL) == 0);
     cr_assert(gossip_next_lookup(&f.gossip, f.now_ns) == 1);
     cr_assert(gossip_next_lookup(&f.gossip, f.now_ns) == 2);
     cr_assert(gossip_next_lookup(&f.gossip, f.now_ns) == -1);

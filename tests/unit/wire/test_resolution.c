@@ -1,5 +1,6 @@
 /* RES frames: the layout byte for byte, and what is refused at the door. */
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "wire/resolution.h"
@@ -46,6 +47,32 @@ Test(resolution, entries_are_laid_out_as_specified) {
     cr_assert(net_address_equal(&entry.address, &b.address));
     cr_assert(memcmp(entry.name, "node-B", 6) == 0);
     cr_assert(!resolution_next(frame, &offset, &entry));
+}
+
+/* Two drivers of the original told each other these (tests/golden/transport/resolver.pcap). */
+Test(resolution, the_original_writes_the_same) {
+    static const struct {
+        const char *hex, *address, *name;
+        bool is_self;
+        int32_t age_ms;
+    } rows[] = {
+        {"0180e19c000000007f00000108006472697665722d620000", "127.0.0.1:40161", "driver-b", true,
+         0},
+        {"0100e09cec0200007f00000108006472697665722d610000", "127.0.0.1:40160", "driver-a", false,
+         748},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        uint8_t frame[32];
+        char hex[49];
+        struct resolution_entry entry = entry_of(rows[i].address, rows[i].name);
+        entry.is_self = rows[i].is_self;
+        entry.age_ms = rows[i].age_ms;
+        cr_assert(resolution_put(frame, sizeof frame, &entry) == 24);
+        for (int k = 0; k < 24; k++) {
+            (void)snprintf(hex + 2 * (size_t)k, 3, "%02x", frame[k]);
+        }
+        cr_assert_str_eq(hex, rows[i].hex);
+    }
 }
 
 Test(resolution, a_frame_whose_entries_do_not_fit_is_invalid) {
