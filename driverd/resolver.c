@@ -53,9 +53,12 @@ static void resolve(const struct resolver *resolver, const struct resolve_reques
     } else {
         const struct net *net = resolver->net;
         result->code = net->resolve(net->context, request->host.name, &result->address, &error);
-        if (result->code == 0) {
-            net_address_set_port(&result->address, request->host.port);
+        int family = request->host.address.base.sa_family;
+        bool is_again = request->kind != RESOLVE_BOOTSTRAP;
+        if (result->code == 0 && is_again && result->address.base.sa_family != family) {
+            result->code = error_set(&error, -EAFNOSUPPORT, "its address is of another family now");
         }
+        net_address_set_port(&result->address, request->host.port);
     }
     memcpy(result->text, error.text, sizeof result->text);
 }

@@ -318,7 +318,8 @@ static void wake_poller(void *context, struct net_poller *poller) {
 
 static int resolve_host(void *context, const char *name, union net_address *address,
                         struct tern_error *error) {
-    const struct sim_net *net = context;
+    struct sim_net *net = context;
+    net->resolve_count++;
     for (int i = 0; i < net->host_count; i++) {
         if (strcmp(net->hosts[i].name, name) == 0 &&
             net->hosts[i].address.base.sa_family != AF_UNSPEC) {

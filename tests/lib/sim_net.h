@@ -93,6 +93,7 @@ struct sim_net {
     int64_t dropped_count;
     int64_t duplicated_count;
     int64_t receive_count; /* calls */
+    int64_t resolve_count; /* calls */
     int receive_batch_max; /* datagrams that a call asked for */
 };
 
