@@ -76,6 +76,39 @@ static int run_stat(const char *directory, const struct cnc *cnc) {
     return EXIT_SUCCESS;
 }
 
+/* -- names -- */
+
+static bool is_of_names(const struct counter_metadata *metadata) {
+    switch (metadata->type_id) {
+    case COUNTER_TYPE_NAME_RESOLVER_NEIGHBORS:
+    case COUNTER_TYPE_NAME_RESOLVER_CACHE:
+    case COUNTER_TYPE_NAME_RESOLVER_BOOTSTRAP:
+        return true;
+    case COUNTER_TYPE_SYSTEM: {
+        int32_t id = get_i32(metadata->key);
+        return id == SYSTEM_COUNTER_RESOLUTION_CHANGES ||
+               id == SYSTEM_COUNTER_NAME_RESOLVER_MAX_TIME ||
+               id == SYSTEM_COUNTER_NAME_RESOLVER_TIME_EXCEEDED;
+    }
+    default:
+        return false;
+    }
+}
+
+static int print_counter_of_names(void *context, int32_t id,
+                                  const struct counter_metadata *metadata,
+                                  const struct counter_value *value) {
+    return is_of_names(metadata) ? print_counter(context, id, metadata, value) : 0;
+}
+
+static int run_names(const char *directory, const struct cnc *cnc) {
+    struct counters_reader reader;
+    (void)directory;
+    open_reader(cnc, &reader);
+    (void)counters_reader_for_each(&reader, print_counter_of_names, NULL);
+    return EXIT_SUCCESS;
+}
+
 /* -- errors -- */
 
 static void print_error(void *context, int32_t count, int64_t first_ms, int64_t last_ms,
@@ -262,6 +295,7 @@ static const struct subcommand {
     {"errors", run_errors, "the distinct error log"},
     {"streams", run_streams, "positions by stream, session and channel"},
     {"loss", run_loss, "the loss report"},
+    {"names", run_names, "how names are resolved: neighbors, names heard, changes, times"},
 };
 
 static void print_usage(FILE *out) {

@@ -88,6 +88,14 @@ class DriverCtlTest(unittest.TestCase):
         self.assertEqual(output.count("stream 1001 session 102"), 2)
         self.assertIn("10560 rcv-pos (5)", output)
 
+    def test_names_are_the_counters_of_name_resolution(self):
+        directory = self.unpack("ipc")
+        code, output, _ = self.run_it("--dir", directory, "names")
+        self.assertEqual(code, 0)
+        labels = re.findall(r"^ *\d+: +\d+ - (.*)$", output, re.MULTILINE)
+        self.assertEqual(labels, ["Resolution changes: driverName=", "NameResolver max time in ns",
+                                  "NameResolver exceeded threshold count: threshold=5s"])
+
     def test_what_is_no_driver_directory_is_69_and_never_a_crash(self):
         self.assertEqual(self.run_it("--dir", os.path.join(self.place, "none"), "stat")[0], 69)
         with gzip.open(os.path.join(GOLDEN, "ipc.cnc.dat.gz")) as file:
@@ -109,7 +117,7 @@ class DriverCtlTest(unittest.TestCase):
             self.assertIn("usage:", error)
         code, output, _ = self.run_it("--help")
         self.assertEqual(code, 0)
-        for word in ("stat", "errors", "streams", "loss", "64", "69"):
+        for word in ("stat", "errors", "streams", "loss", "names", "64", "69"):
             self.assertIn(word, output)
 
 
