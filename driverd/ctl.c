@@ -83,6 +83,7 @@ static bool is_of_names(const struct counter_metadata *metadata) {
     case COUNTER_TYPE_NAME_RESOLVER_NEIGHBORS:
     case COUNTER_TYPE_NAME_RESOLVER_CACHE:
     case COUNTER_TYPE_NAME_RESOLVER_BOOTSTRAP:
+    case COUNTER_TYPE_NAME_RESOLVER_TABLE:
         return true;
     case COUNTER_TYPE_SYSTEM: {
         int32_t id = get_i32(metadata->key);

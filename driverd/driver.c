@@ -19,6 +19,7 @@
 #include "driverd/driver_directory.h"
 #include "driverd/endpoint_recv.h"
 #include "driverd/endpoint_send.h"
+#include "driverd/name_table.h"
 #include "driverd/network.h"
 
 /* The conductor wakes the resolver for a request. */
@@ -29,6 +30,17 @@
 /* How long the first command to a driver without streams may have to wait. */
 #define COMMAND_PARK_NS (10 * NS_PER_MS)
 #define HANG_TIMEOUT_NS (10 * NS_PER_S)
+
+static int open_name_table(struct driver *driver, struct tern_error *error) {
+    struct driver_context *context = &driver->context;
+    struct name_table *table =
+        name_table_create(driver->conf->name_resolver_args, context->io.net, error);
+    if (table == NULL) {
+        return error_prefix(error, "name_resolver_init_args");
+    }
+    resolver_set_table(driver->resolver, table);
+    return name_table_add_counters(table, context, error);
+}
 
 static int open_agents(struct driver *driver, struct tern_error *error) {
     struct driver_context *context = &driver->context;
@@ -42,6 +54,9 @@ static int open_agents(struct driver *driver, struct tern_error *error) {
     }
     if (result == 0) {
         result = resolver_init(driver->resolver, context->io.net, error);
+    }
+    if (result == 0 && driver->conf->name_resolver == DRIVER_NAME_RESOLVER_CSV_TABLE) {
+        result = open_name_table(driver, error);
     }
     bool has_gossip = gossip_is_enabled(driver->conf);
     if (result == 0 && has_gossip) {

@@ -20,6 +20,7 @@
 #include "daemon/options.h"
 #include "driverd/flow_control.h"
 #include "driverd/gossip_socket.h"
+#include "driverd/name_table.h"
 #include "shm/broadcast.h"
 #include "shm/cnc.h"
 #include "shm/ring_mpsc.h"
@@ -35,7 +36,7 @@ static const char *const threading_names[] = {"DEDICATED", "SHARED_NETWORK", "SH
                                               NULL};
 static const char *const termination_names[] = {"deny", "allow", NULL};
 static const char *const congestion_names[] = {"default", "static", "cubic", NULL};
-static const char *const name_resolver_names[] = {"default", "driver", NULL};
+static const char *const name_resolver_names[] = {"default", "driver", "csv_table", NULL};
 static const char *const group_names[] = {"infer", "true", "false", NULL};
 
 #define STORE(member) OPTION_STORE(struct driver_conf, member)
@@ -284,11 +285,13 @@ static const struct option_row rows[] = {
      .doc = "Drivers that are told the own name from the start, host:port, at most 20."},
     ENUM("name_resolver_supplier", "AERON_NAME_RESOLVER_SUPPLIER", name_resolver, "default",
          name_resolver_names,
-         "driver asks for the gossip of names; names that it does not know are the system's."),
-    NOT_YET("name_resolver_init_args", "AERON_NAME_RESOLVER_INIT_ARGS", "",
-            "Arguments of another name resolver."),
-    NOT_YET("name_resolver_csv_lookup_table_args", "AERON_NAME_RESOLVER_CSV_LOOKUP_TABLE_ARGS", "",
-            "Rows of a name resolver that reads a table."),
+         "driver: the gossip of names, then the system; csv_table: a table, for tests."),
+    {.key = "name_resolver_init_args",
+     .env = "AERON_NAME_RESOLVER_INIT_ARGS",
+     .env_alias = "AERON_NAME_RESOLVER_CSV_LOOKUP_TABLE_ARGS",
+     STORE(name_resolver_args),
+     .type = OPTION_STRING,
+     .doc = "Rows of csv_table, separated by |: name,host,host at re-resolution."},
     DURATION("driver_resolver_self_resolution_interval",
              "AERON_DRIVER_RESOLVER_SELF_RESOLUTION_INTERVAL", resolver_self_interval_ns, "1s",
              NS_PER_MS, "How often the gossip of names tells the own name."),
@@ -433,6 +436,15 @@ static void check_names(const struct driver_conf *conf, struct options *options)
     if (gossip_socket_check(conf, &key, &error) != 0) {
         options_refuse(options, key, "%s", error.text);
     }
+    bool has_table = conf->name_resolver == DRIVER_NAME_RESOLVER_CSV_TABLE;
+    struct name_table *table = name_table_create(conf->name_resolver_args, NULL, &error);
+    if (table == NULL) {
+        options_refuse(options, "name_resolver_init_args", "%s", error.text);
+    } else if (has_table != (table->count > 0)) {
+        options_refuse(options, "name_resolver_init_args",
+                       "belongs with name_resolver_supplier=csv_table");
+    }
+    name_table_destroy(table);
 }
 
 static void check_lengths(const struct driver_conf *conf, struct options *options) {

@@ -18,7 +18,7 @@
 #define DRIVER_PORT_RANGE_MAX 32
 #define DRIVER_STRATEGY_MAX 96
 #define DRIVER_NAME_MAX 256
-#define DRIVER_NEIGHBORS_TEXT_MAX 4096
+#define DRIVER_NAMES_TEXT_MAX 4096
 
 enum driver_profile { DRIVER_PROFILE_LOWCPU, DRIVER_PROFILE_LOWLATENCY };
 
@@ -40,7 +40,11 @@ enum driver_congestion {
     DRIVER_CONGESTION_CUBIC,
 };
 
-enum driver_name_resolver { DRIVER_NAME_RESOLVER_DEFAULT, DRIVER_NAME_RESOLVER_DRIVER };
+enum driver_name_resolver {
+    DRIVER_NAME_RESOLVER_DEFAULT,
+    DRIVER_NAME_RESOLVER_DRIVER,
+    DRIVER_NAME_RESOLVER_CSV_TABLE,
+};
 
 struct driver_idle_conf {
     char name[DRIVER_IDLE_NAME_MAX];
@@ -125,8 +129,9 @@ struct driver_conf {
 
     char resolver_name[DRIVER_NAME_MAX];
     char resolver_interface[DRIVER_NAME_MAX];
-    char resolver_bootstrap[DRIVER_NEIGHBORS_TEXT_MAX]; /* "host:port, ..." */
-    int name_resolver;                                  /* enum driver_name_resolver */
+    char resolver_bootstrap[DRIVER_NAMES_TEXT_MAX]; /* "host:port, ..." */
+    int name_resolver;                              /* enum driver_name_resolver */
+    char name_resolver_args[DRIVER_NAMES_TEXT_MAX];
     int64_t resolver_self_interval_ns;
     int64_t resolver_neighbor_interval_ns;
     int64_t resolver_bootstrap_interval_ns;

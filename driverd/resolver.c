@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "driverd/name_table.h"
+
 #define RING_CAPACITY 65536
 #define RESOLVE_MESSAGE 1
 #define RESULTS_PER_POLL_MAX 16
@@ -21,7 +23,8 @@ int resolver_init(struct resolver *resolver, const struct net *net, struct tern_
     const size_t length = RING_CAPACITY + RING_TRAILER_LENGTH;
     struct ring_spsc *const rings[] = {&resolver->requests, &resolver->background_requests,
                                        &resolver->results, &resolver->answers};
-    *resolver = (struct resolver){.net = net, .memory = calloc(ARRAY_COUNT(rings), length)};
+    *resolver =
+        (struct resolver){.net = net, .lookup = net, .memory = calloc(ARRAY_COUNT(rings), length)};
     if (resolver->memory == NULL) {
         return error_set_errno(error, ENOMEM, "cannot make the resolver's queues");
     }
@@ -41,6 +44,7 @@ void resolver_close(struct resolver *resolver) {
     if (resolver->poller != NULL) {
         resolver->net->poller_close(resolver->net->context, resolver->poller);
     }
+    name_table_destroy(resolver->table);
     free(resolver->memory);
     *resolver = (struct resolver){0};
 }
@@ -49,9 +53,9 @@ static void resolve(const struct resolver *resolver, const struct resolve_reques
                     struct resolve_result *result) {
     struct tern_error error = {0};
     if (request->kind == RESOLVE_CHANNEL) {
-        result->code = udp_channel_resolve(request->channel, resolver->net, &error);
+        result->code = udp_channel_resolve(request->channel, resolver->lookup, &error);
     } else {
-        const struct net *net = resolver->net;
+        const struct net *net = resolver->lookup;
         result->code = net->resolve(net->context, request->host.name, &result->address, &error);
         int family = request->host.address.base.sa_family;
         bool is_again = request->kind != RESOLVE_BOOTSTRAP;
@@ -107,6 +111,12 @@ bool resolver_is_busy(const struct resolver *resolver) {
 
 void resolver_set_source(struct resolver *resolver, const struct name_source *source) {
     resolver->source = *source;
+}
+
+void resolver_set_table(struct resolver *resolver, struct name_table *table) {
+    assert(resolver->table == NULL);
+    resolver->table = table;
+    resolver->lookup = &table->net;
 }
 
 static void find_host(const struct resolver *resolver, struct udp_host *host, int family) {
@@ -169,6 +179,9 @@ bool resolver_submit(struct resolver *resolver, const struct resolve_request *re
     const struct net *net = resolver->net;
     if (answer(resolver, request)) {
         return true;
+    }
+    if (resolver->table != NULL) {
+        name_table_refresh(resolver->table);
     }
     struct ring_spsc *ring =
         request->kind == RESOLVE_CHANNEL ? &resolver->requests : &resolver->background_requests;

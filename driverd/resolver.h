@@ -21,8 +21,12 @@ struct name_source {
     bool (*find)(void *context, const char *name, int family, union net_address *address);
 };
 
+struct name_table;
+
 struct resolver {
     const struct net *net;
+    const struct net *lookup;  /* for names: `net`, or what goes by the table */
+    struct name_table *table;  /* NULL: none */
     struct net_poller *poller; /* of no sockets: a request ends the resolver's wait */
     uint8_t *memory;
     /* conductor writes, resolver reads; what a client waits for goes first */
@@ -72,6 +76,8 @@ bool resolver_is_busy(const struct resolver *resolver);
 
 /* Conductor, before the first request. */
 void resolver_set_source(struct resolver *resolver, const struct name_source *source);
+/* Conductor, before the agent runs: takes the table, which is refreshed with each request. */
+void resolver_set_table(struct resolver *resolver, struct name_table *table);
 /* Conductor. False: too many requests are under way, try again later. */
 bool resolver_submit(struct resolver *resolver, const struct resolve_request *request);
 /* Conductor: the results that came, to `handler` (which copies them); returns how many. */

@@ -12,7 +12,9 @@ static inline void expect_option_names(const struct option_table *table, const c
     for (size_t i = 0; i < count; i++) {
         bool is_found = false;
         for (int j = 0; j < table->count && !is_found; j++) {
-            is_found = table->rows[j].env != NULL && strcmp(table->rows[j].env, names[i]) == 0;
+            const struct option_row *row = &table->rows[j];
+            is_found = (row->env != NULL && strcmp(row->env, names[i]) == 0) ||
+                       (row->env_alias != NULL && strcmp(row->env_alias, names[i]) == 0);
         }
         cr_assert(is_found, "%s has no row for %s", table->daemon, names[i]);
     }

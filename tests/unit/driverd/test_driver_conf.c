@@ -79,13 +79,17 @@ Test(driver_conf, bad_and_unsupported_values_are_refused_by_name) {
     }
 }
 
-Test(driver_conf, the_gossip_of_names_needs_a_name_and_an_address) {
+Test(driver_conf, other_ways_to_resolve_names_need_their_arguments) {
     static char name[] = "AERON_DRIVER_RESOLVER_NAME=node0";
     static char interface[] = "AERON_DRIVER_RESOLVER_INTERFACE=0.0.0.0:8050";
     static char supplier[] = "AERON_NAME_RESOLVER_SUPPLIER=driver";
     static char neighbors[] = "AERON_DRIVER_RESOLVER_BOOTSTRAP_NEIGHBOR=a:8050, 10.0.0.1:8050";
     static char damaged[] = "AERON_DRIVER_RESOLVER_BOOTSTRAP_NEIGHBOR=a:8050,b";
     static char no_address[] = "AERON_DRIVER_RESOLVER_INTERFACE=here:8050";
+    static char table[] = "AERON_NAME_RESOLVER_SUPPLIER=csv_table";
+    static char rows_of_table[] = "AERON_NAME_RESOLVER_INIT_ARGS=a,10.0.0.1,10.0.0.2";
+    static char other_rows[] = "AERON_NAME_RESOLVER_CSV_LOOKUP_TABLE_ARGS=a,b,c|d,e,f";
+    static char damaged_rows[] = "AERON_NAME_RESOLVER_INIT_ARGS=a,b";
     static const struct {
         char *environment[5];
         const char *refused; /* NULL: fine */
@@ -99,6 +103,11 @@ Test(driver_conf, the_gossip_of_names_needs_a_name_and_an_address) {
         {{neighbors}, "AERON_DRIVER_RESOLVER_BOOTSTRAP_NEIGHBOR"},
         {{name, interface, damaged}, "AERON_DRIVER_RESOLVER_BOOTSTRAP_NEIGHBOR"},
         {{name, no_address}, "AERON_DRIVER_RESOLVER_INTERFACE"},
+        {{table, rows_of_table}, NULL},
+        {{table, other_rows}, NULL},
+        {{table}, "name_resolver_init_args"},
+        {{rows_of_table}, "AERON_NAME_RESOLVER_INIT_ARGS"},
+        {{table, damaged_rows}, "AERON_NAME_RESOLVER_INIT_ARGS"},
     };
     static struct driver_conf conf;
     static struct options options;

@@ -3,6 +3,9 @@
  * destinations. */
 #include <criterion/criterion.h>
 
+#include <string.h>
+
+#include "driverd/name_table.h"
 #include "lib/sim_driver.h"
 
 #define STREAM 1001
@@ -89,6 +92,37 @@ Test(reresolution, a_look_up_that_fails_changes_nothing_and_is_tried_again, .tim
     sim_world_run(&world, 6 * NS_PER_S);
     cr_assert_eq(sim_system_counter(node, SYSTEM_COUNTER_ERRORS), 4, "of another family");
     cr_assert_eq(sim_system_counter(node, SYSTEM_COUNTER_RESOLUTION_CHANGES), 0);
+    tern_publication_close(publication);
+    sim_world_close(&world);
+}
+
+/* As the original's own tests do it: by a table, and by counters that change its meaning. */
+Test(reresolution, a_table_of_names_moves_a_peer, .timeout = 60) {
+    sim_world_init(&world, 44);
+    struct sim_node *node = sim_world_add(&world);
+    node->conf.name_resolver = DRIVER_NAME_RESOLVER_CSV_TABLE;
+    (void)strcpy(node->conf.name_resolver_args,
+                 "other,127.0.0.4,127.0.0.4|moving,before,127.0.0.8");
+    sim_net_set_host(&world.net, "before", "127.0.0.7");
+    sim_world_start(&world, node);
+    int before = sim_net_bind(&world.net, "127.0.0.7:24000");
+    int after = sim_net_bind(&world.net, "127.0.0.8:24000");
+    const struct name_table *table = node->driver->resolver->table;
+    int64_t *counter = (int64_t *)table->rows[1].counter;
+    tern_publication *publication =
+        sim_add_publication(&world, node, "aeron:udp?endpoint=moving:24000", STREAM);
+    sim_world_run(&world, 7 * NS_PER_S);
+    cr_assert_gt(count_datagrams(before), 0);
+    cr_assert_eq(count_datagrams(after), 0);
+    counter_set_release(counter, NAME_TABLE_AGAIN);
+    sim_world_run(&world, 7 * NS_PER_S);
+    cr_assert_gt(count_datagrams(after), 0);
+    cr_assert_eq(sim_system_counter(node, SYSTEM_COUNTER_RESOLUTION_CHANGES), 1);
+    counter_set_release(counter, NAME_TABLE_UNKNOWN);
+    struct tern_error error = {0};
+    cr_assert_null(
+        sim_try_add_publication(&world, node, "aeron:udp?endpoint=moving:24001", STREAM, &error));
+    cr_assert_eq(error.code, TERN_ERROR_DRIVER_BASE - DRIVER_ERROR_UNKNOWN_HOST);
     tern_publication_close(publication);
     sim_world_close(&world);
 }
