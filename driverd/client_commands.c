@@ -4,6 +4,7 @@
 #include "driverd/conductor.h"
 #include "driverd/publication.h"
 #include "driverd/subscription.h"
+#include "shm/log_wake.h"
 
 int conductor_keepalive(struct conductor *conductor, const struct command *command,
                         struct tern_error *error) {
@@ -119,9 +120,14 @@ int conductor_terminate(struct conductor *conductor, const struct command *comma
 static void end_publications(struct conductor *conductor, struct client_session *session) {
     struct hash_map *handles = &session->publications;
     for (size_t i = 0; i < handles->capacity; i++) {
-        if (handles->entries[i].value != NULL) {
-            conductor_release_publication(conductor, handles->entries[i].value);
+        struct publication *publication = handles->entries[i].value;
+        if (publication == NULL) {
+            continue;
         }
+        if (!session->is_closed) {
+            log_writers_distrust(publication->log->metadata);
+        }
+        conductor_release_publication(conductor, publication);
     }
     hash_map_close(handles);
 }

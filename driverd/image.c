@@ -22,6 +22,7 @@
 #include "driverd/endpoint_recv.h"
 #include "driverd/receiver.h"
 #include "driverd/subscription.h"
+#include "shm/log_wake.h"
 #include "shm/term_append.h"
 
 /* The only writer of the state. */
@@ -135,6 +136,7 @@ static void fill_metadata(const struct image *image, const struct subscription_p
     metadata->reliable = params->is_reliable;
     metadata->tether = params->is_tether;
     metadata->sparse = params->is_sparse;
+    log_writers_set_own(metadata);
 }
 
 static int32_t make_counter(const struct image *image, enum counter_type type, const char *name,

@@ -16,6 +16,7 @@
 #include "driverd/driver_context.h"
 #include "driverd/endpoint_recv.h"
 #include "driverd/image.h"
+#include "shm/log_wake.h"
 #include "shm/term_append.h"
 #include "shm/term_gap.h"
 
@@ -132,7 +133,9 @@ static int on_packet(struct image *image, const struct frame_header *frame, uint
     (void)track(image, path, now_ns);
     store_release_i64(&image->last_packet_ns, now_ns);
     uint8_t *term = log->terms[log_index_of(position, log->position_bits)];
-    (void)term_insert_packet(term, frame->term_offset, (const uint8_t *)frame, (int32_t)length);
+    if (term_insert_packet(term, frame->term_offset, (const uint8_t *)frame, (int32_t)length)) {
+        log_wake(log->metadata);
+    }
     raise_hwm(image, end);
     return (int)length;
 }
@@ -310,6 +313,7 @@ static void fill_gap(struct image *image, const struct loss_gap *gap) {
     int32_t index = log_partition_index(log_term_count(gap->term_id, log->initial_term_id));
     struct term_gap hole = {gap->offset, gap->length};
     if (term_gap_fill(log->metadata, log->terms[index], gap->term_id, &hole)) {
+        log_wake(log->metadata);
         context_count(image->context, SYSTEM_COUNTER_LOSS_GAP_FILLS, 1);
     }
 }

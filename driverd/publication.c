@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "driverd/driver_context.h"
+#include "shm/log_wake.h"
 #include "shm/term_append.h"
 
 static int64_t position_of(const struct publication_params *params) {
@@ -249,6 +250,7 @@ bool publication_unblock(struct publication *publication, int64_t consumer_posit
     if (!log_unblock(publication->log, consumer_position)) {
         return false;
     }
+    log_wake(publication->log->metadata);
     context_count(publication->context, SYSTEM_COUNTER_UNBLOCKED_PUBLICATIONS, 1);
     return true;
 }

@@ -15,6 +15,7 @@
 #include "driverd/publication_ipc.h"
 #include "driverd/publication_net.h"
 #include "driverd/response_channel.h"
+#include "shm/log_wake.h"
 
 static bool is_reserved(const struct driver_conf *conf, int32_t session_id) {
     return session_id >= conf->reserved_session_id_low &&
@@ -133,6 +134,7 @@ int publication_commands_link(struct conductor *conductor, const struct command 
         return error_set(error, -ENOMEM, "no memory for a publication's handle");
     }
     publication->link_count++;
+    log_writers_change(publication->log->metadata, 1);
     bool is_net = publication->kind == PUBLICATION_NET;
     const struct response response = {
         .type = publication->is_exclusive ? RESPONSE_EXCLUSIVE_PUBLICATION_READY
@@ -242,6 +244,7 @@ int conductor_add_publication(struct conductor *conductor, const struct command 
 void conductor_release_publication(struct conductor *conductor, struct publication *publication) {
     int64_t now_ns = conductor->context->now_ns;
     assert(publication->link_count > 0);
+    log_writers_change(publication->log->metadata, -1);
     if (--publication->link_count > 0) {
         return;
     }

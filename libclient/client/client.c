@@ -13,6 +13,8 @@
 #include <time.h>
 
 #include "base/atomic.h"
+#include "base/futex.h"
+#include "client/publication.h"
 #include "client/request.h"
 #include "client/seams.h"
 
@@ -193,6 +195,7 @@ tern_client *tern_client_try_connect(const tern_context *context, struct tern_er
         client_free(client);
         return NULL;
     }
+    futex_barrier_register();
     client->id = ring_mpsc_next_correlation_id(&client->ring);
     int64_t now_ns = clock_now_ns(context->clock);
     client->last_work_ns = now_ns;
@@ -253,6 +256,15 @@ static void stop_thread(struct tern_client *client) {
     client->runner = NULL;
 }
 
+/* Before the driver forgets the handles: see the order of leaving in log_wake.h. */
+static void leave_logs(struct tern_client *client) {
+    for (size_t i = 0; i < client->publications.capacity; i++) {
+        if (client->publications.entries[i].value != NULL) {
+            client_publication_leave(client->publications.entries[i].value);
+        }
+    }
+}
+
 void tern_client_close(tern_client *client) {
     if (client == NULL) {
         return;
@@ -262,6 +274,7 @@ void tern_client_close(tern_client *client) {
     assert(!client->is_in_handler);
     if (client->is_closed == 0) {
         (void)client_send_backlog(client);
+        leave_logs(client);
         client_send_reliably(client, &(struct command){.type = COMMAND_CLIENT_CLOSE,
                                                        .client_id = client->id,
                                                        .correlation_id = -1});

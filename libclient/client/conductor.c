@@ -59,6 +59,7 @@ static void close_resources(struct tern_client *client) {
     for (size_t i = 0; i < client->publications.capacity; i++) {
         struct client_publication *publication = client->publications.entries[i].value;
         if (publication != NULL) {
+            client_publication_leave(publication);
             store_release_i32(&publication->is_closed, 1);
         }
     }

@@ -35,7 +35,8 @@ int64_t tern_exclusive_publication_offer(tern_exclusive_publication *publication
     }
     /* iovec has no const; the appender only reads. */
     struct iovec part = {(void *)(uintptr_t)buffer, (size_t)length};
-    return client_publication_result(
+    return client_publication_committed(
+        &publication->base,
         exclusive_append_message(appender, &publication->state, &part, 1, length, NULL, NULL));
 }
 
@@ -52,8 +53,9 @@ int64_t tern_exclusive_publication_offerv(tern_exclusive_publication *publicatio
     if (UNLIKELY(refusal != 0)) {
         return refusal;
     }
-    return client_publication_result(exclusive_append_message(
-        appender, &publication->state, parts, count, length, supplier, supplier_context));
+    return client_publication_committed(
+        &publication->base, exclusive_append_message(appender, &publication->state, parts, count,
+                                                     length, supplier, supplier_context));
 }
 
 int64_t tern_exclusive_publication_try_claim(tern_exclusive_publication *publication,
@@ -70,7 +72,8 @@ int64_t tern_exclusive_publication_try_claim(tern_exclusive_publication *publica
     int64_t position = client_publication_result(
         exclusive_append_claim(appender, &publication->state, length, &frame));
     if (position > 0) {
-        *claim = (struct tern_buffer_claim){(uint8_t *)(frame + 1), length, frame};
+        *claim = (struct tern_buffer_claim){(uint8_t *)(frame + 1), length, frame,
+                                            publication->base.metadata};
     }
     return position;
 }
@@ -85,8 +88,8 @@ int64_t tern_exclusive_publication_append_padding(tern_exclusive_publication *pu
     if (refusal != 0) {
         return refusal;
     }
-    return client_publication_result(
-        exclusive_append_padding(appender, &publication->state, length));
+    return client_publication_committed(
+        &publication->base, exclusive_append_padding(appender, &publication->state, length));
 }
 
 int64_t tern_exclusive_publication_offer_block(tern_exclusive_publication *publication,
@@ -98,7 +101,8 @@ int64_t tern_exclusive_publication_offer_block(tern_exclusive_publication *publi
     if (refusal != 0) {
         return refusal;
     }
-    return client_publication_result(
+    return client_publication_committed(
+        &publication->base,
         exclusive_append_block(&publication->base.appender, &publication->state, block, length));
 }
 

@@ -40,8 +40,8 @@ int64_t tern_publication_offer(tern_publication *publication, const void *buffer
     }
     /* iovec has no const; the appender only reads. */
     struct iovec part = {(void *)(uintptr_t)buffer, (size_t)length};
-    return client_publication_result(
-        term_append_message(&base->appender, &part, 1, length, NULL, NULL));
+    return client_publication_committed(
+        base, term_append_message(&base->appender, &part, 1, length, NULL, NULL));
 }
 
 int64_t tern_publication_offerv(tern_publication *publication, const struct iovec *parts, int count,
@@ -55,7 +55,8 @@ int64_t tern_publication_offerv(tern_publication *publication, const struct iove
     if (UNLIKELY(refusal != 0)) {
         return refusal;
     }
-    return client_publication_result(
+    return client_publication_committed(
+        base,
         term_append_message(&base->appender, parts, count, length, supplier, supplier_context));
 }
 
@@ -73,18 +74,20 @@ int64_t tern_publication_try_claim(tern_publication *publication, int32_t length
     int64_t position =
         client_publication_result(term_append_claim(&base->appender, length, &frame));
     if (position > 0) {
-        *claim = (struct tern_buffer_claim){(uint8_t *)(frame + 1), length, frame};
+        *claim = (struct tern_buffer_claim){(uint8_t *)(frame + 1), length, frame, base->metadata};
     }
     return position;
 }
 
 void tern_buffer_claim_commit(struct tern_buffer_claim *claim) {
     term_claim_commit(claim->frame);
+    log_wake(claim->log);
     claim->frame = NULL;
 }
 
 void tern_buffer_claim_abort(struct tern_buffer_claim *claim) {
     term_claim_abort(claim->frame);
+    log_wake(claim->log);
     claim->frame = NULL;
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/atomic.h"
 #include "client/core.h"
+#include "shm/log_wake.h"
 #include "shm/term_append.h"
 
 struct client_publication {
@@ -23,6 +24,8 @@ struct client_publication {
     int64_t original_registration_id;
     int32_t limit_counter_id;
     int32_t channel_status_id;
+
+    bool is_waking; /* counted in the log as one that wakes sleepers; lock */
 };
 
 struct tern_publication {
@@ -38,6 +41,8 @@ struct tern_exclusive_publication {
 int client_publication_create(struct client_publication **publication, struct tern_client *client,
                               const struct response *ready, const char *channel,
                               struct tern_error *error);
+/* Lock held: it will not append any more; the driver is to hear of that afterwards. Idempotent. */
+void client_publication_leave(struct client_publication *publication);
 /* Lock not held. Unlists, tells the driver, frees. */
 void client_publication_close(struct client_publication *publication, uint64_t flags);
 
@@ -80,6 +85,16 @@ static inline int64_t client_publication_result(int64_t appended) {
     default:
         return TERN_PUBLICATION_ERROR;
     }
+}
+
+/* The same for what is readable now: subscribers that sleep are woken. */
+static inline int64_t client_publication_committed(const struct client_publication *publication,
+                                                   int64_t appended) {
+    if (LIKELY(appended > 0)) {
+        log_wake(publication->metadata);
+        return appended;
+    }
+    return client_publication_result(appended);
 }
 
 #endif

@@ -66,6 +66,8 @@ int client_publication_create(struct client_publication **out, struct tern_clien
         exclusive_state_init(&((struct tern_exclusive_publication *)publication)->state,
                              &publication->log->buffer);
     }
+    publication->is_waking = true;
+    log_waking_writer_join(publication->metadata);
     client_retain(client);
     *out = publication;
     return 0;
@@ -75,6 +77,13 @@ fail:
     return result;
 }
 
+void client_publication_leave(struct client_publication *publication) {
+    if (publication->is_waking) {
+        publication->is_waking = false;
+        log_waking_writer_leave(publication->metadata);
+    }
+}
+
 void client_publication_close(struct client_publication *publication, uint64_t flags) {
     if (publication == NULL) {
         return;
@@ -82,6 +91,7 @@ void client_publication_close(struct client_publication *publication, uint64_t f
     struct tern_client *client = publication->client;
     client_lock(client);
     (void)hash_map_remove(&client->publications, publication->registration_id);
+    client_publication_leave(publication);
     if (load_plain_i32(&client->is_closed) == 0) {
         client_send_reliably(client, &(struct command){
                                          .type = COMMAND_REMOVE_PUBLICATION,

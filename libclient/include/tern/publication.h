@@ -26,6 +26,7 @@ struct tern_buffer_claim {
     uint8_t *data;
     int32_t length;
     void *frame; /* private */
+    void *log;   /* private */
 };
 
 /* Publish the claimed message. Any thread, once. */

@@ -6,6 +6,7 @@
 #include "base/bits.h"
 #include "driverd/log_file.h"
 #include "lib/driver_fixture.h"
+#include "shm/log_wake.h"
 #include "shm/term_append.h"
 
 #define STREAM 10
@@ -165,7 +166,9 @@ Test(publication_ipc, a_claim_left_behind_is_unblocked_after_the_timeout) {
         (void)driver_fixture_send(&s.f, &keepalive);
     }
     cr_assert(frame->frame_length < 0);
+    log_sleeper_announce(s.log.metadata);
     driver_fixture_run(&s.f, 2 * NS_PER_S);
+    cr_assert(s.log.metadata->sleeper == 0, "what was blocked can be read now");
     cr_assert(frame->frame_length == 132 && frame->type == FRAME_TYPE_PAD);
     cr_assert(driver_fixture_system_counter(&s.f, SYSTEM_COUNTER_UNBLOCKED_PUBLICATIONS) == 1);
     close_stream(&s);
@@ -279,5 +282,41 @@ Test(publication_ipc, shared_adds_must_agree_and_count_handles) {
     remove_publication(&s, false);
     driver_fixture_run(&s.f, NS_PER_S);
     cr_assert(driver_fixture_count_files(&s.f, "publications") == 0);
+    close_stream(&s);
+}
+
+Test(publication_ipc, the_log_says_how_many_handles_write_and_when_that_is_unknown) {
+    struct stream s;
+    open_stream(&s, "aeron:ipc");
+    cr_assert(s.log.metadata->writers == 1);
+    log_sleeper_announce(s.log.metadata);
+    struct response second = driver_fixture_add_publication(&s.f, "aeron:ipc", STREAM, false);
+    cr_assert(s.log.metadata->writers == 2);
+    cr_assert(s.log.metadata->sleeper == 0, "sleepers hear of the other writer");
+    struct command close = {.type = COMMAND_CLIENT_CLOSE, .client_id = 777};
+    struct command other = {.type = COMMAND_ADD_PUBLICATION,
+                            .stream_id = STREAM,
+                            .client_id = 777,
+                            .channel = driver_fixture_text("aeron:ipc")};
+    cr_assert(driver_fixture_call(&s.f, &other).type == RESPONSE_PUBLICATION_READY);
+    cr_assert(s.log.metadata->writers == 3);
+    remove_publication(&s, false);
+    cr_assert(s.log.metadata->writers == 2);
+    (void)driver_fixture_send(&s.f, &close); /* in good order: it uncounted itself before */
+    driver_fixture_run(&s.f, NS_PER_S);
+    cr_assert(s.log.metadata->writers == 1);
+    other.client_id = 778;
+    other.correlation_id = 0;
+    cr_assert(driver_fixture_call(&s.f, &other).type == RESPONSE_PUBLICATION_READY);
+    cr_assert(s.log.metadata->writers == 2);
+    struct command keepalive = {.type = COMMAND_CLIENT_KEEPALIVE};
+    for (int i = 0; i < 7; i++) { /* 778 dies: whether it was counted, nobody knows */
+        driver_fixture_run(&s.f, 2 * NS_PER_S);
+        (void)driver_fixture_send(&s.f, &keepalive);
+    }
+    cr_assert(s.log.metadata->writers == LOG_WRITERS_UNRELIABLE);
+    s.publication = second;
+    remove_publication(&s, false);
+    cr_assert(s.log.metadata->writers == LOG_WRITERS_UNRELIABLE);
     close_stream(&s);
 }

@@ -8,6 +8,7 @@
 #include "driverd/image.h"
 #include "driverd/publication_net.h"
 #include "lib/sim_driver.h"
+#include "shm/log_wake.h"
 
 #define STREAM 1001
 #define MESSAGE_LENGTH_MAX 3000
@@ -933,6 +934,29 @@ Test(streams, random_bytes_on_both_sockets_are_counted_and_harmless) {
     cr_assert_gt(sim_system_counter(a, SYSTEM_COUNTER_INVALID_PACKETS), 0);
     cr_assert_gt(sim_system_counter(b, SYSTEM_COUNTER_INVALID_PACKETS), 0);
     cr_assert(tern_publication_is_connected(transfer.publication));
+    end(&transfer);
+    sim_world_close(&world);
+}
+
+Test(streams, what_the_receiver_writes_wakes_sleepers) {
+    static struct sim_world world;
+    sim_world_init(&world, 9);
+    struct sim_node *a = sim_world_add(&world), *b = sim_world_add(&world);
+    sim_world_start(&world, a);
+    sim_world_start(&world, b);
+    struct transfer transfer = begin(&world, a, CHANNEL, b, CHANNEL);
+    move_messages(&transfer, 1, 20 * NS_PER_S);
+    const struct publication *publication = a->driver->conductor.publications_net.items[0];
+    cr_assert(log_wakes_reliably(publication->log->metadata)); /* for spies */
+    const struct image *image = b->driver->conductor.images.items[0];
+    cr_assert(log_wakes_reliably(image->log->metadata));
+    log_sleeper_announce(image->log->metadata);
+    log_sleeper_announce(publication->log->metadata);
+    sim_world_run(&world, NS_PER_S);
+    cr_assert_eq(image->log->metadata->sleeper, LOG_SLEEPER); /* heartbeats are no data */
+    move_messages(&transfer, 1, 20 * NS_PER_S);
+    cr_assert_eq(image->log->metadata->sleeper, 0);
+    cr_assert_eq(publication->log->metadata->sleeper, 0);
     end(&transfer);
     sim_world_close(&world);
 }
