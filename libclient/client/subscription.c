@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/futex.h"
 #include "client/image.h"
 #include "client/request.h"
 
@@ -26,20 +27,10 @@ static struct client_image_list *list_create(int32_t count, int64_t version) {
     return list;
 }
 
-static inline struct client_image_list *list_load(struct tern_subscription *subscription) {
-    /* Pairs with the release in list_replace: the images are complete. */
-    return __atomic_load_n(&subscription->list, __ATOMIC_ACQUIRE);
-}
-
-/* The list to use from now on. Poller only. */
-static inline struct client_image_list *list_enter(struct tern_subscription *subscription) {
-    struct client_image_list *list = list_load(subscription);
-    if (UNLIKELY(subscription->poll_depth == 0 &&
-                 load_plain_i64(&subscription->seen_version) != list->version)) {
-        /* Pairs with the acquire in client_retired_free: all reads of older lists are done. */
-        store_release_i64(&subscription->seen_version, list->version);
-    }
-    return list;
+/* Lock held: the list or is_closed was changed; a poller that waits has to look at it. */
+static void wake_poller(struct tern_subscription *subscription) {
+    (void)get_and_add_i32(&subscription->change_count, 1);
+    futex_wake(&subscription->change_count, true);
 }
 
 static int32_t first_index(struct tern_subscription *subscription, int32_t count) {
@@ -115,6 +106,7 @@ static void list_replace(struct tern_subscription *subscription, struct client_i
     retired->next = client->retired;
     client->retired = retired;
     __atomic_store_n(&subscription->list, list, __ATOMIC_RELEASE);
+    wake_poller(subscription);
 }
 
 int client_subscription_add_image(struct tern_subscription *subscription, struct tern_image *image,
@@ -201,11 +193,12 @@ void client_subscription_terminate(struct tern_subscription *subscription) {
         client_image_close(subscription->list->images[i]);
     }
     store_release_i32(&subscription->is_closed, 1);
+    wake_poller(subscription);
 }
 
 int tern_subscription_poll(tern_subscription *subscription, tern_fragment_handler handler,
                            void *handler_context, int fragment_limit) {
-    struct client_image_list *list = list_enter(subscription);
+    struct client_image_list *list = client_image_list_enter(subscription);
     int32_t count = list->count;
     if (count == 0) {
         return 0;
@@ -226,7 +219,7 @@ int tern_subscription_poll(tern_subscription *subscription, tern_fragment_handle
 int tern_subscription_controlled_poll(tern_subscription *subscription,
                                       tern_controlled_fragment_handler handler,
                                       void *handler_context, int fragment_limit) {
-    struct client_image_list *list = list_enter(subscription);
+    struct client_image_list *list = client_image_list_enter(subscription);
     int32_t count = list->count;
     if (count == 0) {
         return 0;
@@ -245,7 +238,7 @@ int tern_subscription_controlled_poll(tern_subscription *subscription,
 
 int64_t tern_subscription_block_poll(tern_subscription *subscription, tern_block_handler handler,
                                      void *handler_context, int32_t length_limit) {
-    struct client_image_list *list = list_enter(subscription);
+    struct client_image_list *list = client_image_list_enter(subscription);
     int64_t bytes = 0;
     subscription->poll_depth++;
     for (int32_t i = 0; i < list->count; i++) {
@@ -256,7 +249,7 @@ int64_t tern_subscription_block_poll(tern_subscription *subscription, tern_block
 }
 
 bool tern_subscription_is_connected(tern_subscription *subscription) {
-    const struct client_image_list *list = list_enter(subscription);
+    const struct client_image_list *list = client_image_list_enter(subscription);
     for (int32_t i = 0; i < list->count; i++) {
         if (load_acquire_i32(&list->images[i]->is_closed) == 0) {
             return true;
@@ -266,13 +259,13 @@ bool tern_subscription_is_connected(tern_subscription *subscription) {
 }
 
 int tern_subscription_image_count(tern_subscription *subscription) {
-    const struct client_image_list *list = list_enter(subscription);
+    const struct client_image_list *list = client_image_list_enter(subscription);
     return load_acquire_i32(&subscription->is_closed) != 0 ? 0 : list->count;
 }
 
 tern_image *tern_subscription_image_by_session_id(tern_subscription *subscription,
                                                   int32_t session_id) {
-    const struct client_image_list *list = list_enter(subscription);
+    const struct client_image_list *list = client_image_list_enter(subscription);
     for (int32_t i = 0; i < list->count; i++) {
         struct tern_image *image = list->images[i];
         if (image->session_id == session_id && load_acquire_i32(&subscription->is_closed) == 0) {
@@ -284,7 +277,7 @@ tern_image *tern_subscription_image_by_session_id(tern_subscription *subscriptio
 }
 
 tern_image *tern_subscription_image_at_index(tern_subscription *subscription, int index) {
-    const struct client_image_list *list = list_enter(subscription);
+    const struct client_image_list *list = client_image_list_enter(subscription);
     if (index < 0 || index >= list->count || load_acquire_i32(&subscription->is_closed) != 0) {
         return NULL;
     }

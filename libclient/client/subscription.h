@@ -3,6 +3,8 @@
 #ifndef TERN_CLIENT_SUBSCRIPTION_H
 #define TERN_CLIENT_SUBSCRIPTION_H
 
+#include "base/atomic.h"
+#include "base/compiler.h"
 #include "client/core.h"
 
 /* Owned by the subscription; read by its poller without a lock. Each image in the present list has
@@ -20,6 +22,7 @@ struct tern_subscription {
     int32_t poll_depth;             /* > 0: a poll is using some list */
     int64_t seen_version;           /* release: no older list is used any more */
     int32_t is_closed;              /* release by the conductor or close */
+    int32_t change_count;           /* of the two above; a waiting poller sleeps on it */
 
     /* lock */
     bool is_free_deferred; /* closed by its own handler: the conductor frees it */
@@ -32,6 +35,24 @@ struct tern_subscription {
     int32_t channel_status_id;
     struct client_handlers handlers; /* only the two image handlers are used */
 };
+
+static inline struct client_image_list *
+client_image_list_load(struct tern_subscription *subscription) {
+    /* Pairs with the release in list_replace: the images are complete. */
+    return __atomic_load_n(&subscription->list, __ATOMIC_ACQUIRE);
+}
+
+/* The list to use from now on. Poller only. */
+static inline struct client_image_list *
+client_image_list_enter(struct tern_subscription *subscription) {
+    struct client_image_list *list = client_image_list_load(subscription);
+    if (UNLIKELY(subscription->poll_depth == 0 &&
+                 load_plain_i64(&subscription->seen_version) != list->version)) {
+        /* Pairs with the acquire in client_retired_free: all reads of older lists are done. */
+        store_release_i64(&subscription->seen_version, list->version);
+    }
+    return list;
+}
 
 struct client_subscription_params {
     const char *channel;

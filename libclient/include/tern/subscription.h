@@ -39,6 +39,17 @@ TERN_API int64_t tern_subscription_block_poll(tern_subscription *subscription,
                                               tern_block_handler handler, void *handler_context,
                                               int32_t length_limit);
 
+/* Sleep until there is something to poll, at most timeout_ns. 1: poll now (it may find padding only
+ * and deliver nothing). 0: nothing, because the time passed or because an image came or went.
+ * TERN_ERROR_CLOSED. -EDEADLK from a handler of the conductor.
+ *
+ * For threads that have nothing else to do: where all who write to the images are Tern (publishers
+ * of IPC, the driver of network streams), nothing runs until one of them writes, and that one wakes
+ * this thread; a subscriber that never waits costs them nothing. Where an Aeron client or driver
+ * writes, this thread looks again after sleeps that grow from 20 us to 1 ms. In invoker mode it
+ * also runs the conductor, every 10 ms, whose handlers must not close this subscription. */
+TERN_API int tern_subscription_wait(tern_subscription *subscription, int64_t timeout_ns);
+
 /* At least one image is open. */
 TERN_API bool tern_subscription_is_connected(tern_subscription *subscription);
 TERN_API int tern_subscription_image_count(tern_subscription *subscription);
