@@ -25,13 +25,13 @@ static inline int64_t admit(const tern_exclusive_publication *publication, int64
 int64_t tern_exclusive_publication_offer(tern_exclusive_publication *publication,
                                          const void *buffer, int32_t length) {
     const struct term_appender *appender = &publication->base.appender;
-    if (UNLIKELY(length < 0 || length > appender->message_length_max ||
-                 (buffer == NULL && length > 0))) {
-        return TERN_PUBLICATION_ERROR;
-    }
     int64_t refusal = admit(publication, length);
     if (UNLIKELY(refusal != 0)) {
         return refusal;
+    }
+    if (UNLIKELY(length < 0 || length > appender->message_length_max ||
+                 (buffer == NULL && length > 0))) {
+        return TERN_PUBLICATION_ERROR;
     }
     /* iovec has no const; the appender only reads. */
     struct iovec part = {(void *)(uintptr_t)buffer, (size_t)length};
@@ -46,12 +46,12 @@ int64_t tern_exclusive_publication_offerv(tern_exclusive_publication *publicatio
                                           void *supplier_context) {
     const struct term_appender *appender = &publication->base.appender;
     int64_t length = client_vector_length(parts, count, appender->message_length_max);
-    if (UNLIKELY(length < 0)) {
-        return TERN_PUBLICATION_ERROR;
-    }
     int64_t refusal = admit(publication, length);
     if (UNLIKELY(refusal != 0)) {
         return refusal;
+    }
+    if (UNLIKELY(length < 0)) {
+        return TERN_PUBLICATION_ERROR;
     }
     return client_publication_committed(
         &publication->base, exclusive_append_message(appender, &publication->state, parts, count,
@@ -81,12 +81,12 @@ int64_t tern_exclusive_publication_try_claim(tern_exclusive_publication *publica
 int64_t tern_exclusive_publication_append_padding(tern_exclusive_publication *publication,
                                                   int32_t length) {
     const struct term_appender *appender = &publication->base.appender;
-    if (length < 0 || length > appender->message_length_max) {
-        return TERN_PUBLICATION_ERROR;
-    }
     int64_t refusal = admit(publication, length);
     if (refusal != 0) {
         return refusal;
+    }
+    if (length < 0 || length > appender->message_length_max) {
+        return TERN_PUBLICATION_ERROR;
     }
     return client_publication_committed(
         &publication->base, exclusive_append_padding(appender, &publication->state, length));

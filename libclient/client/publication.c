@@ -2,7 +2,8 @@
  *
  * The data path reads three words that others write: is_closed (conductor of this client), the
  * limit counter (driver) and the raw tail (all writers). Everything else of the handle is constant.
- * Argument errors are found before the limit is looked at, so they do not depend on subscribers.
+ * As in 5.3, closed and the limit come before a message that is too long, so an answer of -6 is for
+ * an open publication with room; only a claim's length is looked at first (5.8).
  */
 #include "client/publication.h"
 
@@ -30,13 +31,13 @@ static inline int64_t admit(const struct client_publication *publication, int64_
 
 int64_t tern_publication_offer(tern_publication *publication, const void *buffer, int32_t length) {
     struct client_publication *base = &publication->base;
-    if (UNLIKELY(length < 0 || length > base->appender.message_length_max ||
-                 (buffer == NULL && length > 0))) {
-        return TERN_PUBLICATION_ERROR;
-    }
     int64_t refusal = admit(base, length);
     if (UNLIKELY(refusal != 0)) {
         return refusal;
+    }
+    if (UNLIKELY(length < 0 || length > base->appender.message_length_max ||
+                 (buffer == NULL && length > 0))) {
+        return TERN_PUBLICATION_ERROR;
     }
     /* iovec has no const; the appender only reads. */
     struct iovec part = {(void *)(uintptr_t)buffer, (size_t)length};
@@ -48,12 +49,12 @@ int64_t tern_publication_offerv(tern_publication *publication, const struct iove
                                 tern_reserved_value_supplier supplier, void *supplier_context) {
     struct client_publication *base = &publication->base;
     int64_t length = client_vector_length(parts, count, base->appender.message_length_max);
-    if (UNLIKELY(length < 0)) {
-        return TERN_PUBLICATION_ERROR;
-    }
     int64_t refusal = admit(base, length);
     if (UNLIKELY(refusal != 0)) {
         return refusal;
+    }
+    if (UNLIKELY(length < 0)) {
+        return TERN_PUBLICATION_ERROR;
     }
     return client_publication_committed(
         base,

@@ -34,7 +34,8 @@ enum tern_publication_result {
     TERN_PUBLICATION_ADMIN_ACTION = -3,   /* the log was just rotated: call again at once */
     TERN_PUBLICATION_CLOSED = -4,         /* the handle or its client is closed */
     TERN_PUBLICATION_MAX_POSITION = -5,   /* the stream is at its end: make a new publication */
-    TERN_PUBLICATION_ERROR = -6,          /* invalid argument, e.g. longer than allowed */
+    TERN_PUBLICATION_ERROR = -6,          /* invalid argument, e.g. longer than allowed; offers
+                                             look at it last, when there is room */
 };
 
 /* A short static text for one of the values above ("not connected"), "position" for a value >= 0.

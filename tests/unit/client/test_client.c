@@ -166,6 +166,8 @@ Test(client, ends_with_the_reason_and_its_handles_refuse) {
         cr_assert_eq(seen.closes, 1);
         cr_assert_eq(tern_publication_offer(publication, "x", 1), TERN_PUBLICATION_CLOSED);
         cr_assert_eq(tern_exclusive_publication_offer(exclusive, "x", 1), TERN_PUBLICATION_CLOSED);
+        cr_assert_eq(tern_publication_offer(publication, "x", INT32_MAX), TERN_PUBLICATION_CLOSED);
+        cr_assert_eq(tern_exclusive_publication_offer(exclusive, "x", -1), TERN_PUBLICATION_CLOSED);
         cr_assert_eq(tern_publication_position(publication), TERN_PUBLICATION_CLOSED);
         cr_assert(tern_subscription_is_closed(subscription));
         tern_publication *none = NULL;

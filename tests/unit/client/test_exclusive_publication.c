@@ -36,6 +36,11 @@ Test(exclusive_publication, appends_and_refuses, .init = set_up, .fini = tear_do
     struct tern_buffer_claim claim;
     cr_assert_eq(tern_exclusive_publication_offer(publication, message, 1),
                  TERN_PUBLICATION_NOT_CONNECTED);
+    /* the limit comes before the length */
+    cr_assert_eq(tern_exclusive_publication_offer(publication, message, 8193),
+                 TERN_PUBLICATION_NOT_CONNECTED);
+    cr_assert_eq(tern_exclusive_publication_append_padding(publication, 8193),
+                 TERN_PUBLICATION_NOT_CONNECTED);
     store_release_i32(&log_file->metadata->is_connected, 1);
     cr_assert_eq(tern_exclusive_publication_offer(publication, message, 1),
                  TERN_PUBLICATION_BACK_PRESSURED);

@@ -33,10 +33,18 @@ static const struct frame_header *frame_at(int64_t position) {
 
 Test(publication, refuses_with_the_reason, .init = set_up, .fini = tear_down) {
     char message[8193] = {0};
+    const struct iovec parts[] = {{message, 8000}, {message, 193}};
     cr_assert_eq(tern_publication_offer(publication, message, 1), TERN_PUBLICATION_NOT_CONNECTED);
+    /* 5.3: the limit comes before the length */
+    cr_assert_eq(tern_publication_offer(publication, message, 8193),
+                 TERN_PUBLICATION_NOT_CONNECTED);
+    cr_assert_eq(tern_publication_offerv(publication, parts, 2, NULL, NULL),
+                 TERN_PUBLICATION_NOT_CONNECTED);
     store_release_i32(&log_file->metadata->is_connected, 1);
     cr_assert(tern_publication_is_connected(publication));
     cr_assert_eq(tern_publication_offer(publication, message, 1), TERN_PUBLICATION_BACK_PRESSURED);
+    cr_assert_eq(tern_publication_offer(publication, message, 8193),
+                 TERN_PUBLICATION_BACK_PRESSURED);
     store_release_i64(limit, FAKE_TERM_LENGTH);
     cr_assert_eq(tern_publication_position_limit(publication), FAKE_TERM_LENGTH);
     cr_assert_eq(tern_publication_offer(publication, message, 8193), TERN_PUBLICATION_ERROR);
@@ -45,7 +53,6 @@ Test(publication, refuses_with_the_reason, .init = set_up, .fini = tear_down) {
     struct tern_buffer_claim claim;
     cr_assert_eq(tern_publication_try_claim(publication, 1377, &claim), TERN_PUBLICATION_ERROR);
     cr_assert_eq(tern_publication_try_claim(publication, -1, &claim), TERN_PUBLICATION_ERROR);
-    const struct iovec parts[] = {{message, 8000}, {message, 193}};
     cr_assert_eq(tern_publication_offerv(publication, parts, 2, NULL, NULL),
                  TERN_PUBLICATION_ERROR);
     cr_assert_eq(tern_publication_offerv(publication, NULL, 1, NULL, NULL), TERN_PUBLICATION_ERROR);
