@@ -93,6 +93,7 @@ void client_terminate(struct tern_client *client, int code, const char *text) {
         handlers->on_close(handlers->on_close_context, client);
         client_handler_end(client);
     }
+    client_listeners_on_close(client);
 }
 
 /* The request that waits for `id`, if its kind is among those that this response answers. */
@@ -224,6 +225,8 @@ static void on_counter_ready(struct tern_client *client, const struct response *
     complete(client, response, REQUEST_COUNTER);
     call_counter_handler(client, client->settings.handlers.on_available_counter,
                          client->settings.handlers.on_available_counter_context, response);
+    client_listeners_on_counter(client, LISTENER_AVAILABLE_COUNTER, response->correlation_id,
+                                response->counter_id);
 }
 
 static void on_unavailable_counter(struct tern_client *client, const struct response *response) {
@@ -233,6 +236,8 @@ static void on_unavailable_counter(struct tern_client *client, const struct resp
     }
     call_counter_handler(client, client->settings.handlers.on_unavailable_counter,
                          client->settings.handlers.on_unavailable_counter_context, response);
+    client_listeners_on_counter(client, LISTENER_UNAVAILABLE_COUNTER, response->correlation_id,
+                                response->counter_id);
 }
 
 static void on_publication_error(struct tern_client *client, const struct response *response) {

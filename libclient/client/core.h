@@ -18,6 +18,7 @@
 #include <tern/client.h>
 
 #include "base/hash_map.h"
+#include "client/listeners.h"
 #include "client/settings.h"
 #include "shm/broadcast.h"
 #include "shm/cnc.h"
@@ -92,6 +93,8 @@ struct tern_client {
     bool is_in_handler;
     pthread_t handler_thread;
     struct tern_subscription *handler_subscription;
+    struct client_listener running_listener; /* when it is one of these */
+    struct client_listeners listeners[LISTENER_KIND_COUNT];
 
     /* conductor; lock when another thread can see them */
     struct broadcast_receiver receiver;

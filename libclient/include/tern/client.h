@@ -38,6 +38,7 @@
 #include <tern/context.h>
 #include <tern/counters.h>
 #include <tern/fragment.h>
+#include <tern/handlers.h>
 #include <tern/image.h>
 #include <tern/publication.h>
 #include <tern/subscription.h>
