@@ -144,6 +144,19 @@ static int do_work(void *context, int64_t now_ns) {
     return work;
 }
 
+/* The conductor's own thread. */
+static int do_work_on_thread(void *context, int64_t now_ns) {
+    struct tern_client *client = context;
+    if (!client->is_thread_known) {
+        client->is_thread_known = true;
+        const struct client_handlers *handlers = &client->settings.handlers;
+        if (handlers->on_thread_start != NULL) {
+            handlers->on_thread_start(handlers->on_thread_start_context);
+        }
+    }
+    return do_work(client, now_ns);
+}
+
 /* Lock held. CLOCK_MONOTONIC, whatever clock the client has: this is only how long to sleep. */
 static void wait_on(struct tern_client *client, pthread_cond_t *condition, int64_t timeout_ns) {
     struct timespec deadline;
@@ -172,7 +185,7 @@ static void wait_for_work(void *context, int64_t timeout_ns) {
 
 static int start_thread(struct tern_client *client, struct tern_error *error) {
     const struct agent_runner_params params = {
-        .agent = {"tern-client", client, do_work, wait_for_work},
+        .agent = {"tern-client", client, do_work_on_thread, wait_for_work},
         .idle = client->settings.idle,
         .clock = client->settings.clock,
         .cpu = -1,

@@ -108,9 +108,17 @@ void tern_context_set_keepalive_interval_ns(tern_context *context, int64_t inter
     context->keepalive_interval_ns = interval_ns;
 }
 
+int64_t tern_context_keepalive_interval_ns(const tern_context *context) {
+    return context->keepalive_interval_ns;
+}
+
 void tern_context_set_resource_linger_ns(tern_context *context, int64_t linger_ns) {
     assert(linger_ns >= 0);
     context->resource_linger_ns = linger_ns;
+}
+
+int64_t tern_context_resource_linger_ns(const tern_context *context) {
+    return context->resource_linger_ns;
 }
 
 int tern_context_set_client_name(tern_context *context, const char *name,
@@ -124,12 +132,24 @@ int tern_context_set_client_name(tern_context *context, const char *name,
     return 0;
 }
 
+const char *tern_context_client_name(const tern_context *context) {
+    return context->client_name;
+}
+
 void tern_context_set_pre_touch(tern_context *context, bool pre_touch) {
     context->is_pre_touching = pre_touch;
 }
 
+bool tern_context_pre_touch(const tern_context *context) {
+    return context->is_pre_touching;
+}
+
 void tern_context_set_use_invoker(tern_context *context, bool use_invoker) {
     context->is_invoker = use_invoker;
+}
+
+bool tern_context_use_invoker(const tern_context *context) {
+    return context->is_invoker;
 }
 
 int tern_context_set_idle_strategy(tern_context *context, const char *name, const char *arguments,
@@ -173,6 +193,31 @@ void tern_context_set_publication_error_handler(tern_context *context,
                                                 void *handler_context) {
     context->handlers.on_publication_error = handler;
     context->handlers.on_publication_error_context = handler_context;
+}
+
+void tern_context_set_new_publication_handler(tern_context *context, tern_added_handler handler,
+                                              void *handler_context) {
+    context->handlers.on_new_publication = handler;
+    context->handlers.on_new_publication_context = handler_context;
+}
+
+void tern_context_set_new_exclusive_publication_handler(tern_context *context,
+                                                        tern_added_handler handler,
+                                                        void *handler_context) {
+    context->handlers.on_new_exclusive_publication = handler;
+    context->handlers.on_new_exclusive_publication_context = handler_context;
+}
+
+void tern_context_set_new_subscription_handler(tern_context *context, tern_added_handler handler,
+                                               void *handler_context) {
+    context->handlers.on_new_subscription = handler;
+    context->handlers.on_new_subscription_context = handler_context;
+}
+
+void tern_context_set_thread_start_handler(tern_context *context, tern_thread_start_handler handler,
+                                           void *handler_context) {
+    context->handlers.on_thread_start = handler;
+    context->handlers.on_thread_start_context = handler_context;
 }
 
 void tern_context_set_close_handler(tern_context *context, tern_close_handler handler,

@@ -103,6 +103,7 @@ struct tern_client {
     int64_t last_work_ns;
     int64_t keepalive_deadline_ns;
     int32_t heartbeat_counter_id;
+    bool is_thread_known; /* the start of the thread was told */
     struct client_retired *retired;
 };
 

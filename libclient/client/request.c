@@ -286,21 +286,84 @@ static void undo(const struct tern_async *request) {
     }
 }
 
+static void close_resource(enum request_kind kind, void *resource) {
+    switch (kind) {
+    case REQUEST_PUBLICATION:
+        tern_publication_close(resource);
+        return;
+    case REQUEST_EXCLUSIVE_PUBLICATION:
+        tern_exclusive_publication_close(resource);
+        return;
+    case REQUEST_SUBSCRIPTION:
+        tern_subscription_close(resource);
+        return;
+    case REQUEST_COUNTER:
+    case REQUEST_STATIC_COUNTER:
+        tern_counter_close(resource);
+        return;
+    case REQUEST_SESSION_ID:
+    case REQUEST_DESTINATION:
+        return;
+    }
+}
+
+/* Lock held, dropped around the handler: tell of the new resource before its request is done. */
+static void announce(const struct tern_async *request, const struct response *response) {
+    const struct client_handlers *handlers = &request->client->settings.handlers;
+    const struct {
+        tern_added_handler handler;
+        void *context;
+    } added[] = {
+        [REQUEST_PUBLICATION] = {handlers->on_new_publication,
+                                 handlers->on_new_publication_context},
+        [REQUEST_EXCLUSIVE_PUBLICATION] = {handlers->on_new_exclusive_publication,
+                                           handlers->on_new_exclusive_publication_context},
+        [REQUEST_SUBSCRIPTION] = {handlers->on_new_subscription,
+                                  handlers->on_new_subscription_context},
+    };
+    if ((size_t)request->kind >= ARRAY_COUNT(added) || added[request->kind].handler == NULL) {
+        return;
+    }
+    bool is_subscription = request->kind == REQUEST_SUBSCRIPTION;
+    client_handler_begin(request->client, NULL);
+    added[request->kind].handler(
+        added[request->kind].context, request->channel,
+        is_subscription ? request->subscription.stream_id : response->stream_id,
+        is_subscription ? 0 : response->session_id, request->correlation_id);
+    client_handler_end(request->client);
+}
+
+/* Lock held, dropped meanwhile: made, but cancelled by the handler that was told of it. */
+static void close_unwanted(const struct tern_async *request) {
+    client_unlock(request->client);
+    close_resource(request->kind, request->resource);
+    client_lock(request->client);
+}
+
 void client_request_complete(struct tern_async *request, const struct response *response,
                              struct tern_error *error) {
-    request_unlist(request);
     if (!request->is_held || request->state != REQUEST_PENDING) {
+        request_unlist(request);
         undo(request);
         request_free_unowned(request);
         return;
     }
-    if (make_resource(request, response, error) == 0) {
+    if (make_resource(request, response, error) != 0) {
+        request_unlist(request);
+        undo(request);
+        request->error = *error;
+        request_set_state(request, REQUEST_FAILED);
+        return;
+    }
+    announce(request, response); /* still listed: a cancel does not free it */
+    if (request->state == REQUEST_PENDING) {
+        request_unlist(request);
         request_set_state(request, REQUEST_DONE);
         return;
     }
-    undo(request);
-    request->error = *error;
-    request_set_state(request, REQUEST_FAILED);
+    close_unwanted(request);
+    request_unlist(request);
+    request_free_unowned(request);
 }
 
 void client_request_fail(struct tern_async *request, int code, const struct text_slice *text) {
@@ -457,27 +520,6 @@ int tern_async_poll_destination(tern_async *async, struct tern_error *error) {
 
 int64_t tern_async_registration_id(const tern_async *async) {
     return async->correlation_id;
-}
-
-static void close_resource(enum request_kind kind, void *resource) {
-    switch (kind) {
-    case REQUEST_PUBLICATION:
-        tern_publication_close(resource);
-        return;
-    case REQUEST_EXCLUSIVE_PUBLICATION:
-        tern_exclusive_publication_close(resource);
-        return;
-    case REQUEST_SUBSCRIPTION:
-        tern_subscription_close(resource);
-        return;
-    case REQUEST_COUNTER:
-    case REQUEST_STATIC_COUNTER:
-        tern_counter_close(resource);
-        return;
-    case REQUEST_SESSION_ID:
-    case REQUEST_DESTINATION:
-        return;
-    }
 }
 
 void tern_async_cancel(tern_async *async) {

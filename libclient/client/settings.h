@@ -23,6 +23,14 @@ struct client_handlers {
     void *on_unavailable_counter_context;
     tern_publication_error_handler on_publication_error;
     void *on_publication_error_context;
+    tern_added_handler on_new_publication;
+    void *on_new_publication_context;
+    tern_added_handler on_new_exclusive_publication;
+    void *on_new_exclusive_publication_context;
+    tern_added_handler on_new_subscription;
+    void *on_new_subscription_context;
+    tern_thread_start_handler on_thread_start;
+    void *on_thread_start_context;
     tern_close_handler on_close;
     void *on_close_context;
 };

@@ -36,21 +36,27 @@ TERN_API int64_t tern_context_driver_timeout_ms(const tern_context *context);
 
 /* Period of the client's heartbeat and of its look at the driver's. Default 500 ms. */
 TERN_API void tern_context_set_keepalive_interval_ns(tern_context *context, int64_t interval_ns);
+TERN_API int64_t tern_context_keepalive_interval_ns(const tern_context *context);
 
 /* How long the mapping of an image that went away is kept at least. Default 3 s. */
 TERN_API void tern_context_set_resource_linger_ns(tern_context *context, int64_t linger_ns);
+TERN_API int64_t tern_context_resource_linger_ns(const tern_context *context);
 
 /* At most 100 bytes, shown in the label of the client's heartbeat counter. Default: empty. */
 TERN_API int tern_context_set_client_name(tern_context *context, const char *name,
                                           struct tern_error *error);
+/* Valid until the next set or destroy. */
+TERN_API const char *tern_context_client_name(const tern_context *context);
 
 /* Read each page of a log when it is mapped, so that the data path meets no page fault. Default
  * false. */
 TERN_API void tern_context_set_pre_touch(tern_context *context, bool pre_touch);
+TERN_API bool tern_context_pre_touch(const tern_context *context);
 
 /* true: no thread is started; the application runs the conductor by tern_client_do_work, at least
  * once per client liveness timeout of the driver (default 10 s). false (default): a thread. */
 TERN_API void tern_context_set_use_invoker(tern_context *context, bool use_invoker);
+TERN_API bool tern_context_use_invoker(const tern_context *context);
 
 /* How the conductor's thread and the blocking helpers wait: "sleeping" (default, 16 ms), "backoff",
  * "yield", "spin", "noop", with the arguments of media-driver.md 6.3 (NULL: defaults). With
@@ -77,6 +83,20 @@ TERN_API void tern_context_set_unavailable_counter_handler(tern_context *context
 TERN_API void tern_context_set_publication_error_handler(tern_context *context,
                                                          tern_publication_error_handler handler,
                                                          void *handler_context);
+/* Adds that the driver confirmed, also those of other threads. */
+TERN_API void tern_context_set_new_publication_handler(tern_context *context,
+                                                       tern_added_handler handler,
+                                                       void *handler_context);
+TERN_API void tern_context_set_new_exclusive_publication_handler(tern_context *context,
+                                                                 tern_added_handler handler,
+                                                                 void *handler_context);
+TERN_API void tern_context_set_new_subscription_handler(tern_context *context,
+                                                        tern_added_handler handler,
+                                                        void *handler_context);
+/* Not called in invoker mode. */
+TERN_API void tern_context_set_thread_start_handler(tern_context *context,
+                                                    tern_thread_start_handler handler,
+                                                    void *handler_context);
 TERN_API void tern_context_set_close_handler(tern_context *context, tern_close_handler handler,
                                              void *handler_context);
 

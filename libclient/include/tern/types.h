@@ -91,6 +91,15 @@ typedef void (*tern_image_handler)(void *context, tern_subscription *subscriptio
 typedef void (*tern_counter_handler)(void *context, const tern_counters_reader *counters,
                                      int64_t registration_id, int32_t counter_id);
 
+/* The driver confirmed an add of this client. `session_id` is 0 for subscriptions;
+ * `registration_id` is that of the handle. Conductor, as above, before the poll of the request
+ * returns 1; `channel` is valid during the call. */
+typedef void (*tern_added_handler)(void *context, const char *channel, int32_t stream_id,
+                                   int32_t session_id, int64_t registration_id);
+
+/* The conductor's thread has started and calls this first, e.g. to name or pin itself. */
+typedef void (*tern_thread_start_handler)(void *context);
+
 /* Something failed that no caller is waiting for: a channel endpoint error, a lapped response
  * buffer, the end of the client. `text` is valid during the call. Conductor, as above. */
 typedef void (*tern_error_handler)(void *context, int code, const char *text);

@@ -304,7 +304,12 @@ static void *serve(void *argument) {
     return NULL;
 }
 
+static void on_thread_start(void *context) {
+    *(int *)context += 1;
+}
+
 Test(client, blocks_until_its_own_thread_has_the_answer) {
+    int thread_starts = 0;
     struct server server = {0};
     pthread_t thread;
     fake_driver_open(&driver, "thread");
@@ -314,6 +319,7 @@ Test(client, blocks_until_its_own_thread_has_the_answer) {
     tern_context *context = tern_context_create(NULL);
     cr_assert_eq(tern_context_set_directory(context, driver.directory, NULL), 0);
     struct tern_error error = {0};
+    tern_context_set_thread_start_handler(context, on_thread_start, &thread_starts);
     for (int is_invoker = 0; is_invoker < 2; is_invoker++) {
         tern_context_set_use_invoker(context, is_invoker != 0);
         tern_client *client = tern_client_connect(context, &error);
@@ -328,6 +334,7 @@ Test(client, blocks_until_its_own_thread_has_the_answer) {
         cr_assert_eq(tern_publication_offer(publication, "x", 1), TERN_PUBLICATION_CLOSED);
         tern_publication_close(publication);
     }
+    cr_assert_eq(thread_starts, 1); /* an invoker has no thread */
     __atomic_store_n(&server.is_stopping, true, __ATOMIC_RELEASE);
     (void)pthread_join(thread, NULL);
     cr_assert_eq(server.answered, 2);

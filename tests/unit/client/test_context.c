@@ -45,6 +45,14 @@ Test(context, reads_the_environment_and_names_what_does_not_parse) {
     cr_assert_eq(context->idle.park_max_ns, 7 * NS_PER_MS);
     cr_assert_eq(context->resource_linger_ns, NS_PER_S);
     cr_assert(context->is_pre_touching);
+    cr_assert(tern_context_pre_touch(context));
+    cr_assert_eq(tern_context_resource_linger_ns(context), NS_PER_S);
+    cr_assert_eq(tern_context_keepalive_interval_ns(context), 500 * NS_PER_MS);
+    cr_assert_eq(tern_context_set_client_name(context, "ada", NULL), 0);
+    cr_assert_str_eq(tern_context_client_name(context), "ada");
+    cr_assert(!tern_context_use_invoker(context));
+    tern_context_set_use_invoker(context, true);
+    cr_assert(tern_context_use_invoker(context));
     tern_context_destroy(context);
 }
 

@@ -306,3 +306,84 @@ Test(request, sends_destinations_with_the_original_registration_id) {
     tern_client_close(client);
     fake_driver_close(&driver);
 }
+
+struct added {
+    int calls;
+    char channel[64];
+    int32_t stream_id;
+    int32_t session_id;
+    int64_t registration_id;
+    tern_async *victim; /* cancelled by the handler */
+};
+
+static void on_added(void *context, const char *channel, int32_t stream_id, int32_t session_id,
+                     int64_t registration_id) {
+    struct added *added = context;
+    added->calls++;
+    (void)strncpy(added->channel, channel, sizeof added->channel - 1);
+    added->stream_id = stream_id;
+    added->session_id = session_id;
+    added->registration_id = registration_id;
+    tern_async_cancel(added->victim);
+    added->victim = NULL;
+}
+
+static tern_client *connect_watched(struct added added[3]) {
+    tern_context *context = fake_driver_context(&driver);
+    tern_context_set_new_publication_handler(context, on_added, &added[0]);
+    tern_context_set_new_exclusive_publication_handler(context, on_added, &added[1]);
+    tern_context_set_new_subscription_handler(context, on_added, &added[2]);
+    tern_client *client = tern_client_try_connect(context, NULL);
+    tern_context_destroy(context);
+    return client;
+}
+
+Test(request, tells_of_what_was_added) {
+    struct added added[3] = {{0}};
+    int32_t limit;
+    fake_driver_open(&driver, "added");
+    tern_client *client = connect_watched(added);
+    tern_publication *publication = fake_driver_add_publication(&driver, client, &limit);
+    tern_exclusive_publication *exclusive = fake_driver_add_exclusive(&driver, client, &limit);
+    tern_subscription *subscription = fake_driver_add_subscription(
+        &driver, client,
+        &(struct tern_subscription_params){.channel = "aeron:ipc", .stream_id = 77});
+    const int64_t ids[] = {tern_publication_registration_id(publication),
+                           tern_exclusive_publication_registration_id(exclusive),
+                           tern_subscription_registration_id(subscription)};
+    for (int i = 0; i < 3; i++) {
+        cr_assert_eq(added[i].calls, 1, "%d", i);
+        cr_assert_str_eq(added[i].channel, "aeron:ipc");
+        cr_assert_eq(added[i].stream_id, i == 2 ? 77 : FAKE_STREAM);
+        cr_assert_eq(added[i].session_id, i == 2 ? 0 : FAKE_SESSION);
+        cr_assert_eq(added[i].registration_id, ids[i]);
+    }
+    tern_publication_close(publication);
+    tern_exclusive_publication_close(exclusive);
+    tern_subscription_close(subscription);
+    tern_client_close(client);
+    fake_driver_close(&driver);
+}
+
+Test(request, that_is_cancelled_when_it_is_told_of_is_removed_again) {
+    struct added added[3] = {{0}};
+    fake_driver_open(&driver, "unwanted");
+    tern_client *client = connect_watched(added);
+    tern_async *publication =
+        tern_client_async_add_publication(client, "aeron:ipc", FAKE_STREAM, NULL);
+    int64_t id = fake_driver_expect(&driver, COMMAND_ADD_PUBLICATION)->correlation_id;
+    added[0].victim = publication;
+    (void)fake_driver_create_log(&driver, id, LOG_TYPE_CONCURRENT);
+    (void)fake_driver_send_publication(&driver, RESPONSE_PUBLICATION_READY, id, id);
+    added[2].victim = tern_client_async_add_subscription(
+        client, &(struct tern_subscription_params){.channel = "aeron:ipc", .stream_id = 7}, NULL);
+    int64_t other = fake_driver_expect(&driver, COMMAND_ADD_SUBSCRIPTION)->correlation_id;
+    fake_driver_send_subscription(&driver, other, -1);
+    (void)tern_client_do_work(client);
+    cr_assert_eq(added[0].calls, 1);
+    cr_assert_eq(added[2].calls, 1);
+    cr_assert_eq(fake_driver_expect(&driver, COMMAND_REMOVE_PUBLICATION)->registration_id, id);
+    cr_assert_eq(fake_driver_expect(&driver, COMMAND_REMOVE_SUBSCRIPTION)->registration_id, other);
+    tern_client_close(client);
+    fake_driver_close(&driver);
+}
