@@ -260,6 +260,10 @@ int tern_client_do_work_at(tern_client *client, int64_t now_ns) {
     return client->runner == NULL ? do_work(client, now_ns) : 0;
 }
 
+void tern_client_idle(tern_client *client, int work_count) {
+    idle_strategy_idle(&client->settings.idle, NULL, work_count);
+}
+
 static void stop_thread(struct tern_client *client) {
     client_lock(client);
     client->is_stopping = true;

@@ -155,6 +155,11 @@ int64_t tern_exclusive_publication_registration_id(const tern_exclusive_publicat
     return publication->base.registration_id;
 }
 
+int64_t
+tern_exclusive_publication_original_registration_id(const tern_exclusive_publication *publication) {
+    return publication->base.original_registration_id;
+}
+
 int32_t
 tern_exclusive_publication_payload_length_max(const tern_exclusive_publication *publication) {
     return publication->base.appender.payload_length_max;
@@ -197,8 +202,15 @@ tern_async *tern_exclusive_publication_async_remove_destination_by_id(
         error);
 }
 
+void tern_exclusive_publication_set_revoke_on_close(tern_exclusive_publication *publication,
+                                                    bool revoke) {
+    publication->is_revoked_on_close = revoke;
+}
+
 void tern_exclusive_publication_close(tern_exclusive_publication *publication) {
-    client_publication_close((struct client_publication *)publication, 0);
+    bool is_revoked = publication != NULL && publication->is_revoked_on_close;
+    client_publication_close((struct client_publication *)publication,
+                             is_revoked ? COMMAND_FLAG_REVOKE : 0);
 }
 
 void tern_exclusive_publication_revoke(tern_exclusive_publication *publication) {

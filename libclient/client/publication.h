@@ -35,6 +35,7 @@ struct tern_publication {
 struct tern_exclusive_publication {
     struct client_publication base;
     struct exclusive_state state; /* the writer's */
+    bool is_revoked_on_close;     /* the writer's */
 };
 
 /* Conductor, lock held: make the handle for a "ready" response and list it. `channel` is copied. */

@@ -222,6 +222,50 @@ tern_async *tern_client_async_next_session_id(tern_client *client, int32_t strea
     return request_start(request, &command, error);
 }
 
+/* `handles` has what this client holds of the kind. */
+static int remove_by_id(struct tern_client *client, const struct hash_map *handles, int32_t type,
+                        int64_t registration_id, struct tern_error *error) {
+    client_lock(client);
+    int result;
+    if (load_plain_i32(&client->is_closed) != 0) {
+        result = error_set(error, TERN_ERROR_CLOSED, "the client is closed: %.200s",
+                           client->status.text);
+    } else if (hash_map_get(handles, registration_id) != NULL ||
+               hash_map_get(&client->requests, registration_id) != NULL) {
+        result = error_set(error, -EBUSY,
+                           "a handle or a request of this client has the registration id %lld",
+                           (long long)registration_id);
+    } else {
+        const struct command command = {
+            .type = type,
+            .client_id = client->id,
+            .correlation_id = ring_mpsc_next_correlation_id(&client->ring),
+            .registration_id = registration_id,
+        };
+        result = client_send(client, &command, error);
+    }
+    client_unlock(client);
+    return result;
+}
+
+int tern_client_remove_publication(tern_client *client, int64_t registration_id,
+                                   struct tern_error *error) {
+    return remove_by_id(client, &client->publications, COMMAND_REMOVE_PUBLICATION, registration_id,
+                        error);
+}
+
+int tern_client_remove_subscription(tern_client *client, int64_t registration_id,
+                                    struct tern_error *error) {
+    return remove_by_id(client, &client->subscriptions, COMMAND_REMOVE_SUBSCRIPTION,
+                        registration_id, error);
+}
+
+int tern_client_remove_counter(tern_client *client, int64_t registration_id,
+                               struct tern_error *error) {
+    return remove_by_id(client, &client->own_counters, COMMAND_REMOVE_COUNTER, registration_id,
+                        error);
+}
+
 /* Lock held: make what the driver confirmed. */
 static int make_resource(struct tern_async *request, const struct response *response,
                          struct tern_error *error) {

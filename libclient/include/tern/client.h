@@ -57,6 +57,10 @@ TERN_API tern_client *tern_client_connect(const tern_context *context, struct te
 TERN_API tern_client *tern_client_try_connect(const tern_context *context,
                                               struct tern_error *error);
 
+/* Invoker mode, between calls of tern_client_do_work: wait by the context's idle strategy, not at
+ * all when work_count > 0. Same thread as tern_client_do_work. */
+TERN_API void tern_client_idle(tern_client *client, int work_count);
+
 /* Invoker mode: one step of the conductor; returns the work done, 0 when there was nothing to do or
  * the client is closed. Never blocks. One thread at a time. With a conductor thread: returns 0. */
 TERN_API int tern_client_do_work(tern_client *client);
@@ -127,6 +131,17 @@ TERN_API int64_t tern_async_registration_id(const tern_async *async);
 /* Abandon a request; when the driver's answer comes, the resource is removed again. Consumes
  * `async`. NULL is allowed. */
 TERN_API void tern_async_cancel(tern_async *async);
+
+/* Remove by registration id what this client added but has no handle for, e.g. when the process
+ * keeps ids only. 0 when the command was sent (a wrong id is not reported); -EBUSY while a handle
+ * or an unfinished request of this client has the id: close or cancel that. For publications of
+ * both kinds; subscriptions; counters. */
+TERN_API int tern_client_remove_publication(tern_client *client, int64_t registration_id,
+                                            struct tern_error *error);
+TERN_API int tern_client_remove_subscription(tern_client *client, int64_t registration_id,
+                                             struct tern_error *error);
+TERN_API int tern_client_remove_counter(tern_client *client, int64_t registration_id,
+                                        struct tern_error *error);
 
 /* Blocking helpers: the asynchronous request, polled until done or until timeout_ns passed
  * (-ETIMEDOUT; the request is then cancelled). In invoker mode they run the conductor themselves.

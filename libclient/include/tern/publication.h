@@ -152,6 +152,8 @@ TERN_API int32_t
 tern_exclusive_publication_session_id(const tern_exclusive_publication *publication);
 TERN_API int64_t
 tern_exclusive_publication_registration_id(const tern_exclusive_publication *publication);
+TERN_API int64_t
+tern_exclusive_publication_original_registration_id(const tern_exclusive_publication *publication);
 TERN_API int32_t
 tern_exclusive_publication_payload_length_max(const tern_exclusive_publication *publication);
 TERN_API int32_t
@@ -168,6 +170,11 @@ tern_exclusive_publication_async_remove_destination(tern_exclusive_publication *
 TERN_API tern_async *tern_exclusive_publication_async_remove_destination_by_id(
     tern_exclusive_publication *publication, int64_t destination_id, struct tern_error *error);
 TERN_API void tern_exclusive_publication_close(tern_exclusive_publication *publication);
+/* Make tern_exclusive_publication_close do as tern_exclusive_publication_revoke. Writer's thread.
+ */
+TERN_API void
+tern_exclusive_publication_set_revoke_on_close(tern_exclusive_publication *publication,
+                                               bool revoke);
 /* Close and tell every subscriber to stop reading at once, unread data or not (5.14). */
 TERN_API void tern_exclusive_publication_revoke(tern_exclusive_publication *publication);
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/atomic.h"
+#include "client/core.h"
 #include "client/seams.h"
 #include "lib/fake_driver.h"
 #include "shm/counter_types.h"
@@ -339,5 +340,20 @@ Test(client, blocks_until_its_own_thread_has_the_answer) {
     (void)pthread_join(thread, NULL);
     cr_assert_eq(server.answered, 2);
     tern_context_destroy(context);
+    fake_driver_close(&driver);
+}
+
+Test(client, that_is_invoked_waits_by_the_strategy_of_its_context) {
+    fake_driver_open(&driver, "idle");
+    tern_context *context = fake_driver_context(&driver);
+    cr_assert_eq(tern_context_set_idle_strategy(context, "backoff", NULL, NULL), 0);
+    tern_client *client = tern_client_try_connect(context, NULL);
+    tern_context_destroy(context);
+    tern_client_idle(client, 0);
+    tern_client_idle(client, 0);
+    cr_assert_eq(client->settings.idle.spins, 2);
+    tern_client_idle(client, 1);
+    cr_assert_eq(client->settings.idle.spins, 0);
+    tern_client_close(client);
     fake_driver_close(&driver);
 }

@@ -170,3 +170,21 @@ Test(exclusive_publication, tells_the_driver_when_it_is_revoked, .init = set_up)
     tern_client_close(client);
     fake_driver_close(&driver);
 }
+
+Test(exclusive_publication, is_revoked_by_closing_when_that_was_set, .init = set_up) {
+    cr_assert_eq(tern_exclusive_publication_original_registration_id(publication),
+                 tern_exclusive_publication_registration_id(publication));
+    tern_exclusive_publication_set_revoke_on_close(publication, true);
+    tern_exclusive_publication_close(publication);
+    cr_assert_eq(fake_driver_expect(&driver, COMMAND_REMOVE_PUBLICATION)->flags,
+                 COMMAND_FLAG_REVOKE);
+    int32_t limit_id;
+    publication = fake_driver_add_exclusive(&driver, client, &limit_id);
+    tern_exclusive_publication_set_revoke_on_close(publication, true);
+    tern_exclusive_publication_set_revoke_on_close(publication, false);
+    tern_exclusive_publication_close(publication);
+    cr_assert_eq(fake_driver_expect(&driver, COMMAND_REMOVE_PUBLICATION)->flags, 0);
+    tern_exclusive_publication_close(NULL);
+    tern_client_close(client);
+    fake_driver_close(&driver);
+}

@@ -387,3 +387,40 @@ Test(request, that_is_cancelled_when_it_is_told_of_is_removed_again) {
     tern_client_close(client);
     fake_driver_close(&driver);
 }
+
+Test(request, removes_by_id_what_has_no_handle) {
+    static const struct {
+        int (*remove)(tern_client *client, int64_t registration_id, struct tern_error *error);
+        int32_t type;
+    } cases[] = {{tern_client_remove_publication, COMMAND_REMOVE_PUBLICATION},
+                 {tern_client_remove_subscription, COMMAND_REMOVE_SUBSCRIPTION},
+                 {tern_client_remove_counter, COMMAND_REMOVE_COUNTER}};
+    struct tern_error error = {0};
+    int32_t limit;
+    fake_driver_open(&driver, "by-id");
+    tern_client *client = fake_driver_connect(&driver);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        cr_assert_eq(cases[i].remove(client, 4711, &error), 0);
+        const struct command *command = fake_driver_expect(&driver, cases[i].type);
+        cr_assert_eq(command->registration_id, 4711);
+        cr_assert_eq(command->client_id, tern_client_id(client));
+        cr_assert_neq(command->correlation_id, 0);
+    }
+    tern_publication *publication = fake_driver_add_publication(&driver, client, &limit);
+    int64_t id = tern_publication_registration_id(publication);
+    cr_assert_eq(tern_client_remove_publication(client, id, &error), -EBUSY);
+    tern_publication_close(publication);
+    (void)fake_driver_expect(&driver, COMMAND_REMOVE_PUBLICATION);
+    cr_assert_eq(tern_client_remove_publication(client, id, &error), 0);
+    tern_async *async = tern_client_async_add_subscription(
+        client, &(struct tern_subscription_params){.channel = "aeron:ipc", .stream_id = 7}, NULL);
+    id = tern_async_registration_id(async);
+    cr_assert_eq(tern_client_remove_subscription(client, id, &error), -EBUSY);
+    tern_async_cancel(async);
+    fake_driver_send(&driver, &(struct response){.type = RESPONSE_CLIENT_TIMEOUT,
+                                                 .correlation_id = tern_client_id(client)});
+    (void)tern_client_do_work(client);
+    cr_assert_eq(tern_client_remove_counter(client, 1, &error), TERN_ERROR_CLOSED);
+    tern_client_close(client);
+    fake_driver_close(&driver);
+}
