@@ -39,6 +39,7 @@ struct client_log {
     char *path;
     int64_t id; /* original registration id, or id of the image */
     int32_t reference_count;
+    int descriptor; /* of the file, for raw polls; -1: none asked yet */
     bool is_shared; /* listed in tern_client.logs */
 };
 
@@ -136,6 +137,8 @@ int client_send_backlog(struct tern_client *client);
 struct client_log *client_log_acquire(struct tern_client *client, int64_t id,
                                       const struct text_slice *path, struct tern_error *error);
 void client_log_release(struct tern_client *client, struct client_log *log);
+/* Takes the lock. The file, opened at the first call, or -errno. */
+int client_log_descriptor(struct tern_client *client, struct client_log *log);
 
 /* counters.c */
 int client_local_addresses(const struct tern_client *client, int32_t channel_status_id,

@@ -41,7 +41,7 @@ void tern_fragment_assembler_on_fragment(void *context, const uint8_t *buffer, i
         message_builder_add(&assembler->builder, buffer, length, header);
     if (session != NULL) {
         struct frame_header frame;
-        struct tern_header whole = message_session_header(session, header->frame->flags, &frame);
+        struct tern_header whole = message_session_header(session, header, &frame);
         int32_t total = session->length;
         /* The length stays until the call returned: the handler reads the session's buffer. */
         assembler->handler(assembler->handler_context, session->buffer, total, &whole);
@@ -89,7 +89,7 @@ tern_controlled_fragment_assembler_on_fragment(void *context, const uint8_t *buf
         return TERN_ACTION_CONTINUE;
     }
     struct frame_header frame;
-    struct tern_header whole = message_session_header(session, header->frame->flags, &frame);
+    struct tern_header whole = message_session_header(session, header, &frame);
     enum tern_controlled_action action =
         assembler->handler(assembler->handler_context, session->buffer, session->length, &whole);
     if (action == TERN_ACTION_ABORT) {

@@ -183,7 +183,7 @@ static int controlled_poll_to(struct tern_image *image, tern_controlled_fragment
     int64_t initial_position = load_plain_i64(&image->position);
     int32_t initial_offset = log_term_offset_of(initial_position, image->term_length);
     const uint8_t *term = image->terms[log_index_of(initial_position, image->position_bits)];
-    struct tern_header header = {NULL, image->initial_term_id, image->position_bits, -1};
+    struct tern_header header = {NULL, image->initial_term_id, image->position_bits, -1, image};
     int32_t offset = initial_offset;
     int fragments = 0;
     bool is_going_on = true;
@@ -238,7 +238,7 @@ int64_t tern_image_controlled_peek(tern_image *image, int64_t position,
     int64_t accepted = position;
     int32_t offset = log_term_offset_of(position, image->term_length);
     const uint8_t *term = image->terms[log_index_of(position, image->position_bits)];
-    struct tern_header header = {NULL, image->initial_term_id, image->position_bits, -1};
+    struct tern_header header = {NULL, image->initial_term_id, image->position_bits, -1, image};
     while (position < position_limit && offset < image->term_length &&
            load_acquire_i32(&image->is_closed) == 0) {
         int32_t length = image_frame_length(image, term, offset);
@@ -269,23 +269,59 @@ int64_t tern_image_controlled_peek(tern_image *image, int64_t position,
     return accepted;
 }
 
-int32_t tern_image_block_poll(tern_image *image, tern_block_handler handler, void *handler_context,
-                              int32_t length_limit) {
+/* The next block of at most length_limit bytes; false when there is none. */
+static bool find_block(const struct tern_image *image, int32_t length_limit,
+                       struct tern_raw_block *block) {
     if (load_acquire_i32(&image->is_closed) != 0 || length_limit <= 0) {
-        return 0;
+        return false;
     }
     int64_t position = load_plain_i64(&image->position);
+    int32_t index = log_index_of(position, image->position_bits);
     int32_t offset = log_term_offset_of(position, image->term_length);
-    const uint8_t *term = image->terms[log_index_of(position, image->position_bits)];
+    const uint8_t *term = image->terms[index];
     int32_t limit_offset = (int32_t)min_i64((int64_t)offset + length_limit, image->term_length);
     int32_t length = term_block_scan(term, image->term_length, offset, limit_offset);
     if (length <= 0) {
-        return 0;
+        return false;
     }
     const struct frame_header *first = (const struct frame_header *)(const void *)(term + offset);
-    handler(handler_context, term + offset, length, image->session_id, first->term_id);
-    image_store_position(image, position + length);
-    return length;
+    *block = (struct tern_raw_block){
+        .descriptor = -1,
+        .file_offset = (int64_t)index * image->term_length + offset,
+        .block = term + offset,
+        .length = length,
+        .session_id = image->session_id,
+        .term_id = first->term_id,
+    };
+    return true;
+}
+
+int32_t tern_image_block_poll(tern_image *image, tern_block_handler handler, void *handler_context,
+                              int32_t length_limit) {
+    struct tern_raw_block block;
+    if (!find_block(image, length_limit, &block)) {
+        return 0;
+    }
+    int64_t position = load_plain_i64(&image->position);
+    handler(handler_context, block.block, block.length, block.session_id, block.term_id);
+    image_store_position(image, position + block.length);
+    return block.length;
+}
+
+int32_t tern_image_raw_poll(tern_image *image, tern_raw_block_handler handler,
+                            void *handler_context, int32_t length_limit) {
+    struct tern_raw_block block;
+    if (!find_block(image, length_limit, &block)) {
+        return 0;
+    }
+    block.descriptor = client_log_descriptor(image->client, image->log);
+    if (block.descriptor < 0) {
+        return block.descriptor;
+    }
+    int64_t position = load_plain_i64(&image->position);
+    handler(handler_context, &block);
+    image_store_position(image, position + block.length);
+    return block.length;
 }
 
 int64_t tern_image_position(const tern_image *image) {
@@ -371,6 +407,22 @@ int64_t tern_image_correlation_id(const tern_image *image) {
 
 int64_t tern_image_subscription_registration_id(const tern_image *image) {
     return image->subscription_id;
+}
+
+void tern_image_get_constants(const tern_image *image, struct tern_image_constants *constants) {
+    *constants = (struct tern_image_constants){
+        .source_identity = image->source_identity,
+        .correlation_id = image->correlation_id,
+        .subscription_registration_id = image->subscription_id,
+        .join_position = image->join_position,
+        .session_id = image->session_id,
+        .stream_id = image->stream_id,
+        .initial_term_id = image->initial_term_id,
+        .term_length = image->term_length,
+        .position_bits = image->position_bits,
+        .mtu_length = image->mtu_length,
+        .position_counter_id = image->position_counter_id,
+    };
 }
 
 int tern_image_reject(tern_image *image, const char *reason, struct tern_error *error) {

@@ -14,6 +14,7 @@ struct tern_header {
     /* Bytes in the log behind the frame's offset, when that is not the frame itself (assembled
      * messages); else -1. */
     int32_t length_in_log;
+    struct tern_image *image; /* that delivers it */
 };
 
 struct tern_image {
@@ -80,7 +81,7 @@ static inline int image_poll_to(struct tern_image *image, tern_fragment_handler 
     int64_t initial_position = load_plain_i64(&image->position);
     int32_t initial_offset = log_term_offset_of(initial_position, image->term_length);
     const uint8_t *term = image->terms[log_index_of(initial_position, image->position_bits)];
-    struct tern_header header = {NULL, image->initial_term_id, image->position_bits, -1};
+    struct tern_header header = {NULL, image->initial_term_id, image->position_bits, -1, image};
     int32_t offset = initial_offset;
     int fragments = 0;
     while (fragments < fragment_limit && offset < limit_offset &&

@@ -7,8 +7,10 @@
 #include "client/core.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static bool is_same_path(const struct client_log *log, const struct text_slice *path) {
     return strlen(log->path) == (size_t)path->length &&
@@ -32,6 +34,7 @@ static struct client_log *log_map(const struct tern_client *client, int64_t id,
     if (client->settings.is_pre_touching) {
         mapped_file_touch(&log->buffer.file);
     }
+    log->descriptor = -1;
     log->path = copy;
     log->id = id;
     log->reference_count = 1;
@@ -63,6 +66,19 @@ void client_log_release(struct tern_client *client, struct client_log *log) {
         (void)hash_map_remove(&client->logs, log->id);
     }
     log_buffer_close(&log->buffer);
+    if (log->descriptor >= 0) {
+        (void)close(log->descriptor);
+    }
     free(log->path);
     free(log);
+}
+
+int client_log_descriptor(struct tern_client *client, struct client_log *log) {
+    client_lock(client);
+    if (log->descriptor < 0) {
+        log->descriptor = open(log->path, O_RDONLY | O_CLOEXEC);
+    }
+    int result = log->descriptor >= 0 ? log->descriptor : -errno;
+    client_unlock(client);
+    return result;
 }

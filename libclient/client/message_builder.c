@@ -115,13 +115,14 @@ struct message_session *message_builder_add(struct message_builder *builder, con
     return (frame->flags & FRAME_FLAG_END) != 0 ? session : NULL;
 }
 
-struct tern_header message_session_header(const struct message_session *session, uint8_t last_flags,
+struct tern_header message_session_header(const struct message_session *session,
+                                          const struct tern_header *last,
                                           struct frame_header *frame) {
     *frame = session->first;
-    frame->flags |= last_flags;
+    frame->flags |= last->frame->flags;
     frame->frame_length = LOG_FRAME_HEADER_LENGTH + session->length;
     return (struct tern_header){frame, session->initial_term_id, session->position_bits,
-                                session->length_in_log};
+                                session->length_in_log, last->image};
 }
 
 void message_session_reset(struct message_session *session) {

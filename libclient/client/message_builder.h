@@ -29,7 +29,8 @@ struct message_builder {
 struct message_session *message_builder_add(struct message_builder *builder, const uint8_t *data,
                                             int32_t length, const struct tern_header *header);
 /* The whole message's header; `frame` is the caller's memory for it. */
-struct tern_header message_session_header(const struct message_session *session, uint8_t last_flags,
+struct tern_header message_session_header(const struct message_session *session,
+                                          const struct tern_header *last,
                                           struct frame_header *frame);
 /* Delivered: begin anew. */
 void message_session_reset(struct message_session *session);

@@ -248,6 +248,20 @@ int64_t tern_subscription_block_poll(tern_subscription *subscription, tern_block
     return bytes;
 }
 
+int64_t tern_subscription_raw_poll(tern_subscription *subscription, tern_raw_block_handler handler,
+                                   void *handler_context, int32_t length_limit) {
+    struct client_image_list *list = client_image_list_enter(subscription);
+    int64_t bytes = 0;
+    int32_t result = 0;
+    subscription->poll_depth++;
+    for (int32_t i = 0; i < list->count && result >= 0; i++) {
+        result = tern_image_raw_poll(list->images[i], handler, handler_context, length_limit);
+        bytes += max_i32(result, 0);
+    }
+    subscription->poll_depth--;
+    return bytes > 0 ? bytes : result;
+}
+
 bool tern_subscription_is_connected(tern_subscription *subscription) {
     const struct client_image_list *list = client_image_list_enter(subscription);
     for (int32_t i = 0; i < list->count; i++) {
@@ -285,6 +299,20 @@ tern_image *tern_subscription_image_at_index(tern_subscription *subscription, in
     return list->images[index];
 }
 
+int tern_subscription_for_each_image(tern_subscription *subscription, tern_image_visitor visit,
+                                     void *context) {
+    struct client_image_list *list = client_image_list_enter(subscription);
+    if (load_acquire_i32(&subscription->is_closed) != 0) {
+        return 0;
+    }
+    subscription->poll_depth++;
+    for (int32_t i = 0; i < list->count; i++) {
+        visit(context, list->images[i]);
+    }
+    subscription->poll_depth--;
+    return list->count;
+}
+
 bool tern_subscription_is_closed(const tern_subscription *subscription) {
     return load_acquire_i32(&subscription->is_closed) != 0;
 }
@@ -309,6 +337,16 @@ int32_t tern_subscription_stream_id(const tern_subscription *subscription) {
 
 int64_t tern_subscription_registration_id(const tern_subscription *subscription) {
     return subscription->registration_id;
+}
+
+void tern_subscription_get_constants(const tern_subscription *subscription,
+                                     struct tern_subscription_constants *constants) {
+    *constants = (struct tern_subscription_constants){
+        .channel = subscription->channel,
+        .registration_id = subscription->registration_id,
+        .stream_id = subscription->stream_id,
+        .channel_status_counter_id = subscription->channel_status_id,
+    };
 }
 
 tern_async *tern_subscription_async_add_destination(tern_subscription *subscription,

@@ -39,6 +39,29 @@ TERN_API uint8_t tern_header_flags(const tern_header *header);
 TERN_API uint16_t tern_header_type(const tern_header *header);
 TERN_API int64_t tern_header_reserved_value(const tern_header *header);
 
+/* Where the next frame of the term begins; the term length at its end. */
+TERN_API int32_t tern_header_next_term_offset(const tern_header *header);
+/* The image that delivers the fragment, valid during the call unless retained. */
+TERN_API tern_image *tern_header_image(const tern_header *header);
+
+/* All of it as plain data, to be kept after the call. */
+struct tern_header_values {
+    int64_t position; /* behind this frame */
+    int64_t reserved_value;
+    int32_t frame_length;
+    int32_t term_offset;
+    int32_t next_term_offset;
+    int32_t session_id;
+    int32_t stream_id;
+    int32_t term_id;
+    int32_t initial_term_id;
+    int32_t position_bits;
+    uint16_t type;
+    uint8_t version;
+    uint8_t flags;
+};
+TERN_API void tern_header_get_values(const tern_header *header, struct tern_header_values *values);
+
 typedef struct tern_fragment_assembler tern_fragment_assembler;
 
 /* NULL when there is no memory. */

@@ -42,6 +42,11 @@ TERN_API int64_t tern_image_controlled_peek(tern_image *image, int64_t position,
 TERN_API int32_t tern_image_block_poll(tern_image *image, tern_block_handler handler,
                                        void *handler_context, int32_t length_limit);
 
+/* As block poll, but tells where the block is in the log's file. -errno when the file cannot be
+ * opened; nothing is consumed then. */
+TERN_API int32_t tern_image_raw_poll(tern_image *image, tern_raw_block_handler handler,
+                                     void *handler_context, int32_t length_limit);
+
 /* Position of this subscriber; the final one when closed. */
 TERN_API int64_t tern_image_position(const tern_image *image);
 /* Skip forward: not before the present position, not beyond the present term, a multiple of 32;
@@ -70,6 +75,23 @@ TERN_API const char *tern_image_source_identity(const tern_image *image);
 /* Id of the image; for IPC and spies the registration id of the publication. */
 TERN_API int64_t tern_image_correlation_id(const tern_image *image);
 TERN_API int64_t tern_image_subscription_registration_id(const tern_image *image);
+
+/* What does not change during an image's life. Strings live as long as the handle. */
+struct tern_image_constants {
+    const char *source_identity;
+    int64_t correlation_id;
+    int64_t subscription_registration_id;
+    int64_t join_position;
+    int32_t session_id;
+    int32_t stream_id;
+    int32_t initial_term_id;
+    int32_t term_length;
+    int32_t position_bits;
+    int32_t mtu_length;
+    int32_t position_counter_id;
+};
+TERN_API void tern_image_get_constants(const tern_image *image,
+                                       struct tern_image_constants *constants);
 
 /* Ask the driver to refuse this image and to tell its publisher why (3.1, 0x10); `reason` has at
  * most 1023 bytes. Not answered: the image goes away when the driver did it. */

@@ -38,6 +38,11 @@ TERN_API int tern_subscription_controlled_poll(tern_subscription *subscription,
 TERN_API int64_t tern_subscription_block_poll(tern_subscription *subscription,
                                               tern_block_handler handler, void *handler_context,
                                               int32_t length_limit);
+/* As tern_image_raw_poll, of all images; stops at the first image whose file cannot be opened, with
+ * -errno when nothing was consumed before. */
+TERN_API int64_t tern_subscription_raw_poll(tern_subscription *subscription,
+                                            tern_raw_block_handler handler, void *handler_context,
+                                            int32_t length_limit);
 
 /* Sleep until there is something to poll, at most timeout_ns. 1: poll now (it may find padding only
  * and deliver nothing). 0: nothing, because the time passed or because an image came or went.
@@ -58,6 +63,10 @@ TERN_API int tern_subscription_image_count(tern_subscription *subscription);
 TERN_API tern_image *tern_subscription_image_by_session_id(tern_subscription *subscription,
                                                            int32_t session_id);
 TERN_API tern_image *tern_subscription_image_at_index(tern_subscription *subscription, int index);
+/* Visit the images in the order of their indexes; returns how many. The visitor may poll the image
+ * or look others up. */
+TERN_API int tern_subscription_for_each_image(tern_subscription *subscription,
+                                              tern_image_visitor visit, void *context);
 
 TERN_API bool tern_subscription_is_closed(const tern_subscription *subscription);
 /* A value of enum tern_channel_status; ACTIVE for IPC and spies. */
@@ -67,6 +76,16 @@ TERN_API int32_t tern_subscription_channel_status_id(const tern_subscription *su
 TERN_API const char *tern_subscription_channel(const tern_subscription *subscription);
 TERN_API int32_t tern_subscription_stream_id(const tern_subscription *subscription);
 TERN_API int64_t tern_subscription_registration_id(const tern_subscription *subscription);
+
+/* What does not change during a subscription's life. Strings live as long as the handle. */
+struct tern_subscription_constants {
+    const char *channel;
+    int64_t registration_id;
+    int32_t stream_id;
+    int32_t channel_status_counter_id; /* -1: IPC and spies */
+};
+TERN_API void tern_subscription_get_constants(const tern_subscription *subscription,
+                                              struct tern_subscription_constants *constants);
 
 /* As tern_publication_local_addresses. */
 TERN_API int tern_subscription_local_addresses(const tern_subscription *subscription,

@@ -79,6 +79,22 @@ typedef enum tern_controlled_action (*tern_controlled_fragment_handler)(void *co
 typedef void (*tern_block_handler)(void *context, const uint8_t *block, int32_t length,
                                    int32_t session_id, int32_t term_id);
 
+/* A block as it stands in the log's file, for copying or sending it on without touching the memory
+ * (shared-memory.md 5.15, raw poll). */
+struct tern_raw_block {
+    int descriptor;       /* of the log file, read only; belongs to the library */
+    int64_t file_offset;  /* of the first frame's header */
+    const uint8_t *block; /* the same, mapped */
+    int32_t length;
+    int32_t session_id;
+    int32_t term_id;
+};
+/* As tern_block_handler. */
+typedef void (*tern_raw_block_handler)(void *context, const struct tern_raw_block *block);
+
+/* Called for each image; the image is valid during the call, tern_image_retain keeps it longer. */
+typedef void (*tern_image_visitor)(void *context, tern_image *image);
+
 /* An image came or went. Runs on the conductor (its own thread, or whoever calls
  * tern_client_do_work) with no lock held. The image is valid during the call; tern_image_retain
  * keeps it longer. It may use the asynchronous functions and close handles, but must not call a

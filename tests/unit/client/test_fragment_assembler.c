@@ -52,7 +52,7 @@ static struct tern_header header_of(struct frame_header *frame, const struct fra
         .session_id = fragment->session_id,
         .term_id = INITIAL + 1,
     };
-    return (struct tern_header){frame, INITIAL, BITS, -1};
+    return (struct tern_header){frame, INITIAL, BITS, -1, NULL};
 }
 
 static const struct {
@@ -94,6 +94,40 @@ Test(fragment_assembler, puts_messages_together_and_drops_what_has_holes) {
         tern_fragment_assembler_destroy(assembler);
         tern_controlled_fragment_assembler_destroy(second);
     }
+}
+
+static struct tern_header_values last_values;
+
+static void keep_values(void *context, const uint8_t *buffer, int32_t length,
+                        const tern_header *header) {
+    (void)context;
+    (void)buffer;
+    (void)length;
+    tern_header_get_values(header, &last_values);
+    cr_assert_eq(last_values.next_term_offset, tern_header_next_term_offset(header));
+    cr_assert_eq(last_values.position, tern_header_position(header));
+}
+
+Test(fragment_assembler, gives_the_values_of_the_whole_message) {
+    static const struct fragment fragments[] = {{1, 64, 0x80, "0123456789"}, {1, 128, 0x40, "01"}};
+    tern_fragment_assembler *assembler = tern_fragment_assembler_create(keep_values, NULL);
+    for (int i = 0; i < 2; i++) {
+        struct frame_header frame;
+        struct tern_header header = header_of(&frame, &fragments[i]);
+        tern_fragment_assembler_on_fragment(assembler, (const uint8_t *)fragments[i].text,
+                                            (int32_t)strlen(fragments[i].text), &header);
+    }
+    cr_assert_eq(last_values.term_offset, 64);
+    cr_assert_eq(last_values.next_term_offset, 192);
+    cr_assert_eq(last_values.position, 65536 + 192);
+    cr_assert_eq(last_values.frame_length, 32 + 12);
+    cr_assert_eq(last_values.flags, 0xC0);
+    cr_assert_eq(last_values.session_id, 1);
+    cr_assert_eq(last_values.term_id, INITIAL + 1);
+    cr_assert_eq(last_values.initial_term_id, INITIAL);
+    cr_assert_eq(last_values.position_bits, BITS);
+    cr_assert_eq(last_values.type, FRAME_TYPE_DATA);
+    tern_fragment_assembler_destroy(assembler);
 }
 
 Test(fragment_assembler, gives_the_header_of_the_whole_message) {
@@ -160,7 +194,7 @@ static void feed(tern_fragment_assembler *assembler, int count) {
             .session_id = 5,
             .term_id = INITIAL,
         };
-        struct tern_header header = {&frame, INITIAL, 30, -1};
+        struct tern_header header = {&frame, INITIAL, 30, -1, NULL};
         tern_fragment_assembler_on_fragment(assembler, payload, sizeof payload, &header);
         offset += 65504;
     }

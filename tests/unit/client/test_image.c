@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lib/fake_driver.h"
 
@@ -75,6 +76,7 @@ static void on_fragment(void *context, const uint8_t *buffer, int32_t length,
     cr_assert_eq(tern_header_frame_length(header), length + 32);
     cr_assert_eq(tern_header_session_id(header), FAKE_SESSION);
     cr_assert_eq(tern_header_stream_id(header), FAKE_STREAM);
+    cr_assert_eq(tern_header_image(header), image);
     cr_assert_eq(tern_header_initial_term_id(header), FAKE_INITIAL_TERM);
     cr_assert_eq(tern_header_position_bits(header), 16);
     cr_assert_eq(tern_header_term_offset(header), start % FAKE_TERM_LENGTH);
@@ -312,4 +314,61 @@ Test(image, asks_the_driver_to_reject_it_and_tells_what_it_is, .init = set_up, .
     cr_assert_eq(tern_image_initial_term_id(image), FAKE_INITIAL_TERM);
     cr_assert_eq(tern_image_subscription_registration_id(image),
                  tern_subscription_registration_id(subscription));
+    struct tern_image_constants constants;
+    tern_image_get_constants(image, &constants);
+    cr_assert_str_eq(constants.source_identity, "127.0.0.1:54321");
+    cr_assert_eq(constants.correlation_id, IMAGE_ID);
+    cr_assert_eq(constants.subscription_registration_id,
+                 tern_subscription_registration_id(subscription));
+    cr_assert_eq(constants.join_position, 0);
+    cr_assert_eq(constants.session_id, FAKE_SESSION);
+    cr_assert_eq(constants.stream_id, FAKE_STREAM);
+    cr_assert_eq(constants.initial_term_id, FAKE_INITIAL_TERM);
+    cr_assert_eq(constants.term_length, FAKE_TERM_LENGTH);
+    cr_assert_eq(constants.position_bits, 16);
+    cr_assert_eq(constants.mtu_length, FAKE_MTU);
+    cr_assert_eq(constants.position_counter_id, tern_image_position_counter_id(image));
+}
+
+static void on_raw_block(void *context, const struct tern_raw_block *block) {
+    int64_t *file_offset = context;
+    uint8_t from_file[4096];
+    cr_assert_leq(block->length, (int32_t)sizeof from_file);
+    cr_assert_eq(pread(block->descriptor, from_file, (size_t)block->length, block->file_offset),
+                 block->length);
+    cr_assert_eq(memcmp(from_file, block->block, (size_t)block->length), 0);
+    cr_assert_eq(block->session_id, FAKE_SESSION);
+    cr_assert_eq(block->term_id, FAKE_INITIAL_TERM + 1);
+    *file_offset = block->file_offset;
+}
+
+Test(image, says_where_its_blocks_are_in_the_file) {
+    int64_t file_offset = -1;
+    join(FAKE_TERM_LENGTH + 128);
+    (void)put(FAKE_TERM_LENGTH + 128, 100, FRAME_TYPE_DATA, 0xC0);
+    (void)put(FAKE_TERM_LENGTH + 256, 100, FRAME_TYPE_DATA, 0xC0);
+    cr_assert_eq(tern_image_raw_poll(image, on_raw_block, &file_offset, 127), 0);
+    cr_assert_eq(tern_image_raw_poll(image, on_raw_block, &file_offset, 128), 128);
+    cr_assert_eq(file_offset, FAKE_TERM_LENGTH + 128);
+    char path[512];
+    fake_driver_log_path(&driver, IMAGE_ID, path);
+    cr_assert_eq(unlink(path), 0); /* open by now */
+    cr_assert_eq(tern_subscription_raw_poll(subscription, on_raw_block, &file_offset, 4096), 128);
+    cr_assert_eq(file_offset, FAKE_TERM_LENGTH + 256);
+    cr_assert_eq(*counter, FAKE_TERM_LENGTH + 384);
+    cr_assert_eq(tern_subscription_raw_poll(subscription, on_raw_block, &file_offset, 4096), 0);
+    tear_down();
+}
+
+Test(image, consumes_nothing_when_its_file_cannot_be_opened, .init = set_up, .fini = tear_down) {
+    int64_t file_offset = -1;
+    char path[512];
+    (void)put(0, 100, FRAME_TYPE_DATA, 0xC0);
+    fake_driver_log_path(&driver, IMAGE_ID, path);
+    cr_assert_eq(unlink(path), 0);
+    cr_assert_eq(tern_image_raw_poll(image, on_raw_block, &file_offset, 128), -ENOENT);
+    cr_assert_eq(tern_subscription_raw_poll(subscription, on_raw_block, &file_offset, 128),
+                 -ENOENT);
+    cr_assert_eq(file_offset, -1);
+    cr_assert_eq(*counter, 0);
 }

@@ -88,6 +88,14 @@ static void on_fragment(void *context, const uint8_t *buffer, int32_t length,
     seen->sessions[seen->fragments++] = tern_header_session_id(header);
 }
 
+/* visited: how many, then their sessions */
+static void on_image(void *context, tern_image *image) {
+    int32_t *visited = context;
+    visited[0]++;
+    visited[visited[0]] = tern_image_session_id(image);
+    cr_assert_eq(tern_subscription_poll(subscription, on_fragment, NULL, 1), 0);
+}
+
 Test(subscription, follows_images_as_they_come_and_go) {
     struct seen seen = {0};
     set_up(&seen);
@@ -100,6 +108,17 @@ Test(subscription, follows_images_as_they_come_and_go) {
     cr_assert_eq(tern_subscription_image_by_session_id(subscription, 3), NULL);
     cr_assert_eq(tern_subscription_image_at_index(subscription, 2), NULL);
     cr_assert_eq(tern_subscription_image_at_index(subscription, -1), NULL);
+    int32_t visited[3] = {0};
+    cr_assert_eq(tern_subscription_for_each_image(subscription, on_image, visited), 2);
+    cr_assert_eq(visited[0], 2);
+    cr_assert_eq(visited[1], 1);
+    cr_assert_eq(visited[2], 2);
+    struct tern_subscription_constants constants;
+    tern_subscription_get_constants(subscription, &constants);
+    cr_assert_str_eq(constants.channel, "aeron:ipc");
+    cr_assert_eq(constants.registration_id, tern_subscription_registration_id(subscription));
+    cr_assert_eq(constants.stream_id, FAKE_STREAM);
+    cr_assert_eq(constants.channel_status_counter_id, -1);
     tern_image *second = tern_subscription_image_at_index(subscription, 1);
     cr_assert_eq(tern_image_session_id(second), 2);
     /* twice the same, and of another subscription: nothing changes */
