@@ -19,6 +19,7 @@ struct tern_cnc {
     struct cnc cnc;
     struct tern_counters_reader counters;
     char directory[CLIENT_DIRECTORY_MAX];
+    char path[PATH_LENGTH_MAX];
 };
 
 static int set_directory(char out[CLIENT_DIRECTORY_MAX], const char *directory,
@@ -53,6 +54,7 @@ tern_cnc *tern_cnc_open(const char *directory, struct tern_error *error) {
         free(cnc);
         return NULL;
     }
+    (void)snprintf(cnc->path, sizeof cnc->path, "%s/%s", cnc->directory, CNC_FILE_NAME);
     const struct cnc *view = &cnc->cnc;
     if (counters_reader_init(&cnc->counters.reader, view->counters_metadata,
                              view->counters_metadata_length, view->counters_values,
@@ -80,7 +82,16 @@ void tern_cnc_get_constants(const tern_cnc *cnc, struct tern_cnc_constants *cons
         .client_liveness_timeout_ns = header->client_liveness_timeout_ns,
         .start_timestamp_ms = header->start_timestamp_ms,
         .pid = header->pid,
+        .to_driver_length = cnc->cnc.to_driver_length,
+        .to_clients_length = cnc->cnc.to_clients_length,
+        .counters_metadata_length = cnc->cnc.counters_metadata_length,
+        .counters_values_length = cnc->cnc.counters_values_length,
+        .error_log_length = cnc->cnc.error_log_length,
     };
+}
+
+const char *tern_cnc_path(const tern_cnc *cnc) {
+    return cnc->path;
 }
 
 int64_t tern_cnc_driver_heartbeat_ms(const tern_cnc *cnc) {

@@ -3,6 +3,8 @@
 #include "client/core.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/bits.h"
@@ -47,6 +49,39 @@ int32_t tern_counters_find(const tern_counters_reader *counters, int32_t type_id
 
 bool tern_counters_is_allocated(const tern_counters_reader *counters, int32_t id) {
     return counters_reader_state(&counters->reader, id) == COUNTER_STATE_ALLOCATED;
+}
+
+enum tern_counter_state tern_counters_state(const tern_counters_reader *counters, int32_t id) {
+    return (enum tern_counter_state)counters_reader_state(&counters->reader, id);
+}
+
+int64_t tern_counters_reuse_deadline_ms(const tern_counters_reader *counters, int32_t id) {
+    return id < 0 || id > counters->reader.id_max
+               ? 0
+               : load_plain_i64(&counters->reader.metadata[id].free_for_reuse_deadline_ms);
+}
+
+struct print {
+    tern_text_visitor visit;
+    void *context;
+    int count;
+};
+
+static int print_counter(void *argument, const struct tern_counter_info *info) {
+    struct print *print = argument;
+    char text[TERN_COUNTER_LABEL_MAX + 64];
+    (void)snprintf(text, sizeof text, "%5" PRId32 ": %20" PRId64 " - %.*s", info->id, info->value,
+                   info->label_length, info->label);
+    print->visit(print->context, text);
+    print->count++;
+    return 0;
+}
+
+int tern_counters_print(const tern_counters_reader *counters, tern_text_visitor visit,
+                        void *context) {
+    struct print print = {visit, context, 0};
+    (void)tern_counters_for_each(counters, print_counter, &print);
+    return print.count;
 }
 
 int64_t tern_counters_value(const tern_counters_reader *counters, int32_t id) {

@@ -42,6 +42,7 @@
 #include <tern/image.h>
 #include <tern/publication.h>
 #include <tern/subscription.h>
+#include <tern/system.h>
 #include <tern/types.h>
 
 #ifdef __cplusplus

@@ -57,10 +57,25 @@ typedef int (*tern_counter_visitor)(void *context, const struct tern_counter_inf
 /* Visit allocated counters in the order of their ids; returns the visitor's last result. */
 TERN_API int tern_counters_for_each(const tern_counters_reader *counters,
                                     tern_counter_visitor visit, void *context);
+/* One text per allocated counter, "id: value - label" in columns, without a newline; valid during
+ * the call. Returns how many. */
+typedef void (*tern_text_visitor)(void *context, const char *text);
+TERN_API int tern_counters_print(const tern_counters_reader *counters, tern_text_visitor visit,
+                                 void *context);
 /* The id of the allocated counter, or TERN_NULL_COUNTER_ID. */
 TERN_API int32_t tern_counters_find(const tern_counters_reader *counters, int32_t type_id,
                                     int64_t registration_id);
 TERN_API bool tern_counters_is_allocated(const tern_counters_reader *counters, int32_t id);
+enum tern_counter_state {
+    TERN_COUNTER_UNUSED = 0,
+    TERN_COUNTER_ALLOCATED = 1,
+    TERN_COUNTER_RECLAIMED = -1, /* freed; its slot is used again after the deadline */
+};
+/* UNUSED when out of range. */
+TERN_API enum tern_counter_state tern_counters_state(const tern_counters_reader *counters,
+                                                     int32_t id);
+/* Epoch ms; INT64_MAX while allocated, 0 when never used or out of range. */
+TERN_API int64_t tern_counters_reuse_deadline_ms(const tern_counters_reader *counters, int32_t id);
 TERN_API int64_t tern_counters_value(const tern_counters_reader *counters, int32_t id);
 TERN_API int32_t tern_counters_type_id(const tern_counters_reader *counters, int32_t id);
 TERN_API int64_t tern_counters_registration_id(const tern_counters_reader *counters, int32_t id);
@@ -84,6 +99,11 @@ struct tern_cnc_constants {
     int64_t client_liveness_timeout_ns;
     int64_t start_timestamp_ms;
     int64_t pid;
+    int32_t to_driver_length; /* bytes of the sections, with their trailers (2.1) */
+    int32_t to_clients_length;
+    int32_t counters_metadata_length;
+    int32_t counters_values_length;
+    int32_t error_log_length;
 };
 
 /* NULL, with -EAGAIN when there is no (complete) file, TERN_ERROR_VERSION or TERN_ERROR_PROTOCOL.
@@ -91,6 +111,8 @@ struct tern_cnc_constants {
 TERN_API tern_cnc *tern_cnc_open(const char *directory, struct tern_error *error);
 TERN_API void tern_cnc_close(tern_cnc *cnc);
 TERN_API void tern_cnc_get_constants(const tern_cnc *cnc, struct tern_cnc_constants *constants);
+/* The path of the mapped file; lives as long as the handle. */
+TERN_API const char *tern_cnc_path(const tern_cnc *cnc);
 /* Epoch ms of the driver's last heartbeat; -1 after a clean stop. */
 TERN_API int64_t tern_cnc_driver_heartbeat_ms(const tern_cnc *cnc);
 /* Valid until tern_cnc_close. */

@@ -1,6 +1,7 @@
 #include <criterion/criterion.h>
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "lib/fake_driver.h"
@@ -141,6 +142,12 @@ static void on_error_entry(void *context, int32_t count, int64_t first_ms, int64
     memcpy(texts->text, text, (size_t)text_length);
 }
 
+static void on_line(void *context, const char *text) {
+    struct texts *texts = context;
+    texts->count++;
+    (void)snprintf(texts->text, sizeof texts->text, "%s", text);
+}
+
 Test(counters, and_errors_are_read_by_anybody) {
     struct tern_error error = {0};
     fake_driver_open(&driver, "cnc");
@@ -152,6 +159,13 @@ Test(counters, and_errors_are_read_by_anybody) {
     cr_assert_eq(constants.pid, 4242);
     cr_assert_eq(constants.client_liveness_timeout_ns, FAKE_LIVENESS_NS);
     cr_assert_eq(tern_cnc_driver_heartbeat_ms(cnc), driver.time.epoch_ns / NS_PER_MS);
+    cr_assert_eq(constants.to_driver_length, driver.cnc.to_driver_length);
+    cr_assert_eq(constants.to_clients_length, driver.cnc.to_clients_length);
+    cr_assert_eq(constants.counters_metadata_length, 4 * constants.counters_values_length);
+    cr_assert_eq(constants.counters_values_length, driver.cnc.counters_values_length);
+    cr_assert_eq(constants.error_log_length, driver.cnc.error_log_length);
+    cr_assert_neq(strstr(tern_cnc_path(cnc), "/cnc.dat"), NULL);
+    cr_assert_eq(strncmp(tern_cnc_path(cnc), driver.directory, strlen(driver.directory)), 0);
     const tern_counters_reader *counters = tern_cnc_counters(cnc);
     int count = 0;
     cr_assert_eq(tern_counters_for_each(counters, count_and_stop, &count), 77);
@@ -172,6 +186,22 @@ Test(counters, and_errors_are_read_by_anybody) {
     cr_assert_eq(tern_counters_id_max(counters), 127);
     cr_assert_eq(tern_counters_label(counters, 3, label, 4), 3);
     cr_assert_str_eq(label, "lab");
+
+    int32_t id = fake_driver_add_counter(&driver, 1000, 1, -7);
+    cr_assert_eq(tern_counters_state(counters, id), TERN_COUNTER_ALLOCATED);
+    cr_assert_eq(tern_counters_reuse_deadline_ms(counters, id), INT64_MAX);
+    struct texts lines = {0};
+    int allocated = tern_counters_print(counters, on_line, &lines);
+    cr_assert_eq(lines.count, allocated);
+    char expected[64];
+    (void)snprintf(expected, sizeof expected, "%5d: %20d - label", id, -7);
+    cr_assert_str_eq(lines.text, expected);
+    counters_manager_free(&driver.counters, id, 5000);
+    cr_assert_eq(tern_counters_state(counters, id), TERN_COUNTER_RECLAIMED);
+    cr_assert_geq(tern_counters_reuse_deadline_ms(counters, id), 5000);
+    cr_assert_eq(tern_counters_print(counters, on_line, &lines), allocated - 1);
+    cr_assert_eq(tern_counters_state(counters, -1), TERN_COUNTER_UNUSED);
+    cr_assert_eq(tern_counters_reuse_deadline_ms(counters, 128), 0);
 
     struct error_log log;
     cr_assert_eq(error_log_init(&log, driver.cnc.error_log, driver.cnc.error_log_length), 0);
