@@ -73,31 +73,41 @@ enum ring_status ring_spsc_write(struct ring_spsc *ring, int32_t type, const voi
     return RING_OK;
 }
 
-int ring_spsc_read(struct ring_spsc *ring, ring_handler handler, void *context, int limit) {
+/* Up to the end of the memory; *bytes tells how far it went. */
+static int read_run(struct ring_spsc *ring, ring_handler handler, void *context, int limit,
+                    int64_t *bytes) {
     int64_t head = load_plain_i64(&ring->trailer->head_position);
     int64_t index = ring_index(head, ring->capacity);
     int64_t contiguous = ring->capacity - index;
-    int64_t bytes = 0;
     int count = 0;
-    while (bytes < contiguous && count < limit) {
-        const struct ring_record *record = ring_record_at(ring->records, index + bytes);
+    *bytes = 0;
+    while (*bytes < contiguous && count < limit) {
+        const struct ring_record *record = ring_record_at(ring->records, index + *bytes);
         int32_t length = load_acquire_i32(&record->length);
         if (length == 0) {
             break;
         }
         assert(length >= RING_RECORD_HEADER_LENGTH);
-        assert(ring_aligned(length) <= contiguous - bytes);
-        bytes += ring_aligned(length);
+        assert(ring_aligned(length) <= contiguous - *bytes);
+        *bytes += ring_aligned(length);
         if (record->type != RING_PADDING_TYPE) {
             count++;
             handler(context, record->type, (const uint8_t *)(record + 1),
                     length - RING_RECORD_HEADER_LENGTH);
         }
     }
-    if (bytes > 0) {
-        store_release_i64(&ring->trailer->head_position, head + bytes);
+    if (*bytes > 0) {
+        store_release_i64(&ring->trailer->head_position, head + *bytes);
     }
     return count;
+}
+
+/* Padding alone is no answer: an agent that has found nothing may wait, with a message behind the
+ * padding whose wake-up it has had already. */
+int ring_spsc_read(struct ring_spsc *ring, ring_handler handler, void *context, int limit) {
+    int64_t bytes;
+    int count = read_run(ring, handler, context, limit, &bytes);
+    return count == 0 && bytes > 0 ? read_run(ring, handler, context, limit, &bytes) : count;
 }
 
 int64_t ring_spsc_free_bytes(const struct ring_spsc *ring) {

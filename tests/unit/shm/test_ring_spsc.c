@@ -100,3 +100,24 @@ Test(ring_spsc, a_full_ring_and_bad_messages_are_refused) {
     free(memory);
     cr_assert_eq(ring_spsc_init(&ring, payload, RING_TRAILER_LENGTH + 100), -EINVAL);
 }
+
+static void count_message(void *context, int32_t type, const uint8_t *payload, int32_t length) {
+    (void)type;
+    (void)payload;
+    (void)length;
+    ++*(int *)context;
+}
+
+Test(ring_spsc, a_read_finds_the_message_behind_the_padding) {
+    uint8_t *memory;
+    struct ring_spsc ring = open_ring(&memory);
+    uint8_t payload[100] = {0};
+    for (int i = 0; i < 100; i++) {
+        int count = 0;
+        cr_assert_eq(ring_spsc_write(&ring, 1, payload, 100), RING_OK);
+        cr_assert_eq(ring_spsc_read(&ring, count_message, &count, 1), 1, "message %d", i);
+        cr_assert_eq(count, 1);
+        cr_assert_eq(ring_spsc_read(&ring, count_message, &count, 1), 0);
+    }
+    free(memory);
+}
