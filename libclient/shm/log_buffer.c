@@ -74,22 +74,32 @@ static void set_geometry(struct log_buffer *log) {
     log->mtu_length = log->metadata->mtu_length;
 }
 
-int log_buffer_create(struct log_buffer *log, const struct log_buffer_params *params,
-                      struct tern_error *error) {
-    assert(log_term_length_is_valid(params->term_length));
-    assert(log_page_size_is_valid(params->page_size));
-    assert(log_mtu_is_valid(params->mtu_length));
-    assert(params->term_offset >= 0 && params->term_offset <= params->term_length);
-    assert(params->term_offset % LOG_FRAME_ALIGNMENT == 0);
-    assert(log_term_count(params->active_term_id, params->initial_term_id) >= 0);
+int log_buffer_allocate(struct log_buffer *log, const char *path, int32_t term_length,
+                        const struct log_buffer_storage *storage, struct tern_error *error) {
+    assert(log_term_length_is_valid(term_length));
+    assert(log_page_size_is_valid(storage->page_size));
     *log = (struct log_buffer){0};
-    int64_t length = log_buffer_file_length(params->term_length, params->page_size);
-    int result = mapped_file_create(&log->file, params->path, length, params->sparse, error);
+    int64_t length = log_buffer_file_length(term_length, storage->page_size);
+    int result = mapped_file_create(&log->file, path, length, storage->sparse, error);
     if (result < 0) {
         return result;
     }
     struct log_metadata *metadata =
         (struct log_metadata *)(void *)(log->file.address + length - LOG_METADATA_LENGTH);
+    metadata->term_length = term_length;
+    metadata->page_size = storage->page_size;
+    metadata->sparse = storage->sparse;
+    log->metadata = metadata;
+    log->term_length = term_length;
+    return 0;
+}
+
+void log_buffer_format(struct log_buffer *log, const struct log_buffer_params *params) {
+    struct log_metadata *metadata = log->metadata;
+    assert(log_mtu_is_valid(params->mtu_length));
+    assert(params->term_offset >= 0 && params->term_offset <= log->term_length);
+    assert(params->term_offset % LOG_FRAME_ALIGNMENT == 0);
+    assert(log_term_count(params->active_term_id, params->initial_term_id) >= 0);
     if (params->type != LOG_TYPE_IMAGE) {
         init_tails(metadata, params); /* an image has no producer and is read by positions */
     }
@@ -99,14 +109,18 @@ int log_buffer_create(struct log_buffer *log, const struct log_buffer_params *pa
     metadata->initial_term_id = params->initial_term_id;
     metadata->default_header_length = LOG_FRAME_HEADER_LENGTH;
     metadata->mtu_length = params->mtu_length;
-    metadata->term_length = params->term_length;
-    metadata->page_size = params->page_size;
-    metadata->sparse = params->sparse;
     metadata->log_type = (uint8_t)params->type;
-    log->metadata = metadata;
-    log->term_length = params->term_length;
     set_geometry(log);
-    return 0;
+}
+
+int log_buffer_create(struct log_buffer *log, const struct log_buffer_params *params,
+                      struct tern_error *error) {
+    const struct log_buffer_storage storage = {params->page_size, params->sparse};
+    int result = log_buffer_allocate(log, params->path, params->term_length, &storage, error);
+    if (result == 0) {
+        log_buffer_format(log, params);
+    }
+    return result;
 }
 
 static int validate(struct log_buffer *log, const char *path, struct tern_error *error) {

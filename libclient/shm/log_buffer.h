@@ -157,6 +157,16 @@ struct log_buffer_params {
  * the informative fields are the caller's to fill before it announces the log. */
 int log_buffer_create(struct log_buffer *log, const struct log_buffer_params *params,
                       struct tern_error *error);
+/* The two halves of it: what takes time and may fail, of which only path, term length and storage
+ * are needed, and the rest of the metadata. In between only closing is allowed. */
+struct log_buffer_storage {
+    int32_t page_size;
+    bool sparse;
+};
+int log_buffer_allocate(struct log_buffer *log, const char *path, int32_t term_length,
+                        const struct log_buffer_storage *storage, struct tern_error *error);
+/* The fields of `params` that describe the file are not looked at. */
+void log_buffer_format(struct log_buffer *log, const struct log_buffer_params *params);
 /* Map an existing log and validate its metadata. */
 int log_buffer_open(struct log_buffer *log, const char *path, struct tern_error *error);
 void log_buffer_close(struct log_buffer *log);
