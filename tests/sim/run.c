@@ -35,7 +35,7 @@ static const struct {
                    {"crash", SIM_FAULT_CRASH}};
 #define FAULTS_ALL (SIM_FAULT_NET | SIM_FAULT_DISK | SIM_FAULT_CLOCK | SIM_FAULT_CRASH)
 
-static const struct workload *const workloads[] = {&workload_list};
+static const struct workload *const workloads[] = {&workload_list, &workload_register};
 
 bool run_parse_faults(const char *text, unsigned *faults) {
     *faults = 0;
