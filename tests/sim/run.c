@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/bits.h"
@@ -167,8 +166,16 @@ static void on_signal(int number) {
     (void)raise(number);
 }
 
+/* Asked to stop. */
+static void on_stop(int number) {
+    directory_delete(running->directory);
+    _exit(128 + number);
+}
+
 static void watch_signals(const struct sim *sim) {
     running = sim;
+    (void)signal(SIGINT, on_stop);
+    (void)signal(SIGTERM, on_stop);
     (void)signal(SIGABRT, on_signal);
     (void)signal(SIGSEGV, on_signal);
     (void)signal(SIGBUS, on_signal);
@@ -186,11 +193,12 @@ static struct sim *build(const struct run_request *request) {
     if (!request->is_quiet) {
         print_options(sim);
     }
-    (void)snprintf(sim->directory, sizeof sim->directory, "/dev/shm/tern-sim-%08d", (int)getpid());
-    directory_delete(sim->directory);
-    int result = mkdir(sim->directory, 0777);
-    assert(result == 0);
-    (void)result;
+    /* A name of the same length in every run; several simulations may run at once. */
+    (void)snprintf(sim->directory, sizeof sim->directory, "/dev/shm/tern-sim-XXXXXX");
+    if (mkdtemp(sim->directory) == NULL) {
+        perror("sim: /dev/shm");
+        exit(71);
+    }
     history_init(&sim->history, sim->options.is_tracing);
     wire_dice->state = dice_next(&sim->dice);
     wire_init(&sim->wire, dice_random(wire_dice));
