@@ -6,7 +6,7 @@
  * A thread that has nothing to do blocks on the sockets of the agents it runs; who puts something
  * into the queue of an agent wakes it. Commands and data of local clients come through shared
  * memory, which cannot wake anybody; so no wait for them is longer than the idle strategy's longest
- * park. Names are looked up on a thread of their own, except in INVOKER.
+ * park. Names are looked up on threads of their own, except in INVOKER.
  */
 #include "driverd/driver.h"
 
@@ -177,12 +177,15 @@ static int do_conductor_work(void *context, int64_t now_ns) {
 }
 
 static int do_resolver_work(void *context, int64_t now_ns) {
-    return resolver_do_work(context, now_ns);
+    return resolver_agent_do_work(context, now_ns);
 }
 
 int driver_do_work(struct driver *driver, int64_t now_ns) {
     int work = do_shared_work(driver, now_ns);
-    return work + resolver_do_work(driver->resolver, now_ns);
+    for (int i = 0; i < RESOLVER_AGENT_COUNT; i++) {
+        work += resolver_agent_do_work(&driver->resolver->agents[i], now_ns);
+    }
+    return work;
 }
 
 /* -- waiting -- */
@@ -241,8 +244,7 @@ static void wait_for_all(void *context, int64_t timeout_ns) {
 }
 
 static void wait_for_resolver(void *context, int64_t timeout_ns) {
-    const struct resolver *resolver = context;
-    resolver->net->wait(resolver->net->context, &resolver->poller, 1, timeout_ns);
+    resolver_agent_wait(context, timeout_ns);
 }
 
 static void wake_poller(const struct driver *driver, struct net_poller *poller) {
@@ -261,8 +263,7 @@ static void wake_receiver(void *context) {
 }
 
 static void wake_resolver(void *context) {
-    const struct resolver *resolver = context;
-    resolver->net->wake(resolver->net->context, resolver->poller);
+    resolver_agent_wake(context);
 }
 
 /* -- threads -- */
@@ -281,14 +282,19 @@ static int start(struct driver *driver, struct agent_runner_params *params,
 }
 
 static int start_resolver(struct driver *driver, struct tern_error *error) {
-    const struct agent_runner_params params = {
-        .agent = {"resolver", driver->resolver, do_resolver_work, wait_for_resolver},
-        .wake = wake_resolver,
-        .idle = {.kind = IDLE_SLEEP, .park_max_ns = RESOLVER_PARK_NS},
-        .clock = driver->context.io.clock,
-        .cpu = -1,
-    };
-    return agent_runner_start(&driver->resolver_runner, &params, error);
+    static const char *const names[RESOLVER_AGENT_COUNT] = {"resolver", "resolver-again"};
+    int result = 0;
+    for (int i = 0; result == 0 && i < RESOLVER_AGENT_COUNT; i++) {
+        const struct agent_runner_params params = {
+            .agent = {names[i], &driver->resolver->agents[i], do_resolver_work, wait_for_resolver},
+            .wake = wake_resolver,
+            .idle = {.kind = IDLE_SLEEP, .park_max_ns = RESOLVER_PARK_NS},
+            .clock = driver->context.io.clock,
+            .cpu = -1,
+        };
+        result = agent_runner_start(&driver->resolver_runners[i], &params, error);
+    }
+    return result;
 }
 
 int driver_start(struct driver *driver, struct tern_error *error) {
@@ -370,13 +376,13 @@ bool driver_is_alive(const struct driver *driver, int64_t now_ns) {
 /* The name service may take longer than anybody wants to wait for an end. A look-up that is under
  * way is left behind with its thread and its memory: the process is about to go. */
 static bool is_resolver_busy(const struct driver *driver) {
-    return driver->resolver_runner != NULL && resolver_is_busy(driver->resolver);
+    return driver->resolver_runners[0] != NULL && resolver_is_busy(driver->resolver);
 }
 
 static void close_agents(struct driver *driver) {
     bool is_busy = is_resolver_busy(driver);
-    if (!is_busy) {
-        agent_runner_stop(driver->resolver_runner);
+    for (int i = 0; !is_busy && i < RESOLVER_AGENT_COUNT; i++) {
+        agent_runner_stop(driver->resolver_runners[i]);
     }
     conductor_close(&driver->conductor, is_busy);
     gossip_socket_close(&driver->gossip);

@@ -31,7 +31,7 @@ struct driver {
     struct sender sender;
     struct receiver receiver;
     struct resolver *resolver; /* by itself: its thread may outlive the driver in a look-up */
-    struct agent_runner *resolver_runner;
+    struct agent_runner *resolver_runners[RESOLVER_AGENT_COUNT];
     struct gossip_socket gossip;
     struct agent_runner *runners[DRIVER_THREADS_MAX];
     int runner_count;

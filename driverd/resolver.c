@@ -1,8 +1,6 @@
-/* Name look-ups off the duty cycles (media-driver.md 5.9, 6.4). One request at a time, and first
- * what a client waits for: a name that is asked for again in the background may be one that the
- * name service is slow about.
+/* Name look-ups off the duty cycles (media-driver.md 5.9, 6.4): one request at a time and agent.
  *
- * Each ring has one producer and one consumer, the conductor and this agent; `answers` is the
+ * Each ring has one producer and one consumer, the conductor and an agent; `answers` is the
  * conductor's alone. A request for a channel carries the channel itself, which nobody else touches
  * until its result was read.
  */
@@ -16,38 +14,54 @@
 #include "driverd/name_table.h"
 
 #define RING_CAPACITY 65536
+#define RING_LENGTH (RING_CAPACITY + RING_TRAILER_LENGTH)
 #define RESOLVE_MESSAGE 1
 #define RESULTS_PER_POLL_MAX 16
 
+static void init_ring(struct ring_spsc *ring, uint8_t **memory) {
+    int result = ring_spsc_init(ring, *memory, RING_LENGTH);
+    assert(result == 0);
+    (void)result;
+    *memory += RING_LENGTH;
+}
+
 int resolver_init(struct resolver *resolver, const struct net *net, struct tern_error *error) {
-    const size_t length = RING_CAPACITY + RING_TRAILER_LENGTH;
-    struct ring_spsc *const rings[] = {&resolver->requests, &resolver->background_requests,
-                                       &resolver->results, &resolver->answers};
-    *resolver =
-        (struct resolver){.net = net, .lookup = net, .memory = calloc(ARRAY_COUNT(rings), length)};
+    *resolver = (struct resolver){
+        .net = net,
+        .lookup = net,
+        .memory = calloc(2 * RESOLVER_AGENT_COUNT + 1, RING_LENGTH),
+    };
     if (resolver->memory == NULL) {
         return error_set_errno(error, ENOMEM, "cannot make the resolver's queues");
     }
-    int result = net->poller_open(net->context, &resolver->poller, error);
-    if (result != 0) {
-        resolver_close(resolver);
-        return result;
+    uint8_t *memory = resolver->memory;
+    init_ring(&resolver->answers, &memory);
+    for (int i = 0; i < RESOLVER_AGENT_COUNT; i++) {
+        struct resolver_agent *agent = &resolver->agents[i];
+        agent->resolver = resolver;
+        init_ring(&agent->requests, &memory);
+        init_ring(&agent->results, &memory);
+        int result = net->poller_open(net->context, &agent->poller, error);
+        if (result != 0) {
+            resolver_close(resolver);
+            return result;
+        }
     }
-    for (size_t i = 0; i < ARRAY_COUNT(rings); i++) {
-        result = ring_spsc_init(rings[i], resolver->memory + i * length, (int64_t)length);
-        assert(result == 0);
-    }
-    return result;
+    return 0;
 }
 
 void resolver_close(struct resolver *resolver) {
-    if (resolver->poller != NULL) {
-        resolver->net->poller_close(resolver->net->context, resolver->poller);
+    for (int i = 0; i < RESOLVER_AGENT_COUNT; i++) {
+        if (resolver->agents[i].poller != NULL) {
+            resolver->net->poller_close(resolver->net->context, resolver->agents[i].poller);
+        }
     }
     name_table_destroy(resolver->table);
     free(resolver->memory);
     *resolver = (struct resolver){0};
 }
+
+/* -- the agents' side -- */
 
 static void resolve(const struct resolver *resolver, const struct resolve_request *request,
                     struct resolve_result *result) {
@@ -68,7 +82,7 @@ static void resolve(const struct resolver *resolver, const struct resolve_reques
 }
 
 static void on_request(void *context, int32_t type, const uint8_t *payload, int32_t length) {
-    struct resolver *resolver = context;
+    struct resolver_agent *agent = context;
     struct resolve_request request;
     assert(type == RESOLVE_MESSAGE);
     assert(length == sizeof request);
@@ -76,12 +90,12 @@ static void on_request(void *context, int32_t type, const uint8_t *payload, int3
     struct resolve_result result = {
         .kind = request.kind,
         .id = request.id,
-        .time_ns = resolver->now_ns,
+        .time_ns = agent->now_ns,
         .channel = request.channel,
     };
-    resolve(resolver, &request, &result);
+    resolve(agent->resolver, &request, &result);
     enum ring_status status =
-        ring_spsc_write(&resolver->results, RESOLVE_MESSAGE, &result, sizeof result);
+        ring_spsc_write(&agent->results, RESOLVE_MESSAGE, &result, sizeof result);
     assert(status == RING_OK); /* do_work made sure of the room */
 }
 
@@ -89,22 +103,28 @@ static bool has_room(const struct ring_spsc *ring) {
     return ring_spsc_free_bytes(ring) >= (int64_t)sizeof(struct resolve_result) * 4;
 }
 
-int resolver_do_work(struct resolver *resolver, int64_t now_ns) {
-    resolver->now_ns = now_ns;
-    if (!has_room(&resolver->results)) {
-        return 0;
-    }
-    int work = ring_spsc_read(&resolver->requests, on_request, resolver, 1);
-    return work > 0 ? work
-                    : ring_spsc_read(&resolver->background_requests, on_request, resolver, 1);
+int resolver_agent_do_work(struct resolver_agent *agent, int64_t now_ns) {
+    agent->now_ns = now_ns;
+    return has_room(&agent->results) ? ring_spsc_read(&agent->requests, on_request, agent, 1) : 0;
 }
 
-static bool is_empty(const struct ring_spsc *ring) {
-    return ring_spsc_free_bytes(ring) == ring->capacity;
+void resolver_agent_wait(const struct resolver_agent *agent, int64_t timeout_ns) {
+    const struct net *net = agent->resolver->net;
+    net->wait(net->context, &agent->poller, 1, timeout_ns);
+}
+
+void resolver_agent_wake(const struct resolver_agent *agent) {
+    const struct net *net = agent->resolver->net;
+    net->wake(net->context, agent->poller);
 }
 
 bool resolver_is_busy(const struct resolver *resolver) {
-    return !is_empty(&resolver->requests) || !is_empty(&resolver->background_requests);
+    bool is_busy = false;
+    for (int i = 0; i < RESOLVER_AGENT_COUNT; i++) {
+        const struct ring_spsc *ring = &resolver->agents[i].requests;
+        is_busy = is_busy || ring_spsc_free_bytes(ring) < ring->capacity;
+    }
+    return is_busy;
 }
 
 /* -- the conductor's side -- */
@@ -176,19 +196,19 @@ static bool answer(struct resolver *resolver, const struct resolve_request *requ
 }
 
 bool resolver_submit(struct resolver *resolver, const struct resolve_request *request) {
-    const struct net *net = resolver->net;
     if (answer(resolver, request)) {
         return true;
     }
     if (resolver->table != NULL) {
         name_table_refresh(resolver->table);
     }
-    struct ring_spsc *ring =
-        request->kind == RESOLVE_CHANNEL ? &resolver->requests : &resolver->background_requests;
-    if (ring_spsc_write(ring, RESOLVE_MESSAGE, request, sizeof *request) != RING_OK) {
+    struct resolver_agent *agent =
+        &resolver
+             ->agents[request->kind == RESOLVE_CHANNEL ? RESOLVER_FOREGROUND : RESOLVER_BACKGROUND];
+    if (ring_spsc_write(&agent->requests, RESOLVE_MESSAGE, request, sizeof *request) != RING_OK) {
         return false;
     }
-    net->wake(net->context, resolver->poller);
+    resolver_agent_wake(agent);
     return true;
 }
 
@@ -209,5 +229,9 @@ static void on_result(void *context, int32_t type, const uint8_t *payload, int32
 int resolver_poll(struct resolver *resolver, resolve_handler handler, void *context) {
     struct poll_target target = {handler, context};
     int count = ring_spsc_read(&resolver->answers, on_result, &target, RESULTS_PER_POLL_MAX);
-    return count + ring_spsc_read(&resolver->results, on_result, &target, RESULTS_PER_POLL_MAX);
+    for (int i = 0; i < RESOLVER_AGENT_COUNT; i++) {
+        struct ring_spsc *results = &resolver->agents[i].results;
+        count += ring_spsc_read(results, on_result, &target, RESULTS_PER_POLL_MAX);
+    }
+    return count;
 }

@@ -1,8 +1,10 @@
-/* The resolver agent: looks up host names for the conductor, which must never wait for them
- * (media-driver.md 5.9, 6.4). Run it on a thread of its own; in INVOKER mode step it with the rest.
+/* The resolver agents: they look up host names for the conductor, which must never wait for them
+ * (media-driver.md 5.9, 6.4). Run each on a thread of its own; in INVOKER mode step them with the
+ * rest. One serves what clients wait for, the other what is looked up in the background: a silent
+ * peer's name, which a name service is often slow about, delays no command.
  *
- * The conductor's side of it asks a source of names first, which knows some without asking anybody;
- * such requests are answered without the agent, however long that is stuck in the name service.
+ * The conductor's side asks a source of names first, which knows some without asking anybody; such
+ * requests are answered without the agents, however long they are stuck in the name service.
  */
 #ifndef DRIVERD_RESOLVER_H
 #define DRIVERD_RESOLVER_H
@@ -23,18 +25,23 @@ struct name_source {
 
 struct name_table;
 
+/* One agent: its requests are served one after the other. */
+struct resolver_agent {
+    const struct resolver *resolver;
+    struct net_poller *poller; /* of no sockets: a request ends the agent's wait */
+    struct ring_spsc requests; /* conductor writes, agent reads */
+    struct ring_spsc results;  /* agent writes, conductor reads */
+    int64_t now_ns;            /* agent */
+};
+
+enum resolver_rank { RESOLVER_FOREGROUND, RESOLVER_BACKGROUND, RESOLVER_AGENT_COUNT };
+
 struct resolver {
     const struct net *net;
-    const struct net *lookup;  /* for names: `net`, or what goes by the table */
-    struct name_table *table;  /* NULL: none */
-    struct net_poller *poller; /* of no sockets: a request ends the resolver's wait */
+    const struct net *lookup; /* for names: `net`, or what goes by the table */
+    struct name_table *table; /* NULL: none */
     uint8_t *memory;
-    /* conductor writes, resolver reads; what a client waits for goes first */
-    struct ring_spsc requests;
-    struct ring_spsc background_requests;
-    struct ring_spsc results; /* resolver writes, conductor reads */
-    /* resolver */
-    int64_t now_ns;
+    struct resolver_agent agents[RESOLVER_AGENT_COUNT];
     /* conductor */
     struct name_source source; /* find NULL: none */
     struct ring_spsc answers;  /* results that needed no look-up */
@@ -69,7 +76,10 @@ struct resolve_result {
 int resolver_init(struct resolver *resolver, const struct net *net, struct tern_error *error);
 void resolver_close(struct resolver *resolver);
 /* May block in the name service. */
-int resolver_do_work(struct resolver *resolver, int64_t now_ns);
+int resolver_agent_do_work(struct resolver_agent *agent, int64_t now_ns);
+/* Until a request comes or the time is over; and the end of that. */
+void resolver_agent_wait(const struct resolver_agent *agent, int64_t timeout_ns);
+void resolver_agent_wake(const struct resolver_agent *agent);
 
 /* A look-up is under way or waiting. Any thread. */
 bool resolver_is_busy(const struct resolver *resolver);

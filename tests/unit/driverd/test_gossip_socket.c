@@ -188,7 +188,7 @@ Test(gossip_socket, a_neighbor_is_counted_before_it_is_told) {
     sim_world_close(&world);
 }
 
-/* A name service that answers nobody until it is told to. */
+/* A name service that answers nobody about "dead" names until it is told to. */
 struct hanging {
     sem_t called;
     sem_t released;
@@ -198,8 +198,10 @@ static int hang(void *context, const char *host, union net_address *address,
                 struct tern_error *error) {
     struct hanging *hanging = context;
     (void)address;
-    (void)sem_post(&hanging->called);
-    (void)sem_wait(&hanging->released);
+    if (strcmp(host, "dead") == 0) {
+        (void)sem_post(&hanging->called);
+        (void)sem_wait(&hanging->released);
+    }
     return error_set(error, -ENOENT, "cannot resolve %s", host);
 }
 
@@ -244,8 +246,7 @@ Test(gossip_socket, a_name_service_that_hangs_delays_neither_gossip_nor_known_na
     f->conf.threading = DRIVER_THREADING_SHARED;
     (void)snprintf(f->conf.resolver_name, sizeof f->conf.resolver_name, "here");
     (void)snprintf(f->conf.resolver_interface, sizeof f->conf.resolver_interface, "127.0.0.1:0");
-    (void)snprintf(f->conf.resolver_bootstrap, sizeof f->conf.resolver_bootstrap,
-                   "dead:1,also-dead:2");
+    (void)snprintf(f->conf.resolver_bootstrap, sizeof f->conf.resolver_bootstrap, "dead:1");
     driver_fixture_open(f);
     cr_assert(driver_main_agent(f->driver, &t.main, &error) == 0);
     cr_assert(driver_start(f->driver, &error) == 0);
@@ -276,18 +277,17 @@ Test(gossip_socket, a_name_service_that_hangs_delays_neither_gossip_nor_known_na
     }
     cr_assert(count == 1, "the own name is told meanwhile");
 
-    /* What a client waits for goes before what is looked up in the background. */
+    /* Nor does it delay a client whose name it is quick about. */
     struct command unknown = publish("aeron:udp?endpoint=nobody:24000", 0);
     (void)driver_fixture_send(f, &unknown);
     step(&t, 0);
-    cr_assert(f->driver->conductor.pending.count == 1);
-    (void)sem_post(&hanging.released);
-    (void)sem_wait(&hanging.called);
-    (void)sem_post(&hanging.released);
-    (void)sem_wait(&hanging.called); /* the third is under way: the second has its answer */
+    while (f->driver->conductor.pending.count > 0) {
+        step(&t, NS_PER_MS);
+    }
     cr_assert(await_answer(&t, RESPONSE_ERROR, &response));
     cr_assert(response.error_code == DRIVER_ERROR_UNKNOWN_HOST);
     cr_assert(response.correlation_id == unknown.correlation_id);
+    cr_assert(resolver_is_busy(f->driver->resolver));
     (void)sem_post(&hanging.released);
     while (resolver_is_busy(f->driver->resolver)) {
         step(&t, 0);
