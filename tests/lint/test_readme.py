@@ -27,6 +27,15 @@ class ReadmeTest(unittest.TestCase):
         for name in re.findall(r"`((?:scripts|conf|tests|libclient)/[\w./-]+)", read("README.md")):
             self.assertTrue(os.path.exists(os.path.join(ROOT, name)), name)
 
+    def test_the_functions_of_the_migration_table_are_declared(self):
+        folder = os.path.join("libclient", "include", "tern")
+        headers = "".join(read(folder, name) for name in os.listdir(os.path.join(ROOT, folder))
+                          if name.endswith(".h"))
+        names = re.findall(r"`(tern_\w+)`", read(folder, "README.md"))
+        self.assertGreater(len(names), 80)
+        for name in names:
+            self.assertRegex(headers, r"\b%s\b" % name)
+
     def test_it_has_the_conformance_table(self):
         self.assertRegex(read("README.md"),
                          r"<!-- conformance -->\n(\|.*\n){6}<!-- /conformance -->")
