@@ -64,16 +64,23 @@ static bool has_data(const struct client_image_list *list) {
     return false;
 }
 
+static bool wake_reliably(const struct client_image_list *list) {
+    for (int32_t i = 0; i < list->count; i++) {
+        if (!log_wakes_reliably(list->images[i]->log->buffer.metadata)) {
+            return false;
+        }
+    }
+    return list->count < FUTEX_WORDS_MAX;
+}
+
+/* The barrier interrupts other processors, so it is not for naps, which end soon anyway. */
 static void announce(struct sleep *sleep, const struct client_image_list *list) {
     for (int32_t i = 0; i < list->count && sleep->count < FUTEX_WORDS_MAX; i++) {
         struct log_metadata *metadata = list->images[i]->log->buffer.metadata;
         log_sleeper_announce(metadata);
         sleep->words[sleep->count++] = (struct futex_word){&metadata->sleeper, LOG_SLEEPER, false};
     }
-    sleep->is_reliable = futex_barrier() && list->count < FUTEX_WORDS_MAX;
-    for (int32_t i = 0; i < list->count && sleep->is_reliable; i++) {
-        sleep->is_reliable = log_wakes_reliably(list->images[i]->log->buffer.metadata);
-    }
+    sleep->is_reliable = wake_reliably(list) && futex_barrier() && wake_reliably(list);
 }
 
 static void take_nap(struct sleep *sleep, int count, int64_t room_ns) {
