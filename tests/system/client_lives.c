@@ -381,6 +381,122 @@ static bool is_counter_as_wanted(void *argument) {
     return (id != TERN_NULL_COUNTER_ID) == search->is_wanted;
 }
 
+struct heard {
+    int32_t wanted_id; /* atomic, as are the counts: the conductor's thread writes them */
+    int32_t counts[2]; /* available, unavailable */
+    int32_t closes;
+    int32_t added;
+};
+
+static void on_available_counter(void *context, const tern_counters_reader *counters,
+                                 int64_t registration_id, int32_t counter_id) {
+    struct heard *heard = context;
+    (void)registration_id;
+    if (tern_counters_type_id(counters, counter_id) == 1001) {
+        __atomic_store_n(&heard->wanted_id, counter_id, __ATOMIC_RELEASE);
+        (void)__atomic_add_fetch(&heard->counts[0], 1, __ATOMIC_ACQ_REL);
+    }
+}
+
+static void on_unavailable_counter(void *context, const tern_counters_reader *counters,
+                                   int64_t registration_id, int32_t counter_id) {
+    struct heard *heard = context;
+    (void)counters;
+    (void)registration_id;
+    if (counter_id == __atomic_load_n(&heard->wanted_id, __ATOMIC_ACQUIRE)) {
+        (void)__atomic_add_fetch(&heard->counts[1], 1, __ATOMIC_ACQ_REL);
+    }
+}
+
+static void on_client_closed(void *context, tern_client *client) {
+    (void)client;
+    ((struct heard *)context)->closes++;
+}
+
+static void on_added(void *context, const char *channel, int32_t stream_id, int32_t session_id,
+                     int64_t registration_id) {
+    struct heard *heard = context;
+    (void)registration_id;
+    REQUIRE(strncmp(channel, "aeron:ipc", 9) == 0, "%s", channel);
+    REQUIRE(stream_id == STREAM && session_id != 0, "%d %d", stream_id, session_id);
+    (void)__atomic_add_fetch(&heard->added, 1, __ATOMIC_ACQ_REL);
+}
+
+static bool is_count_reached(void *count) {
+    return __atomic_load_n((int32_t *)count, __ATOMIC_ACQUIRE) > 0;
+}
+
+static void handlers_hear_of_other_clients(const char *program) {
+    struct driver_process driver = {0};
+    struct heard heard = {.wanted_id = -1};
+    driver_process_start(&driver, program, NULL);
+    tern_client *listener = driver_process_connect(&driver);
+    tern_client *other = driver_process_connect(&driver);
+    REQUIRE(tern_client_add_available_counter_handler(listener, on_available_counter, &heard) == 0,
+            "add");
+    REQUIRE(tern_client_add_unavailable_counter_handler(listener, on_unavailable_counter, &heard) ==
+                0,
+            "add");
+    REQUIRE(tern_client_add_close_handler(listener, on_client_closed, &heard) == 0, "add");
+    tern_counter *counter = add_counter(other);
+    REQUIRE(test_wait(is_count_reached, &heard.counts[0]), "available");
+    REQUIRE(heard.wanted_id == tern_counter_id(counter), "%d", heard.wanted_id);
+    REQUIRE(tern_client_remove_available_counter_handler(listener, on_available_counter, &heard) ==
+                0,
+            "remove");
+    tern_counter_close(counter);
+    REQUIRE(test_wait(is_count_reached, &heard.counts[1]), "unavailable");
+    counter = add_counter(other);
+    tern_client_close(listener);
+    REQUIRE(heard.closes == 1, "%d", heard.closes);
+    REQUIRE(heard.counts[0] == 1, "%d after it was removed", heard.counts[0]);
+    tern_counter_close(counter);
+    tern_client_close(other);
+    driver_process_close(&driver);
+}
+
+static int32_t next_session_id(tern_client *client) {
+    struct tern_error error = {0};
+    int32_t session_id = 0;
+    tern_async *async = tern_client_async_next_session_id(client, STREAM, &error);
+    REQUIRE(async != NULL, "%s", error.text);
+    int result = 0;
+    while ((result = tern_async_poll_session_id(async, &session_id, &error)) == 0) {
+        test_sleep_ms(1);
+    }
+    REQUIRE(result == 1, "%s", error.text);
+    return session_id;
+}
+
+/* A session id that was asked for is used; publications are told of, and removed by id. */
+static void publications_are_told_of_and_removed_by_id(const char *program) {
+    struct driver_process driver = {0};
+    struct tern_error error = {0};
+    struct heard heard = {0};
+    char channel[64];
+    driver_process_start(&driver, program, NULL);
+    tern_context *context = driver_process_context(&driver);
+    tern_context_set_new_publication_handler(context, on_added, &heard);
+    tern_client *client = tern_client_connect(context, &error);
+    tern_context_destroy(context);
+    REQUIRE(client != NULL, "%s", error.text);
+    int32_t session_id = next_session_id(client);
+    (void)snprintf(channel, sizeof channel, "aeron:ipc?session-id=%d", session_id);
+    tern_publication *publication =
+        tern_client_add_publication(client, channel, STREAM, TEST_TIMEOUT_NS, &error);
+    REQUIRE(publication != NULL, "%s", error.text);
+    REQUIRE(tern_publication_session_id(publication) == session_id, "session id");
+    REQUIRE(heard.added == 1, "%d", heard.added);
+    REQUIRE(next_session_id(client) != session_id, "the id is in use");
+    int64_t id = tern_publication_registration_id(publication);
+    REQUIRE(tern_client_remove_publication(client, id, &error) == -EBUSY, "there is a handle");
+    tern_publication_close(publication);
+    REQUIRE(test_wait(is_driver_empty, &driver), "closed");
+    REQUIRE(tern_client_remove_publication(client, id, &error) == 0, "%s", error.text);
+    tern_client_close(client);
+    driver_process_close(&driver);
+}
+
 static void counters_are_seen_by_others(const char *program) {
     struct driver_process driver = {0};
     struct tern_error error = {0};
@@ -514,6 +630,8 @@ static const struct system_test tests[] = {
     {"handles are closed in any order", handles_are_closed_in_any_order},
     {"many clients live side by side", many_clients_live_side_by_side},
     {"counters are seen by others", counters_are_seen_by_others},
+    {"handlers hear of other clients", handlers_hear_of_other_clients},
+    {"publications are told of and removed by id", publications_are_told_of_and_removed_by_id},
     {"mistakes are told with the reason", mistakes_are_told_with_the_reason},
     {"a client is stepped by hand", a_client_is_stepped_by_hand},
 };

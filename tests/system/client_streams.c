@@ -437,6 +437,42 @@ static void a_revoked_stream_ends_at_once(const char *program) {
     driver_process_close(&driver);
 }
 
+static void on_raw_block(void *context, const struct tern_raw_block *block) {
+    char text[64];
+    REQUIRE(block->length == (int32_t)sizeof text, "%d bytes", block->length);
+    REQUIRE(pread(block->descriptor, text, sizeof text, block->file_offset) == sizeof text,
+            "the file");
+    REQUIRE(memcmp(text, block->block, sizeof text) == 0, "file and memory");
+    REQUIRE(memcmp(text + 32, "a message", 9) == 0, "the message");
+    *(int *)context += 1;
+}
+
+/* Blocks are found in the driver's file; closing revokes when that was asked for. */
+static void a_stream_is_read_from_its_file(const char *program) {
+    struct driver_process driver = {0};
+    struct image_events events = {0};
+    int blocks = 0;
+    driver_process_start(&driver, program, NULL);
+    tern_client *client = driver_process_connect(&driver);
+    tern_subscription *subscription = add_watched(client, "aeron:ipc", &events);
+    tern_exclusive_publication *publication = add_exclusive(client, "aeron:ipc");
+    REQUIRE(test_wait(is_image_there, &events), "image");
+    REQUIRE(tern_exclusive_publication_offer(publication, "a message", 9) == 64, "offer");
+    while (tern_subscription_wait(subscription, TEST_TIMEOUT_NS) != 1) {
+        REQUIRE(!tern_subscription_is_closed(subscription), "closed");
+    }
+    REQUIRE(tern_subscription_raw_poll(subscription, on_raw_block, &blocks, 4096) == 64, "poll");
+    REQUIRE(blocks == 1, "%d", blocks);
+    tern_exclusive_publication_set_revoke_on_close(publication, true);
+    tern_exclusive_publication_close(publication);
+    REQUIRE(test_wait(is_image_gone, &events), "the image goes");
+    REQUIRE(tern_image_is_revoked(events.image), "revoked");
+    tern_image_release(events.image);
+    tern_subscription_close(subscription);
+    tern_client_close(client);
+    driver_process_close(&driver);
+}
+
 static void on_publication_error(void *context, const struct tern_publication_error *error) {
     REQUIRE(error->error_code == 13, "code %d", error->error_code);
     REQUIRE(strstr(error->text, "not wanted") != NULL, "%s", error->text);
@@ -639,6 +675,7 @@ static const struct system_test tests[] = {
     {"a stream is read to its end over IPC", a_stream_is_read_to_its_end_over_ipc},
     {"a stream is read to its end over UDP", a_stream_is_read_to_its_end_over_udp},
     {"a revoked stream ends at once", a_revoked_stream_ends_at_once},
+    {"a stream is read from its file", a_stream_is_read_from_its_file},
     {"a rejected image tells its publisher", a_rejected_image_tells_its_publisher},
     {"a wildcard port is told", a_wildcard_port_is_told},
     {"destinations are added and removed", destinations_are_added_and_removed},
