@@ -1,9 +1,10 @@
 /* Images that come and go while subscriptions are polled, retained and closed.
  *
  * Three kinds of threads meet: the client's own conductor, a driver that answers adds and takes
- * images away and brings them back as fast as it can, and pollers that add a subscription, poll it,
- * keep references beyond the subscription's life, and close it. Every fragment must be the one that
- * its place says. What it proves is that no list, image or mapping is freed under a poll.
+ * images away and brings them back as fast as it can, and pollers that add a subscription, poll it
+ * and wait for more, keep references beyond the subscription's life, and close it. Every fragment
+ * must be the one that its place says. What it proves is that no list, image or mapping is freed
+ * under a poll or a wait.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -167,8 +168,11 @@ static void *poll_rounds(void *argument) {
                     kept = image;
                 }
             }
-            if (work == 0) {
+            if (work == 0 && round % 2 == 0) {
                 (void)nanosleep(&(struct timespec){0, 20000}, NULL);
+            } else if (work == 0) {
+                int result = tern_subscription_wait(subscription, 50 * NS_PER_US);
+                require(result == 0 || result == 1, "result of a wait");
             }
         }
         tern_subscription_close(subscription);

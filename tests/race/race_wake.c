@@ -16,7 +16,7 @@
 #define TIMEOUT_NS (30 * NS_PER_S)
 
 struct exchange {
-    struct log_metadata metadata;
+    _Alignas(64) struct log_metadata metadata;
     int32_t written; /* the rounds' numbers */
     int32_t seen;
 };
