@@ -33,7 +33,7 @@ int main(void) {
         while (tern_publication_offer(publication, "hello", 5) < 0) {
             /* not connected yet, or back-pressured: try again */
         }
-        while (!is_received) {
+        while (!is_received && tern_subscription_wait(subscription, TIMEOUT_NS) >= 0) {
             (void)tern_subscription_poll(subscription, on_fragment, &is_received, 10);
         }
     }

@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "client/core.h"
 #include "lib/fake_driver.h"
@@ -278,5 +279,49 @@ Test(subscription_wait, writers_are_counted_while_they_can_append) {
     tern_exclusive_publication_close(exclusive);
     cr_assert_eq(logs[1]->waking_writers, 0);
     tern_subscription_close(subscription);
+    fake_driver_close(&driver);
+}
+
+#define MANY 140 /* more than one system call can wait for */
+
+Test(subscription_wait, looks_again_when_there_are_more_images_than_it_can_sleep_on) {
+    char source[512];
+    char path[512];
+    fake_driver_open_sized(&driver, "many", 2 * MANY);
+    client = fake_driver_connect(&driver);
+    subscription = fake_driver_add_subscription(
+        &driver, client,
+        &(struct tern_subscription_params){.channel = "aeron:ipc", .stream_id = FAKE_STREAM});
+    struct log_buffer *last = NULL;
+    for (int i = 0; i < 2; i++) {
+        last = fake_driver_create_log(&driver, 1000 * (i + 1), LOG_TYPE_IMAGE);
+        log_writers_set_own(last->metadata);
+        logs[i] = last->metadata;
+    }
+    /* All but the last are names of one log. */
+    fake_driver_log_path(&driver, 1000, source);
+    for (int64_t i = 0; i < MANY; i++) {
+        int64_t id = i == MANY - 1 ? 2000 : 1000 + i;
+        fake_driver_log_path(&driver, id, path);
+        cr_assert(id % 1000 == 0 || link(source, path) == 0);
+        (void)fake_driver_send_image(&driver, id, tern_subscription_registration_id(subscription),
+                                     (int32_t)i, 0);
+        (void)tern_client_do_work(client);
+    }
+    cr_assert_eq(tern_subscription_image_count(subscription), MANY);
+    client->settings.is_invoker = false;
+    struct waiter waiter = {.timeout_ns = LONG_NS};
+    cr_assert_eq(pthread_create(&waiter.thread, NULL, wait_there, &waiter), 0);
+    while (load_acquire_i32(&logs[0]->sleeper) == 0) {
+        (void)sched_yield();
+    }
+    struct frame_header *frame = (void *)last->terms[0];
+    frame->type = FRAME_TYPE_DATA;
+    store_release_i32(&frame->frame_length, 40);
+    log_wake(last->metadata);
+    cr_assert_eq(finish(&waiter), 1);
+    cr_assert_eq(logs[1]->sleeper, 0); /* it had no place in the call */
+    tern_subscription_close(subscription);
+    tern_client_close(client);
     fake_driver_close(&driver);
 }
