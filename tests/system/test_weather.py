@@ -1,0 +1,310 @@
+#!/usr/bin/env python3
+"""Two drivers in two network namespaces, and what weather there can be between them.
+
+usage: test_weather.py DRIVERD WEATHER_PEER. Skipped where namespaces cannot be made; single tests
+where the kernel has no means for their weather. Every byte of a stream has to arrive in order and
+once (weather_peer.c looks), and nothing may be left when the streams have gone.
+"""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+import tap  # noqa: E402  pylint: disable=wrong-import-position
+from cnc import Cnc  # noqa: E402  pylint: disable=wrong-import-position
+
+DRIVERD, PEER = (os.path.abspath(path) for path in sys.argv[1:3])
+del sys.argv[1:3]  # what is left selects tests
+TIMEOUT = 60.0
+NET = "10.213.7.%d"
+CHANNEL = "aeron:udp?endpoint=%s:20121|term-length=256k" % (NET % 2)
+MTU = 1408
+SYSTEM, IMAGE_POSITION, PROGRESS = 0, 4, 1101  # types of counters
+BYTES_SENT, NAKS_SENT, ERRORS, CLIENT_TIMEOUTS, RETRANSMITTED_BYTES = 0, 5, 15, 24, 36  # ids
+UNREACHABLE_MAX = 100  # errors while there is no route: once for each status message, not more
+SETTINGS = {
+    "AERON_TIMER_INTERVAL": "50ms", "AERON_PUBLICATION_LINGER_TIMEOUT": "500ms",
+    "AERON_COUNTERS_FREE_TO_REUSE_TIMEOUT": "100ms", "AERON_COUNTERS_BUFFER_LENGTH": "1m",
+}
+SHORT = {"AERON_IMAGE_LIVENESS_TIMEOUT": "1s", "AERON_PUBLICATION_CONNECTION_TIMEOUT": "1s"}
+
+
+def call(*words):
+    done = subprocess.run(words, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    return done.returncode == 0, done.stdout + done.stderr
+
+
+def run(*words):
+    good, text = call(*words)
+    if not good:
+        raise AssertionError("%s: %s" % (" ".join(words), text))
+
+
+def wait_for(condition, what):
+    deadline = time.monotonic() + TIMEOUT
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError("%s: not within %d s" % (what, TIMEOUT))
+        time.sleep(0.02)
+
+
+class Host:
+    """A network namespace with a driver and the programs of a test."""
+
+    def __init__(self, number, directory):
+        self.name = "tern-%d-%d" % (os.getpid(), number)
+        self.link = "tern%d-%d" % (os.getpid() % 1000000, number)
+        self.address = NET % number
+        self.directory = os.path.join(directory, "driver%d" % number)
+        self.driver = None
+        self.idle_counters = 0
+
+    def start_driver(self, **settings):
+        self.driver = self.start(DRIVERD, **SETTINGS, **settings)
+        wait_for(lambda: self.counters(SYSTEM), "the driver")
+        self.idle_counters = len(self.counters())
+
+    def start(self, *command, **settings):
+        env = {name: value for name, value in os.environ.items() if not name.startswith("AERON_")}
+        env.update(settings, AERON_DIR=self.directory)
+        return subprocess.Popen(("ip", "netns", "exec", self.name) + command, env=env,
+                                stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, text=True)
+
+    def call(self, *words):
+        return call("ip", "netns", "exec", self.name, *words)
+
+    def counters(self, kind=None):
+        try:
+            with Cnc(self.directory) as cnc:
+                return [counter for counter in cnc.counters() if kind in (None, counter.type)]
+        except (OSError, ValueError):
+            return []
+
+    def count(self, number):
+        """A system counter."""
+        return next(counter.value for counter in self.counters(SYSTEM) if counter.id == number)
+
+    def progress(self):
+        return max((counter.value for counter in self.counters(PROGRESS)), default=-1)
+
+    def files(self):
+        return [name for folder in ("publications", "images")
+                for name in os.listdir(os.path.join(self.directory, folder))]
+
+    def resident_kib(self):
+        with open("/proc/%d/status" % self.driver.pid, encoding="ascii") as file:
+            return int(re.search(r"VmRSS:\s+(\d+)", file.read())[1])
+
+
+def lose(host, percent):
+    """Datagrams that come to the host; whether the kernel can do it."""
+    return host.call("iptables-legacy", "-A", "INPUT", "-p", "udp", "-m", "statistic", "--mode",
+                     "random", "--probability", "%g" % (percent / 100), "-j", "DROP")[0] or (
+        host.call("nft", "add table ip weather; add chain ip weather in "
+                  "{ type filter hook input priority 0; }; add rule ip weather in ip protocol udp "
+                  "numgen random mod 100 < %d drop" % percent)[0])
+
+
+def double(host, other):
+    """Each datagram that leaves the host; whether the kernel can do it."""
+    return host.call("iptables-legacy", "-t", "mangle", "-A", "POSTROUTING", "-o", host.link, "-p",
+                     "udp", "-j", "TEE", "--gateway", other.address)[0]
+
+
+def make_link(hosts):
+    first, second = hosts
+    for host in hosts:
+        run("ip", "netns", "add", host.name)
+    run("ip", "-n", first.name, "link", "add", first.link, "type", "veth", "peer", "name",
+        second.link, "netns", second.name)
+    for host in hosts:
+        run("ip", "-n", host.name, "address", "add", host.address + "/24", "dev", host.link)
+        # Trains of segments are cut before the link, so that each datagram has a fate of its own.
+        run("ip", "-n", host.name, "link", "set", host.link, "gso_max_segs", "1")
+        run("ip", "-n", host.name, "link", "set", host.link, "up")
+
+
+@unittest.skipUnless(os.geteuid() == 0 and shutil.which("ip"), "no root or no ip")
+class WeatherTest(unittest.TestCase):
+    def setUp(self):
+        self.directory = tempfile.mkdtemp(prefix="tern-weather-", dir="/dev/shm")
+        self.addCleanup(shutil.rmtree, self.directory, ignore_errors=True)
+        self.here, self.there = self.hosts = [Host(number, self.directory) for number in (1, 2)]
+        self.addCleanup(lambda: [call("ip", "netns", "delete", host.name) for host in self.hosts])
+        try:
+            make_link(self.hosts)
+        except AssertionError as problem:
+            self.skipTest("no namespaces: %s" % problem)
+        self.sender = self.receiver = None
+
+    def start(self, mode, **settings):
+        for host in self.hosts:
+            host.start_driver(**settings)
+            self.addCleanup(self.end, host.driver)
+        self.start_receiver(mode)
+        self.sender = self.here.start(PEER, "send", CHANNEL)
+        self.addCleanup(self.end, self.sender)
+
+    def start_receiver(self, mode):
+        self.receiver = self.there.start(PEER, "receive", CHANNEL, mode)
+        self.addCleanup(self.end, self.receiver)
+
+    @staticmethod
+    def end(process):
+        if process.poll() is None:
+            process.send_signal(signal.SIGCONT)
+            process.kill()
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            pipe.close()
+        process.wait(TIMEOUT)
+
+    def run_on(self, count):
+        """Until so many more messages came."""
+        aim = self.there.progress() + count
+
+        def is_there():
+            self.assertIsNone(self.receiver.poll(), "the receiver has ended")
+            self.assertIsNone(self.sender.poll(), "the sender has ended")
+            return self.there.progress() >= aim
+        wait_for(is_there, "%d messages" % aim)
+
+    def finish(self):
+        """The end of the stream: (sent, received, skipped, gaps, images)."""
+        self.sender.send_signal(signal.SIGTERM)
+        out, err = self.receiver.communicate(timeout=TIMEOUT)
+        self.assertEqual(self.receiver.returncode, 0, out + err)
+        sent_out, sent_err = self.sender.communicate(timeout=TIMEOUT)
+        self.assertEqual(self.sender.returncode, 0, sent_out + sent_err)
+        sent = int(re.fullmatch(r"sent (\d+)\n", sent_out)[1])
+        found = re.fullmatch(r"received (\d+) skipped (\d+) gaps (\d+) images (\d+)\n", out)
+        received, skipped, gaps, images = (int(number) for number in found.groups())
+        self.assertEqual(received + skipped, sent)
+        return sent, received, skipped, gaps, images
+
+    def finish_whole(self, errors_max=0):
+        sent, received, _, _, images = self.finish()
+        self.assertEqual((received, images), (sent, 1))
+        self.check_nothing_left(errors_max)
+
+    def check_nothing_left(self, errors_max=0):
+        for host in self.hosts:
+            wait_for(lambda host=host: len(host.counters()) == host.idle_counters,
+                     "the counters of the streams go")
+            wait_for(lambda host=host: not host.files(), "the logs go")
+            self.assertLessEqual(host.count(ERRORS), errors_max)
+
+    def check_repairs(self, percent):
+        """What was sent again is what was lost, and what is lost of that, and not much more."""
+        again = self.here.count(RETRANSMITTED_BYTES)
+        share = again / (self.here.count(BYTES_SENT) - again)
+        lost = percent / (100 - percent)
+        print("# loss %d %%: sent again %.3f of the stream, %d naks" % (
+            percent, share, self.there.count(NAKS_SENT)))
+        self.assertTrue(lost / 4 < share < 3 * lost + 0.01, share)
+
+    def lose_both_ways(self, percent):
+        if not all(lose(host, percent) for host in self.hosts):
+            self.skipTest("no iptables-legacy or nft with random numbers")
+
+    def test_1_of_100_datagrams_is_lost(self):
+        self.lose_both_ways(1)
+        self.start("whole")
+        self.run_on(10000)
+        self.finish_whole()
+        self.check_repairs(1)
+
+    def test_20_of_100_datagrams_are_lost(self):
+        self.lose_both_ways(20)
+        self.start("whole")
+        self.run_on(2000)
+        self.finish_whole()
+        self.check_repairs(20)
+
+    def test_each_datagram_comes_twice(self):
+        if not (double(self.here, self.there) and double(self.there, self.here)):
+            self.skipTest("no iptables-legacy with TEE")
+        self.start("whole")
+        self.run_on(10000)
+        self.finish_whole()
+
+    def test_link_is_down_for_a_while(self):
+        self.start("whole")
+        self.run_on(1000)
+        run("ip", "-n", self.there.name, "link", "set", self.there.link, "down")
+        self.wait_stalled()
+        run("ip", "-n", self.there.name, "link", "set", self.there.link, "up")
+        self.run_on(1000)
+        self.finish_whole(UNREACHABLE_MAX)
+
+    def test_link_is_down_for_longer_than_images_live(self):
+        self.start("images", **SHORT)
+        for _ in range(2):
+            self.run_on(1000)
+            run("ip", "-n", self.there.name, "link", "set", self.there.link, "down")
+            wait_for(lambda: not self.there.counters(IMAGE_POSITION), "the image goes")
+            self.wait_stalled()
+            run("ip", "-n", self.there.name, "link", "set", self.there.link, "up")
+        self.run_on(1000)
+        _, _, _, gaps, images = self.finish()
+        self.assertGreaterEqual(images, 3)
+        self.assertLess(gaps, images)
+        self.check_nothing_left(UNREACHABLE_MAX)
+
+    def wait_stalled(self):
+        """Until the sender does not get on any more."""
+        seen = [-1, 0.0]
+
+        def is_stalled():
+            now = self.here.progress()
+            if now != seen[0]:
+                seen[:] = now, time.monotonic()
+            return time.monotonic() - seen[1] > 0.5
+        wait_for(is_stalled, "the sender is held up")
+
+    def test_receiving_client_is_stopped_and_goes_on(self):
+        self.start("whole")
+        self.run_on(1000)
+        self.receiver.send_signal(signal.SIGSTOP)
+        self.wait_stalled()
+        resident = self.here.resident_kib(), self.there.resident_kib()
+        time.sleep(1)  # nothing may happen meanwhile
+        self.assertLess(self.here.resident_kib(), resident[0] + 1024)
+        self.assertLess(self.there.resident_kib(), resident[1] + 1024)
+        self.receiver.send_signal(signal.SIGCONT)
+        self.run_on(1000)
+        self.finish_whole()
+
+    def test_receiving_driver_is_stopped_and_goes_on(self):
+        self.start("whole")
+        self.run_on(1000)
+        self.there.driver.send_signal(signal.SIGSTOP)
+        self.wait_stalled()
+        self.there.driver.send_signal(signal.SIGCONT)
+        self.run_on(1000)
+        self.finish_whole()
+
+    def test_client_stopped_for_too_long_is_forgotten(self):
+        self.start("whole", **SHORT, AERON_CLIENT_LIVENESS_TIMEOUT="1s")
+        self.run_on(1000)
+        self.receiver.send_signal(signal.SIGSTOP)
+        wait_for(lambda: len(self.there.counters()) == self.there.idle_counters,
+                 "the driver forgets the client")
+        self.assertEqual(self.there.count(CLIENT_TIMEOUTS), 1)
+        self.receiver.send_signal(signal.SIGCONT)
+        self.assertEqual(self.receiver.wait(TIMEOUT), 1)
+        self.start_receiver("images")
+        self.run_on(1000)
+        self.finish()
+        self.check_nothing_left()
+
+
+if __name__ == "__main__":
+    tap.main()
