@@ -67,10 +67,11 @@ Test(rollback, session_whose_close_is_not_committed_is_to_be_closed_again) {
     module_sessions_remove_open(&consensus->sessions, uncommitted);
     committed->closed_position = 704;
     uncommitted->closed_position = 800;
-    struct module_session *closed[] = {committed, uncommitted};
-    consensus->sessions.closed.items = malloc(sizeof closed);
-    memcpy(consensus->sessions.closed.items, closed, sizeof closed);
-    consensus->sessions.closed.count = consensus->sessions.closed.capacity = 2;
+    struct module_sessions *sessions = &consensus->sessions;
+    cr_assert_geq(sessions->closed.capacity, 2);
+    sessions->closed.items[0] = committed;
+    sessions->closed.items[1] = uncommitted;
+    sessions->closed.count = 2;
     module_sessions_roll_back(consensus, 704);
     cr_assert_null(module_sessions_find(&consensus->sessions, 1));
     const struct module_session *back = module_sessions_find(&consensus->sessions, 2);
