@@ -29,6 +29,9 @@ RUNS, RUNS_SHORT = 5, 3
 READY_TIMEOUT = 30.0
 HEARTBEAT_TIMEOUT_MS = 1000.0  # shipped
 
+SCALE_COUNTS = (1, 100, 1000)
+SCALE_VALUES = ("add", "memory", "idle", "message", "rtt_p50")
+
 # What a median may not be above: a number, or so many times the floor.
 LIMITS = {"udp_rtt_p50": ("x", 4.0)}
 LIMITS.update({"idle_%s_%s" % (role, daemon): ("", 2.0) for role in ("leader", "follower")
@@ -234,6 +237,64 @@ def idle(_):
         cluster.close()
 
 
+def resident_mib(pid):
+    """Memory of the process alone: logs and counters are files, which others share."""
+    with open("/proc/%d/status" % pid, encoding="ascii") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("RssAnon")) / 1024
+
+
+def processor_share(pid, seconds):
+    """Percent of one processor."""
+    before, started = processor_ns(pid), time.monotonic()
+    time.sleep(seconds)
+    return (processor_ns(pid) - before) / (time.monotonic() - started) / 1e7
+
+
+def scale_row(kind, count, what):
+    return "scale_%s_%d_%s" % (kind, count, what)
+
+
+def scale_with(kind, count, held, active):
+    """Streams on the channel `held` that do nothing, and one that does on `active`."""
+    place = Place()
+    try:
+        place.start("driverd", AERON_COUNTERS_BUFFER_LENGTH="32m")
+        pid = place.groups[0].pid
+        holder = nodes.Group([nodes.program("hold_streams"), "add", held, str(count)],
+                             {"AERON_DIR": place.driver}, os.path.join(place.memory, "hold.log"),
+                             stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        place.groups.append(holder)
+        line = holder.process.stdout.readline().decode().split("\t")
+        if len(line) != 4:
+            raise nodes.Failure("hold_streams: " + holder.tail())
+        time.sleep(1)  # what the adding left to do
+        values = {"add": (float(line[1]), "ms"), "memory": (resident_mib(pid), "MiB"),
+                  "idle": (processor_share(pid, 1 if short else 3), "%")}
+        rate = run_program("measure_stream", "rate", "-", "exclusive", active, 32,
+                           1 if short else 2, AERON_DIR=place.driver)["rate"]
+        values["message"] = 1e9 / rate.value, "ns"
+        trip = run_program("measure_rtt", "rtt", "-", active, active, 32, 2000, 1,
+                           AERON_DIR=place.driver)["rtt_p50"]
+        values["rtt_p50"] = trip.value, trip.unit
+        first = SCALE_COUNTS[0]
+        return {scale_row(kind, count, what): Value(
+            value, unit, None if count == first else scale_row(kind, first, what))
+            for what, (value, unit) in values.items()}
+    finally:
+        place.close()
+
+
+def scale(_):
+    rows, port = {}, nodes.free_port_base(2)
+    for count in SCALE_COUNTS:
+        rows.update(scale_with("ipc", count, "aeron:ipc?term-length=64k",
+                               "aeron:ipc?term-length=1m"))
+        rows.update(scale_with("udp", count,
+                               "aeron:udp?endpoint=127.0.0.1:%d|term-length=64k" % port,
+                               "aeron:udp?endpoint=127.0.0.1:%d|term-length=1m" % (port + 1)))
+    return rows
+
+
 def starts(place):
     rows = {}
     started = time.monotonic()
@@ -282,6 +343,10 @@ SUBJECTS = (
             "longest time without an answer, heartbeat time-out 1 s, " + CLUSTER_CONFIG, fail_over),
     Subject("idle", [row for row in LIMITS if row.startswith("idle_")], [],
             "processor time of each daemon without clients, " + CLUSTER_CONFIG, idle),
+    Subject("scale", [scale_row(kind, count, what) for kind in ("ipc", "udp")
+                      for what in SCALE_VALUES for count in SCALE_COUNTS], [],
+            "so many idle streams and one active one of 32-byte messages, which costs as much as "
+            "beside a single idle one; driver as shipped", scale),
     Subject("start", ["start_driverd", "start_archived", "start_cluster1", "start_cluster3"], [],
             "from exec to READY=1, or to a leader; " + CLUSTER_CONFIG, starts),
 )
