@@ -234,8 +234,32 @@ static int index_records(struct catalog *catalog, int64_t file_length, struct te
     return 0;
 }
 
+/* A file that is shorter than a header is what a creation left that broke off inside its first
+ * write, when it is the beginning of a new one; no recording was ever in it. Anything else is
+ * damage. */
+static int finish_creation(struct catalog *catalog, int64_t file_length, struct tern_error *error) {
+    uint8_t found[CATALOG_HEADER_LENGTH];
+    const struct store *store = catalog->store;
+    int64_t count = store->pread(store->context, catalog->file, found, file_length, 0);
+    int result = count == file_length ? reserve_data(catalog, CATALOG_HEADER_LENGTH)
+                 : count < 0          ? (int)count
+                                      : -EIO;
+    if (result != 0) {
+        return fail(error, result, "read", catalog);
+    }
+    encode_header(catalog, ARCHIVE_FILE_VERSION);
+    if (memcmp(found, catalog->data, (size_t)file_length) != 0) {
+        return error_set(error, -EBADMSG, "%.120s: %" PRId64 " bytes that begin no catalog",
+                         catalog->path, file_length);
+    }
+    return create_file(catalog, error);
+}
+
 static int read_file(struct catalog *catalog, int64_t file_length, struct tern_error *error) {
     const struct store *store = catalog->store;
+    if (file_length < CATALOG_HEADER_LENGTH && !catalog->is_read_only) {
+        return finish_creation(catalog, file_length, error);
+    }
     if (file_length < CATALOG_HEADER_LENGTH || file_length > CATALOG_CAPACITY_MAX) {
         return error_set(error, -EBADMSG, "%.120s: length %" PRId64 " is not between 32 and 2^31-1",
                          catalog->path, file_length);

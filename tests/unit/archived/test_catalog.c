@@ -1,6 +1,7 @@
 #include <criterion/criterion.h>
 
 #include <errno.h>
+#include <unistd.h>
 
 #include "archived/catalog.h"
 #include "tests/unit/archived/faulty_store.h"
@@ -293,6 +294,33 @@ Test(catalog, a_recording_that_stopped_is_known_as_stopped_even_when_the_disk_fa
     cr_assert_eq(record.stop_position, 4096);
     catalog_close(&catalog);
     place_close(&place);
+}
+
+/* Found by the simulation: a disk that failed inside the very first write, then was well. */
+Test(catalog, a_creation_that_broke_off_is_finished_and_other_short_files_are_refused) {
+    static const int lengths[] = {1, 3, 8, CATALOG_HEADER_LENGTH - 1};
+    const struct checksum checksum = no_checksum();
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+        struct place place;
+        place_open(&place);
+        struct catalog catalog;
+        cr_assert_eq(open_at(&catalog, &place, &checksum, 4096), 0);
+        catalog_close(&catalog);
+        char path[CATALOG_PATH_MAX];
+        (void)snprintf(path, sizeof path, "%s/%s", place.directory, CATALOG_FILE_NAME);
+        cr_assert_eq(truncate(path, lengths[i]), 0);
+        cr_assert_eq(open_at(&catalog, &place, &checksum, 4096), 0, "%d bytes", lengths[i]);
+        const struct archive_catalog_record record = vector_record();
+        int64_t id;
+        cr_assert_eq(catalog_add(&catalog, &record, &id, NULL), 0);
+        catalog_close(&catalog);
+        cr_assert_eq(open_at(&catalog, &place, &checksum, 4096), 0);
+        cr_assert(catalog_contains(&catalog, id));
+        catalog_close(&catalog);
+        cr_assert_eq(truncate(path, CATALOG_HEADER_LENGTH - 8), 0); /* it has given an id */
+        cr_assert_eq(open_at(&catalog, &place, &checksum, 4096), -EBADMSG);
+        place_close(&place);
+    }
 }
 
 Test(catalog, damage_is_refused_repaired_or_set_aside) {
