@@ -44,6 +44,12 @@ void check_quorum_on_position(struct check_quorum *check, int32_t node, int64_t 
     term->held = max_i64(term->held, recorded_position);
 }
 
+void check_quorum_on_disk_lost(struct check_quorum *check, int32_t node) {
+    for (int32_t i = 0; i < CHECK_QUORUM_TERMS_MAX; i++) {
+        check->nodes[node].terms[i].held = -1;
+    }
+}
+
 bool check_quorum_on_commit(struct check_quorum *check, int32_t leader, int64_t term_id,
                             int64_t commit_position, struct tern_error *problem) {
     struct check_quorum_term *own = find_or_add(check, leader, term_id);

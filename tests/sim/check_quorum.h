@@ -30,6 +30,8 @@ void check_quorum_init(struct check_quorum *check, int32_t node_count);
 /* What a member holds of the log of a term that it follows or leads. */
 void check_quorum_on_position(struct check_quorum *check, int32_t node, int64_t term_id,
                               int64_t recorded_position);
+/* A member lost its disk: it holds nothing any more. */
+void check_quorum_on_disk_lost(struct check_quorum *check, int32_t node);
 bool check_quorum_on_commit(struct check_quorum *check, int32_t leader, int64_t term_id,
                             int64_t commit_position, struct tern_error *problem);
 

@@ -138,6 +138,35 @@ bool checks_are_members_settled(const struct sim *sim) {
     return true;
 }
 
+/* A member that forgets its votes votes again in a term that is still open, and one that forgets
+ * what it acknowledged lets a candidate without it win. So all members are in one term, none has
+ * stood or voted in a later one, and everybody else holds what the member may have acknowledged,
+ * or as leader committed. */
+bool checks_may_lose_disk(const struct sim *sim, const struct machine *machine) {
+    if (sim->options.node_count < 3 || !checks_are_members_settled(sim)) {
+        return false;
+    }
+    const struct consensus *lost = machine->processes[PROCESS_CONSENSUS]->instance;
+    int64_t acknowledged =
+        raft_is_leader(&lost->raft)
+            ? lost->raft.commit_position
+            : max_i64(lost->raft.append_position, lost->raft.input.recorded_position);
+    for (int i = 0; i < sim->options.node_count; i++) {
+        const struct consensus *other = sim->machines[i].processes[PROCESS_CONSENSUS]->instance;
+        const struct raft *raft = &other->raft;
+        if (raft->leadership_term_id != lost->raft.leadership_term_id ||
+            raft->ballot.candidate_term_id > raft->leadership_term_id ||
+            (other != lost && raft->input.recorded_position < acknowledged)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void checks_on_disk_lost(struct sim *sim, const struct machine *machine) {
+    check_quorum_on_disk_lost(&sim->checks->quorum, machine->index);
+}
+
 void checks_on_settled(struct sim *sim) {
     char directories[2][DISK_PATH_MAX];
     struct check_recording first = {0};

@@ -32,6 +32,10 @@ void checks_on_refusal(struct process *process, const struct tern_error *error);
 bool checks_are_members_settled(const struct sim *sim);
 /* All services are at the end of the log: so must be the recordings of it. */
 void checks_on_settled(struct sim *sim);
+/* Whether a node may lose its disk and come back under its own number: the others hold all that it
+ * holds, and no vote that it gave is needed any more. */
+bool checks_may_lose_disk(const struct sim *sim, const struct machine *machine);
+void checks_on_disk_lost(struct sim *sim, const struct machine *machine);
 void checks_on_datagram(struct sim *sim, const struct wire_datagram *datagram);
 
 #endif

@@ -53,6 +53,7 @@ struct disk_faults {
     double read_error;
     double write_error;
     double sync_error;
+    int64_t sync_delay_max_ns; /* of a sync: the caller waits, whoever it is */
     bool is_full;
 };
 

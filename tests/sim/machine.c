@@ -34,12 +34,25 @@ static int64_t epoch_ns(void *context) {
     return machine_epoch(context);
 }
 
+/* A slow sync: the caller stands still before a byte is durable, others go on meanwhile; it may be
+ * killed there. What is closed in order is not held up. */
+static void wait_for_sync(struct disk *disk, struct process *process) {
+    int64_t max_ns = disk->faults.sync_delay_max_ns;
+    if (max_ns > 0 && process->is_stepping) {
+        process_idle(process, (int64_t)(random_unit(&disk->random) * (double)max_ns));
+    }
+}
+
 static void on_operation(void *context, enum disk_operation operation, const char *path) {
     struct machine *machine = context;
-    (void)operation;
+    struct process *process = machine->sim->current;
     (void)path;
-    if (machine->sim->current != NULL) {
-        process_burn_fuse(machine->sim->current);
+    if (process == NULL) {
+        return;
+    }
+    process_burn_fuse(process);
+    if (operation == DISK_SYNC) {
+        wait_for_sync(machine->disk, process);
     }
 }
 
@@ -80,18 +93,35 @@ struct machine *machine_add(struct sim *sim, bool is_node) {
     return machine;
 }
 
-void machine_lose_power(struct machine *machine, double survival) {
-    history_line(&machine->sim->history, "%s: the power goes", machine->name);
+static void delete_directory(const struct machine *machine, const char *name) {
+    char path[SIM_PATH_MAX + 16];
+    (void)snprintf(path, sizeof path, "%s/%s", machine->directory, name);
+    directory_delete(path);
+}
+
+/* All processes die, with their shared memory and their open files. */
+static void stop_dead(struct machine *machine) {
     for (int i = 0; i < machine->process_count; i++) {
         process_kill(machine->processes[i]);
     }
-    char path[SIM_PATH_MAX + 16];
-    (void)snprintf(path, sizeof path, "%s/driver", machine->directory);
-    directory_delete(path); /* shared memory */
+    delete_directory(machine, "driver");
+    for (int i = 0; machine->disk != NULL && i < machine->process_count; i++) {
+        disk_drop_owner(machine->disk, machine->processes[i]->owner);
+    }
+}
+
+void machine_lose_power(struct machine *machine, double survival) {
+    history_line(&machine->sim->history, "%s: the power goes", machine->name);
+    stop_dead(machine);
     if (machine->disk != NULL) {
-        for (int i = 0; i < machine->process_count; i++) {
-            disk_drop_owner(machine->disk, machine->processes[i]->owner);
-        }
         disk_lose_power(machine->disk, survival);
     }
+}
+
+void machine_lose_disk(struct machine *machine) {
+    history_line(&machine->sim->history, "%s: the disk is lost", machine->name);
+    stop_dead(machine);
+    disk_wipe(machine->disk);
+    delete_directory(machine, "archive"); /* mark files */
+    delete_directory(machine, "cluster");
 }

@@ -10,12 +10,14 @@
 #include <stdlib.h>
 
 #include "base/bits.h"
+#include "sim/checks.h"
 
 #define ACTIVE_MAX 32
 #define STRIKE_MIN_NS (50 * NS_PER_MS)
 #define STRIKE_MAX_NS (8 * NS_PER_S)
 #define LASTS_MIN_NS (20 * NS_PER_MS)
 #define LASTS_MAX_NS (12 * NS_PER_S)
+#define SYNC_DELAY_MAX_NS (2 * NS_PER_S)
 #define FUSE_MAX 60
 #define LINK_DELAY_MIN_NS (50 * NS_PER_US)
 #define LINK_DELAY_MAX_NS (80 * NS_PER_US)
@@ -40,6 +42,8 @@ enum strike_kind {
     STRIKE_PAUSE,
     STRIKE_PAUSE_NODE,
     STRIKE_SLOW,
+    STRIKE_SLOW_SYNC,
+    STRIKE_WIPE, /* a disk, where the others hold everything */
     STRIKE_COUNT,
 };
 
@@ -53,7 +57,8 @@ static const unsigned needed_faults[STRIKE_COUNT] = {
     [STRIKE_KILL_NODE] = SIM_FAULT_CRASH,  [STRIKE_POWER] = SIM_FAULT_CRASH,
     [STRIKE_POWER_ALL] = SIM_FAULT_CRASH,  [STRIKE_DOWN] = SIM_FAULT_CRASH,
     [STRIKE_PAUSE] = SIM_FAULT_CRASH,      [STRIKE_PAUSE_NODE] = SIM_FAULT_CRASH,
-    [STRIKE_SLOW] = SIM_FAULT_CRASH,
+    [STRIKE_SLOW] = SIM_FAULT_CRASH,       [STRIKE_SLOW_SYNC] = SIM_FAULT_DISK,
+    [STRIKE_WIPE] = SIM_FAULT_DISK,
 };
 
 struct strike {
@@ -238,6 +243,12 @@ static void strike_disk(struct plan *plan, struct strike *strike) {
         history_line(&plan->sim->history, "plan: the disk of %s is full", strike->machine->name);
         return;
     }
+    if (strike->kind == STRIKE_SLOW_SYNC) {
+        faults->sync_delay_max_ns = dice_scale(&plan->dice, NS_PER_MS, SYNC_DELAY_MAX_NS);
+        history_line(&plan->sim->history, "plan: a sync of %s takes up to %lld ms",
+                     strike->machine->name, (long long)(faults->sync_delay_max_ns / NS_PER_MS));
+        return;
+    }
     double rate = dice_chance(&plan->dice, 0.5) ? 0.01 : 0.2;
     faults->read_error = dice_chance(&plan->dice, 0.4) ? rate : 0;
     faults->write_error = dice_chance(&plan->dice, 0.6) ? rate : 0;
@@ -245,6 +256,13 @@ static void strike_disk(struct plan *plan, struct strike *strike) {
     history_line(&plan->sim->history, "plan: the disk of %s fails: read %.2f write %.2f sync %.2f",
                  strike->machine->name, faults->read_error, faults->write_error,
                  faults->sync_error);
+}
+
+static void wipe(struct plan *plan, struct machine *machine) {
+    if (checks_may_lose_disk(plan->sim, machine)) {
+        machine_lose_disk(machine);
+        checks_on_disk_lost(plan->sim, machine);
+    }
 }
 
 static void strike_clock(struct plan *plan, struct strike *strike) {
@@ -319,7 +337,11 @@ static void begin(struct plan *plan, struct strike *strike) {
         break;
     case STRIKE_FULL:
     case STRIKE_DISK_ERRORS:
+    case STRIKE_SLOW_SYNC:
         strike_disk(plan, strike);
+        break;
+    case STRIKE_WIPE:
+        wipe(plan, strike->machine);
         break;
     case STRIKE_WALL_CLOCK:
     case STRIKE_DRIFT:
@@ -361,6 +383,7 @@ static void end(struct plan *plan, const struct strike *strike) {
         break;
     case STRIKE_FULL:
     case STRIKE_DISK_ERRORS:
+    case STRIKE_SLOW_SYNC:
         strike->machine->disk->faults = (struct disk_faults){0};
         history_line(&plan->sim->history, "plan: the disk of %s is well", strike->machine->name);
         break;
@@ -411,7 +434,7 @@ static void draw_strike(struct plan *plan) {
     if (plan->active_count == ACTIVE_MAX || !draw_kind(plan, &strike.kind)) {
         return;
     }
-    bool is_disk = strike.kind == STRIKE_FULL || strike.kind == STRIKE_DISK_ERRORS;
+    bool is_disk = (needed_faults[strike.kind] & SIM_FAULT_DISK) != 0;
     strike.machine =
         is_disk || dice_chance(&plan->dice, 0.8) ? draw_node(plan) : draw_machine(plan);
     strike.process = draw_process(plan);

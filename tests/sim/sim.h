@@ -169,6 +169,8 @@ int64_t machine_epoch(const struct machine *machine);
 void machine_set_drift(struct machine *machine, int64_t drift_ppm);
 /* All processes die at once and the disk loses what was not durable. */
 void machine_lose_power(struct machine *machine, double survival);
+/* All processes die at once and an empty disk takes the place of the node's. */
+void machine_lose_disk(struct machine *machine);
 
 /* -- node.c -- */
 

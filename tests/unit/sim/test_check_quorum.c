@@ -29,3 +29,17 @@ Test(check_quorum, what_a_minority_holds_or_another_term_held_is_caught) {
     cr_assert_not(check_quorum_on_commit(&check, 0, 4, 900, &problem));
     cr_assert_str_eq(problem.text, "leader 0 of term 4 committed 900, which 1 of 3 members hold");
 }
+
+Test(check_quorum, what_a_lost_disk_held_counts_no_more) {
+    struct check_quorum check;
+    struct tern_error problem = {0};
+    check_quorum_init(&check, 3);
+    check_quorum_on_position(&check, 0, 4, 1000);
+    check_quorum_on_position(&check, 1, 4, 900);
+    cr_assert(check_quorum_on_commit(&check, 0, 4, 500, &problem));
+    cr_assert(check_quorum_on_commit(&check, 0, 4, 800, &problem));
+    check_quorum_on_disk_lost(&check, 1);
+    cr_assert_not(check_quorum_on_commit(&check, 0, 4, 900, &problem));
+    check_quorum_on_position(&check, 1, 4, 950);
+    cr_assert(check_quorum_on_commit(&check, 0, 4, 950, &problem), "it holds it again");
+}
