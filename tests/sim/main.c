@@ -1,7 +1,7 @@
 /* sim: one run of a simulated cluster from a seed.
  *
  *   sim --seed N [--nodes 1|3|5] [--clients N] [--minutes M] [--workload list|register]
- *       [--faults net,disk,clock,crash|all|none] [--trace] [--runs N] [--quiet]
+ *       [--faults net,disk,clock,crash,corrupt|all|none] [--trace] [--runs N] [--quiet]
  *       [--plant BUG] [--list-planted]
  *
  * Options that are not given are drawn from the seed and printed. The last line of a good run is
@@ -73,7 +73,8 @@ static void parse(int argc, char **argv, struct run_request *request) {
             request->workload = value;
         } else if (strcmp(name, "--faults") == 0) {
             if (!run_parse_faults(value, &request->faults)) {
-                usage("faults are net, disk, clock, crash, joined by commas, or all, or none");
+                usage("faults are net, disk, clock, crash, corrupt, joined by commas, or all, or "
+                      "none");
             }
             request->has_faults = true;
         } else {

@@ -26,7 +26,8 @@ enum strike_kind {
     STRIKE_CUT,       /* one direction of a link */
     STRIKE_ISOLATE,   /* a machine: both directions, or one of them, to everybody */
     STRIKE_SPLIT,     /* the machines in two groups */
-    STRIKE_BAD_LINKS, /* loss, duplicates, garbage, delay, rate of all links of a machine */
+    STRIKE_BAD_LINKS, /* loss, duplicates, garbage, flipped bits, delay, rate of all links of a
+                         machine */
     STRIKE_MTU,       /* a link refuses long datagrams */
     STRIKE_GONE,      /* the address of a machine */
     STRIKE_FULL,      /* a disk */
@@ -49,7 +50,7 @@ enum strike_kind {
 
 static const unsigned needed_faults[STRIKE_COUNT] = {
     [STRIKE_CUT] = SIM_FAULT_NET,          [STRIKE_ISOLATE] = SIM_FAULT_NET,
-    [STRIKE_SPLIT] = SIM_FAULT_NET,        [STRIKE_BAD_LINKS] = SIM_FAULT_NET,
+    [STRIKE_SPLIT] = SIM_FAULT_NET,        [STRIKE_BAD_LINKS] = SIM_FAULT_NET | SIM_FAULT_CORRUPT,
     [STRIKE_MTU] = SIM_FAULT_NET,          [STRIKE_GONE] = SIM_FAULT_NET,
     [STRIKE_FULL] = SIM_FAULT_DISK,        [STRIKE_DISK_ERRORS] = SIM_FAULT_DISK,
     [STRIKE_WALL_CLOCK] = SIM_FAULT_CLOCK, [STRIKE_DRIFT] = SIM_FAULT_CLOCK,
@@ -180,6 +181,7 @@ static void spoil_links(struct plan *plan, int index) {
         .loss = dice_chance(dice, 0.6) ? 0.4 * dice_unit(dice) * dice_unit(dice) : 0,
         .duplication = dice_chance(dice, 0.4) ? 0.2 * dice_unit(dice) : 0,
         .garbage = dice_chance(dice, 0.3) ? 0.05 * dice_unit(dice) : 0,
+        .flip = dice_chance(dice, 0.3) ? 0.05 * dice_unit(dice) : 0,
         .delay_min_ns = LINK_DELAY_MIN_NS,
         .delay_max_ns = dice_scale(dice, LINK_DELAY_MAX_NS, 100 * NS_PER_MS),
         .bytes_per_s = dice_chance(dice, 0.2) ? dice_scale(dice, 20000, 10000000) : 0,

@@ -31,7 +31,8 @@ static const struct {
 } fault_names[] = {{"net", SIM_FAULT_NET},
                    {"disk", SIM_FAULT_DISK},
                    {"clock", SIM_FAULT_CLOCK},
-                   {"crash", SIM_FAULT_CRASH}};
+                   {"crash", SIM_FAULT_CRASH},
+                   {"corrupt", SIM_FAULT_CORRUPT}};
 #define FAULTS_ALL (SIM_FAULT_NET | SIM_FAULT_DISK | SIM_FAULT_CLOCK | SIM_FAULT_CRASH)
 
 static const struct workload *const workloads[] = {&workload_list, &workload_register};
@@ -203,6 +204,7 @@ static struct sim *build(const struct run_request *request) {
     wire_dice->state = dice_next(&sim->dice);
     wire_init(&sim->wire, dice_random(wire_dice));
     sim->wire.now_ns = sim->now_ns;
+    sim->wire.flips_anywhere = (sim->options.faults & SIM_FAULT_CORRUPT) != 0;
     sim->wire.on_send = on_send;
     sim->wire.on_arrival = on_arrival;
     sim->wire.context = sim;

@@ -101,7 +101,8 @@ enum sim_fault_kinds {
     SIM_FAULT_NET = 1,
     SIM_FAULT_DISK = 2,
     SIM_FAULT_CLOCK = 4,
-    SIM_FAULT_CRASH = 8
+    SIM_FAULT_CRASH = 8,
+    SIM_FAULT_CORRUPT = 16, /* bits flipped where nobody can tell: only when asked for */
 };
 
 struct sim_options {

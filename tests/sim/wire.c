@@ -12,11 +12,15 @@
 #include "base/bits.h"
 #include "base/clock.h"
 #include "sim/owner.h"
+#include "wire/frame.h"
 
 #define FIRST_EPHEMERAL_PORT 40000
 #define BUFFER_BYTES 212992 /* as Linux reports */
 #define LOCAL_DELAY_NS (10 * NS_PER_US)
 #define GARBAGE_LENGTH_MAX 256
+#define FLIPS_LENGTH 24 /* of a frame: up to its term id */
+
+enum spoiling { SPOIL_NOTHING, SPOIL_FLIP, SPOIL_ALL };
 
 static struct wire_socket *socket_at(struct wire *wire, int handle) {
     assert(handle >= 0 && handle < wire->socket_count);
@@ -170,8 +174,69 @@ static int64_t arrival_time(struct wire *wire, int from_host, int to_host, uint3
     return left_ns + link->delay_min_ns + (int64_t)(chance(wire) * (double)span_ns);
 }
 
+/* -- flipped bits -- */
+
+/* The bits of byte `index` of a datagram whose flip its receiver can tell. Of a frame of data:
+ * version, unknown types, lengths that are not those of the datagram, a stream, session or term
+ * that is not there, an offset that is not aligned or not in the term. Of the others the version,
+ * and the session of those for a sender. Nobody can tell the low bits of a length, or that batched
+ * frames became one, flags, the offset within the term, the reserved value, and the payload. */
+static uint8_t checked_bits(const struct wire_datagram *datagram, uint32_t index) {
+    static const uint8_t data[FLIPS_LENGTH] = {
+        [4] = 0xFF,  [6] = 0xF0,  [7] = 0xFF,  [8] = 0x1F,  [10] = 0xFE, [11] = 0xFF,
+        [12] = 0xFF, [13] = 0xFF, [14] = 0xFF, [15] = 0xFF, [16] = 0xFF, [17] = 0xFF,
+        [18] = 0xFF, [19] = 0xFF, [20] = 0xFF, [21] = 0xFF, [22] = 0xFF, [23] = 0xFF,
+    };
+    struct frame_common common;
+    memcpy(&common, datagram->data, sizeof common);
+    if (common.type == FRAME_TYPE_SM || common.type == FRAME_TYPE_NAK) {
+        return index >= 8 && index < 12 ? 0xFF : index == 4 ? 0xFF : 0;
+    }
+    if (common.type != FRAME_TYPE_DATA) {
+        return index == 4 ? 0xFF : 0;
+    }
+    bool is_alone =
+        common.frame_length > 0 &&
+        (uint32_t)align_i32(common.frame_length, LOG_FRAME_ALIGNMENT) == datagram->length;
+    if (is_alone && index < 4) {
+        return index == 0 ? 0xE0 : 0xFF;
+    }
+    return data[index];
+}
+
+static void flip_bit(struct wire *wire, const struct wire_datagram *datagram, uint8_t *bytes) {
+    if (datagram->length < FLIPS_LENGTH) {
+        return; /* no frame */
+    }
+    uint32_t room = wire->flips_anywhere ? datagram->length : FLIPS_LENGTH;
+    for (;;) {
+        uint64_t drawn = random_u64(&wire->random);
+        uint32_t index = (uint32_t)((drawn >> 8) % room);
+        uint8_t bit = (uint8_t)(1U << (drawn & 7));
+        if (wire->flips_anywhere || (checked_bits(datagram, index) & bit) != 0) {
+            bytes[index] ^= bit;
+            wire->flipped_count++;
+            return;
+        }
+    }
+}
+
+static void spoil(struct wire *wire, const struct wire_datagram *datagram, enum spoiling spoiling,
+                  struct wire_packet *packet) {
+    if (spoiling == SPOIL_FLIP) {
+        flip_bit(wire, datagram, packet->data);
+    }
+    if (spoiling == SPOIL_ALL) {
+        uint32_t length = 1 + (uint32_t)(chance(wire) * GARBAGE_LENGTH_MAX);
+        packet->length = length < packet->length ? length : packet->length;
+        for (uint32_t i = 0; i < packet->length; i++) {
+            packet->data[i] = (uint8_t)random_u64(&wire->random);
+        }
+    }
+}
+
 static void enqueue(struct wire *wire, const struct wire_datagram *datagram,
-                    const union net_address *from, bool is_garbage) {
+                    const union net_address *from, enum spoiling spoiling) {
     struct wire_socket *socket =
         find_receiver(wire, datagram->to_host, net_address_port(datagram->to), from);
     if (socket == NULL) {
@@ -191,13 +256,7 @@ static void enqueue(struct wire *wire, const struct wire_datagram *datagram,
     packet->deliver_ns =
         arrival_time(wire, datagram->from_host, datagram->to_host, datagram->length);
     memcpy(packet->data, datagram->data, datagram->length);
-    if (is_garbage) {
-        uint32_t length = 1 + (uint32_t)(chance(wire) * GARBAGE_LENGTH_MAX);
-        packet->length = length < packet->length ? length : packet->length;
-        for (uint32_t i = 0; i < packet->length; i++) {
-            packet->data[i] = (uint8_t)random_u64(&wire->random);
-        }
-    }
+    spoil(wire, datagram, spoiling, packet);
     deliver(wire, socket, packet);
 }
 
@@ -220,13 +279,14 @@ static void transmit(struct wire *wire, const struct wire_datagram *datagram,
     }
     if (!is_local && link->garbage > 0 && chance(wire) < link->garbage) {
         wire->garbage_count++;
-        enqueue(wire, datagram, from, true);
+        enqueue(wire, datagram, from, SPOIL_ALL);
         return;
     }
-    enqueue(wire, datagram, from, false);
+    bool is_flipped = !is_local && link->flip > 0 && chance(wire) < link->flip;
+    enqueue(wire, datagram, from, is_flipped ? SPOIL_FLIP : SPOIL_NOTHING);
     if (!is_local && link->duplication > 0 && chance(wire) < link->duplication) {
         wire->duplicated_count++;
-        enqueue(wire, datagram, from, false);
+        enqueue(wire, datagram, from, SPOIL_NOTHING);
     }
 }
 

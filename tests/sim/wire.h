@@ -2,9 +2,10 @@
  * direction. Every driver gets a net table of its host; what it sends waits in the queue of the
  * receiving socket until its time has come.
  *
- * What happens to a datagram is decided by the seed when it is sent. A flipped bit is what UDP's
- * checksum catches: the datagram is gone; what is delivered instead now and then is garbage, which
- * nobody may believe. */
+ * What happens to a datagram is decided by the seed when it is sent. Most flipped bits are what
+ * UDP's checksum catches: the datagram is gone. What is delivered instead now and then is garbage,
+ * which nobody may believe, or the datagram with one bit flipped that the checksum let pass: where
+ * the receiver has a check, which must catch it, or (flips_anywhere) at any place. */
 #ifndef TERN_SIM_WIRE_H
 #define TERN_SIM_WIRE_H
 
@@ -24,6 +25,7 @@ struct wire_link {
     double loss;
     double duplication;
     double garbage;
+    double flip; /* one bit */
     int64_t delay_min_ns;
     int64_t delay_max_ns;
     int64_t bytes_per_s;   /* 0: unlimited */
@@ -80,6 +82,7 @@ struct wire {
     struct wire_socket sockets[WIRE_SOCKETS_MAX];
     int socket_count; /* those behind were never used */
     uint64_t next_number;
+    bool flips_anywhere; /* also where nobody can tell */
     void (*on_send)(void *context, const struct wire_datagram *datagram);
     void (*on_arrival)(void *context, int host, int64_t deliver_ns);
     void *context;
@@ -88,6 +91,7 @@ struct wire {
     int64_t lost_count;
     int64_t duplicated_count;
     int64_t garbage_count;
+    int64_t flipped_count;
 };
 
 void wire_init(struct wire *wire, struct random random);

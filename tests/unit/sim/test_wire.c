@@ -5,6 +5,7 @@
 
 #include "sim/dice.h"
 #include "sim/wire.h"
+#include "wire/frame.h"
 
 struct fixture {
     struct wire wire;
@@ -119,5 +120,67 @@ Test(wire, sockets_of_a_dead_process_are_closed_and_their_ports_free) {
     cr_assert_eq(wire_open_count(&fixture->wire, 0), 0);
     cr_assert_eq(fixture->nets[1]->open(fixture->nets[1]->context, &params, &handle, &bound, NULL),
                  0);
+    close_wire(fixture);
+}
+
+#define FRAME_LENGTH 96
+#define FLIPS_COUNT 2000
+
+/* Sends the frame over a link that flips a bit of each datagram; returns the byte it is in. */
+static int flipped_byte(struct fixture *fixture, const uint8_t frame[FRAME_LENGTH],
+                        uint8_t received[FRAME_LENGTH]) {
+    uint8_t copy[FRAME_LENGTH];
+    memcpy(copy, frame, FRAME_LENGTH);
+    struct net_datagram datagram = {
+        .data = copy, .length = FRAME_LENGTH, .address = fixture->addresses[1]};
+    cr_assert_eq(fixture->nets[0]->send(fixture->nets[0]->context, fixture->sockets[0], &datagram,
+                                        1, NET_SEND_TO_ADDRESS),
+                 1);
+    datagram = (struct net_datagram){.data = received, .capacity = FRAME_LENGTH};
+    cr_assert_eq(
+        fixture->nets[1]->receive(fixture->nets[1]->context, fixture->sockets[1], &datagram, 1), 1);
+    int byte = -1;
+    for (int i = 0; i < FRAME_LENGTH; i++) {
+        unsigned difference = (unsigned)(frame[i] ^ received[i]);
+        if (difference != 0) {
+            cr_assert_eq(byte, -1);
+            cr_assert_eq(difference & (difference - 1), 0);
+            byte = i;
+        }
+    }
+    cr_assert_geq(byte, 0);
+    return byte;
+}
+
+Test(wire, one_bit_is_flipped_where_a_receiver_can_tell_or_anywhere) {
+    struct fixture *fixture = open_wire();
+    const struct frame_header header = {.frame_length = FRAME_LENGTH,
+                                        .flags = 0xC0,
+                                        .type = FRAME_TYPE_DATA,
+                                        .term_offset = 4096,
+                                        .session_id = 1,
+                                        .stream_id = 2,
+                                        .term_id = 3};
+    uint8_t frame[FRAME_LENGTH] = {0};
+    uint8_t received[FRAME_LENGTH];
+    memcpy(frame, &header, sizeof header);
+    fixture->wire.links[0][1] = (struct wire_link){.flip = 1};
+    fixture->wire.now_ns = 1000;
+    for (int i = 0; i < FLIPS_COUNT; i++) {
+        int byte = flipped_byte(fixture, frame, received);
+        const struct frame_header *seen = (const void *)received;
+        bool is_refused =
+            frame_validate(FRAME_ROLE_RECEIVER, received, FRAME_LENGTH) != FRAME_VALID;
+        cr_assert(is_refused || !frame_data_fits(seen, FRAME_LENGTH, 65536) ||
+                      (byte >= 12 && byte < 24),
+                  "byte %d: neither refused nor of another session, stream or term", byte);
+    }
+    fixture->wire.flips_anywhere = true;
+    int payload_count = 0;
+    for (int i = 0; i < FLIPS_COUNT; i++) {
+        payload_count += flipped_byte(fixture, frame, received) >= LOG_FRAME_HEADER_LENGTH;
+    }
+    cr_assert_gt(payload_count, FLIPS_COUNT / 3);
+    cr_assert_eq(fixture->wire.flipped_count, 2 * FLIPS_COUNT);
     close_wire(fixture);
 }
