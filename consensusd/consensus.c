@@ -116,11 +116,8 @@ static int do_role(struct consensus *consensus) {
         return follow(consensus);
     }
     if (raft->role == CLUSTER_ROLE_LEADER && log_publisher_is_open(&consensus->publisher)) {
-        int work = catchups_step(consensus);
-        if (!raft_is_in_election(raft) && consensus->state == MODULE_STATE_ACTIVE) {
-            work += module_ingress_poll(consensus);
-        }
-        return work;
+        bool is_serving = !raft_is_in_election(raft) && consensus->state == MODULE_STATE_ACTIVE;
+        return is_serving ? module_ingress_poll(consensus) : 0;
     }
     if (!raft_is_in_election(raft)) {
         int work = follow(consensus);
@@ -145,7 +142,7 @@ static int run_step(struct consensus *consensus) {
         consensus_carry_out(consensus);
     }
     if (!consensus->is_done) {
-        work += do_role(consensus);
+        work += catchups_step(consensus) + do_role(consensus);
     }
     if (consensus->taker.state != SNAPSHOT_TAKER_IDLE && !consensus->is_done) {
         work += snapshot_taker_step(consensus);
