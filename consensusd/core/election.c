@@ -12,7 +12,11 @@
 #include <string.h>
 
 #include "base/bits.h"
+#include "base/clock.h"
 #include "consensusd/core/election_internal.h"
+
+#define REPLICATION_PAUSE_MIN_NS (100 * NS_PER_MS)
+#define REPLICATION_PAUSE_MAX_NS NS_PER_S
 
 void election_start(struct raft *raft, enum raft_operation_kind kind, int64_t from, int64_t to) {
     struct raft_operation operation = {
@@ -115,6 +119,15 @@ void election_set_state(struct raft *raft, enum election_state state) {
     enter(raft, from, state);
 }
 
+/* Each attempt leaves sockets behind that linger at both archives, and nothing else stops a failing
+ * one from being repeated as fast as messages go to the leader and back. */
+static void put_off_replication(struct raft *raft) {
+    struct raft_election *election = &raft->election;
+    int64_t pause_ns = max_i64(2 * election->replication_pause_ns, REPLICATION_PAUSE_MIN_NS);
+    election->replication_pause_ns = min_i64(pause_ns, REPLICATION_PAUSE_MAX_NS);
+    election->replication_retry_ns = raft_now_ns(raft) + election->replication_pause_ns;
+}
+
 void election_fail(struct raft *raft, const char *reason) {
     char text[RAFT_REASON_MAX];
     snprintf(text, sizeof text, "%s: %s (recorded %lld, consumed %lld, told %lld, to join at %lld)",
@@ -123,6 +136,9 @@ void election_fail(struct raft *raft, const char *reason) {
              (long long)raft->notified_commit_position,
              (long long)raft->election.catchup_join_position);
     raft_report(raft, text);
+    if (raft->election.state == ELECTION_FOLLOWER_LOG_REPLICATION) {
+        put_off_replication(raft);
+    }
     raft->log_position = raft->commit_position;
     election_set_state(raft, ELECTION_INIT);
 }
@@ -226,6 +242,7 @@ void election_on_result(struct raft *raft, const struct raft_result *result) {
         raft->has_log_session = true;
         break;
     case RAFT_OPERATION_REPLICATE:
+        raft->election.replication_pause_ns = 0;
         raft->append_position = result->append_position;
         raft->log_recording_id = result->recording_id;
         break;

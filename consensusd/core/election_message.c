@@ -145,6 +145,10 @@ static void adopt(struct raft *raft, const struct cluster_new_leadership_term *m
 /* Copy the rest of term log_term, or the whole term after it, from the leader's recording. */
 static void replicate(struct raft *raft, const struct cluster_new_leadership_term *message) {
     struct raft_election *election = &raft->election;
+    if (message->leadership_term_id == raft->leadership_term_id &&
+        raft_now_ns(raft) < election->replication_retry_ns) {
+        return; /* it failed lately; the leader is asked again by each canvass */
+    }
     if (raft->append_position < message->next_term_base_log_position) {
         election->replication = (struct raft_term){message->log_leadership_term_id, RAFT_NULL,
                                                    message->next_term_base_log_position};

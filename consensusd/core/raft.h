@@ -187,6 +187,8 @@ struct raft_election {
     int64_t catchup_join_position; /* RAFT_NULL: no catch-up is needed */
     int64_t term_base_position;    /* of the term that the leader announced */
     struct raft_term replication;  /* end_position: where it stops */
+    int64_t replication_retry_ns;  /* not from this leader again before; see pause_ns */
+    int64_t replication_pause_ns;  /* after the last failure; 0: there was none */
     int64_t truncate_position;     /* RAFT_NULL: nothing to cut */
     int32_t graceful_leader_id;
     bool is_node_startup;     /* of this node: its first election */

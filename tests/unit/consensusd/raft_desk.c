@@ -106,6 +106,15 @@ void desk_finish(struct desk *desk, enum raft_operation_kind kind) {
     desk_run(desk, 1);
 }
 
+void desk_fail(struct desk *desk, enum raft_operation_kind kind) {
+    cr_assert_eq(desk->operation.kind, kind);
+    const struct raft_result result = {.sequence = desk->operation.sequence, .is_failed = true};
+    desk->operation.kind = RAFT_OPERATION_NONE;
+    raft_on_result(&desk->raft, &result);
+    collect(desk);
+    desk_finish(desk, RAFT_OPERATION_PREPARE);
+}
+
 struct desk *desk_make(int32_t count, struct desk_log log) {
     struct desk *desk = calloc(1, sizeof *desk);
     desk->random = (struct random){desk, same_number};

@@ -43,6 +43,8 @@ int32_t desk_count(const struct desk *desk, enum raft_action_kind kind);
 const struct raft_action *desk_last(const struct desk *desk, enum raft_action_kind kind);
 /* The operation that runs ends well; it must be of this kind. */
 void desk_finish(struct desk *desk, enum raft_operation_kind kind);
+/* It fails, and the PREPARE of the next attempt ends well. */
+void desk_fail(struct desk *desk, enum raft_operation_kind kind);
 
 void desk_canvass(struct desk *desk, int32_t member, int64_t log_term_id, int64_t position);
 void desk_request_vote(struct desk *desk, int32_t member, int64_t term_id, int64_t log_term_id,

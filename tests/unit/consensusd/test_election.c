@@ -335,6 +335,35 @@ Test(election, follower_replays_no_further_than_it_was_told_is_committed) {
     desk_free(desk);
 }
 
+/* The leader answers each canvass; milliseconds until the log is copied again. */
+static int32_t replication_pause_ms(struct desk *desk, int64_t term_id) {
+    for (int32_t ms = 0; ms < 5000; ms++) {
+        struct cluster_new_leadership_term announcement =
+            desk_announcement(desk, term_id, 960, 960);
+        raft_on_new_term(&desk->raft, &announcement);
+        desk_run(desk, 1);
+        cr_assert_neq(state_of(desk), ELECTION_NOMINATE);
+        if (desk->operation.kind == RAFT_OPERATION_REPLICATE) {
+            return ms;
+        }
+    }
+    return -1;
+}
+
+Test(election, replication_that_fails_is_repeated_ever_more_slowly) {
+    static const int32_t pauses[] = {0, 100, 200, 400, 800, 1000, 1000};
+    struct desk *desk = desk_make(3, (struct desk_log){3, 640, 640});
+    for (size_t i = 0; i < sizeof pauses / sizeof pauses[0]; i++) {
+        int32_t pause = replication_pause_ms(desk, 4);
+        cr_assert_geq(pause, pauses[i] - 2, "%zu: %d", i, pause);
+        cr_assert_leq(pause, pauses[i] + 2, "%zu: %d", i, pause);
+        desk_fail(desk, RAFT_OPERATION_REPLICATE);
+    }
+    cr_assert_eq(replication_pause_ms(desk, 5), 0, "a new leader is asked at once");
+    desk_fail(desk, RAFT_OPERATION_REPLICATE);
+    desk_free(desk);
+}
+
 /* -- time -- */
 
 /* Bug 17: whatever a follower waits for, a silent leader ends it. */
