@@ -6,6 +6,12 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/bits.h"
+#include "shm/counter_types.h"
+
+#define NO_SERVER (-1)
+#define SUCCESSOR_LEAD_MS 2000 /* four heartbeats of a client */
+
 static struct archive_request *find(struct archive_link *link, int64_t correlation_id) {
     for (int32_t i = 0; i < link->pending_count; i++) {
         if (link->pending[i]->correlation_id == correlation_id) {
@@ -67,9 +73,57 @@ static void on_signal(void *context, const struct tern_archive_signal *signal) {
     link->handlers.on_signal(link->handlers.context, signal);
 }
 
+/* An archive as the driver's counters show it: by its error counter. */
+struct server {
+    int64_t id; /* registration; those of a driver grow */
+    int64_t client_id;
+};
+
+struct search {
+    int64_t archive_id;
+    struct server own;    /* the newest with the id of the session's archive */
+    struct server newest; /* of all */
+};
+
+static int on_counter(void *context, const struct tern_counter_info *info) {
+    struct search *search = context;
+    const struct server server = {info->registration_id, info->owner_id};
+    if (info->type_id != COUNTER_TYPE_ARCHIVE_ERRORS) {
+        return 0;
+    }
+    if (get_i64(info->key) == search->archive_id && server.id > search->own.id) {
+        search->own = server;
+    }
+    if (server.id > search->newest.id) {
+        search->newest = server;
+    }
+    return 0;
+}
+
+/* An archive without an id, or one on another driver, is not seen. */
+static struct search find_servers(const struct archive_link *link) {
+    struct search search = {tern_archive_id(link->archive), {NO_SERVER, -1}, {NO_SERVER, -1}};
+    if (search.archive_id != TERN_ARCHIVE_NULL) {
+        (void)tern_counters_for_each(tern_client_counters(link->client), on_counter, &search);
+    }
+    return search;
+}
+
+/* When the client was alive last, epoch milliseconds. */
+static bool find_heartbeat(const struct archive_link *link, int64_t client_id, int64_t *time_ms) {
+    const tern_counters_reader *counters = tern_client_counters(link->client);
+    int32_t id = tern_counters_find(counters, COUNTER_TYPE_CLIENT_HEARTBEAT, client_id);
+    if (id == TERN_NULL_COUNTER_ID) {
+        return false;
+    }
+    *time_ms = tern_counters_value(counters, id);
+    return true;
+}
+
 int archive_link_open(struct archive_link *link, const struct tern_archive_params *params,
                       const struct archive_link_handlers *handlers, struct tern_error *error) {
     memset(link, 0, sizeof *link);
+    link->server_id = NO_SERVER;
     link->client = params->client;
     link->handlers = *handlers;
     link->timeout_ns = params->message_timeout_ns;
@@ -88,7 +142,31 @@ int archive_link_connect_step(struct archive_link *link, int64_t now_ns, struct 
     if (result != 0) {
         link->connecting = NULL;
     }
+    if (result == 1) {
+        const struct search found = find_servers(link);
+        link->server_id = found.own.id;
+        link->server_client_id = found.own.client_id;
+    }
     return result;
+}
+
+/* An archive that is killed leaves its counters for as long as the driver waits for its client. By
+ * default its successor has another id: then it is a newer archive that lives while ours does not.
+ */
+bool archive_link_is_lost(const struct archive_link *link) {
+    const struct search found = find_servers(link);
+    int64_t own_ms;
+    int64_t newest_ms;
+    if (link->server_id == NO_SERVER) {
+        return false;
+    }
+    if (found.own.id != link->server_id) {
+        return true;
+    }
+    return found.newest.id != link->server_id &&
+           find_heartbeat(link, link->server_client_id, &own_ms) &&
+           find_heartbeat(link, found.newest.client_id, &newest_ms) &&
+           newest_ms - own_ms > SUCCESSOR_LEAD_MS;
 }
 
 static void expire(struct archive_link *link, int64_t now_ns) {

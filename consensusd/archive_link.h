@@ -57,6 +57,8 @@ struct archive_link {
     struct archive_request *pending[ARCHIVE_LINK_REQUESTS_MAX];
     int32_t pending_count;
     int64_t timeout_ns;
+    int64_t server_id;                  /* registration of its error counter; -1: not known */
+    int64_t server_client_id;           /* its Aeron client */
     struct archive_recording recording; /* of the last listing */
 };
 
@@ -67,6 +69,9 @@ int archive_link_open(struct archive_link *link, const struct tern_archive_param
 int archive_link_connect_step(struct archive_link *link, int64_t now_ns, struct tern_error *error);
 /* Deliver answers and time-outs. The work done, or -ENOTCONN when the archive is gone. */
 int archive_link_poll(struct archive_link *link, int64_t now_ns);
+/* The archive that the session is with has ended, or another has taken its place. Its streams show
+ * that only when the driver gives a dead client up. */
+bool archive_link_is_lost(const struct archive_link *link);
 void archive_link_close(struct archive_link *link);
 
 /* Register what a tern_archive_send function returned. 1: the request is pending; 0: it could not

@@ -174,6 +174,13 @@ static void measure_cycle(struct consensus *consensus) {
     consensus->cycle_started_ns = consensus->now_ns;
 }
 
+static void end_without_archive(struct consensus *consensus) {
+    struct tern_error error;
+    error_set(&error, -ENOTCONN, "the archive is gone");
+    consensus_end(consensus, CONSENSUS_EXIT_UNAVAILABLE, &error);
+}
+
+/* Once per second, with it, also whether those that the module needs are the ones that it met. */
 static void refresh_mark(struct consensus *consensus) {
     struct tern_error error;
     if (consensus->now_ns < consensus->mark_refresh_ns) {
@@ -181,6 +188,10 @@ static void refresh_mark(struct consensus *consensus) {
     }
     consensus->mark_refresh_ns = consensus->now_ns + MARK_REFRESH_NS;
     mark_file_update_activity(&consensus->mark.file, clock_epoch_ms(consensus->params.io.clock));
+    if (consensus->stage > CONSENSUS_CONNECT_ARCHIVE && archive_link_is_lost(&consensus->archive)) {
+        end_without_archive(consensus);
+        return;
+    }
     if (consensus->stage != CONSENSUS_RUN || consensus->has_services_terminated) {
         return;
     }
@@ -205,8 +216,7 @@ static int poll_ground(struct consensus *consensus) {
     if (consensus->stage > CONSENSUS_CONNECT_ARCHIVE) {
         int done = archive_link_poll(&consensus->archive, consensus->now_ns);
         if (done < 0) {
-            error_set(&error, -ENOTCONN, "the archive is gone");
-            consensus_end(consensus, CONSENSUS_EXIT_UNAVAILABLE, &error);
+            end_without_archive(consensus);
             return work;
         }
         work += done + service_link_poll(&consensus->services);
