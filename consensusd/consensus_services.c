@@ -53,7 +53,7 @@ static void on_close_session(void *context, int64_t session_id) {
     }
     module_session_close(session, CLUSTER_CLOSE_REASON_SERVICE_ACTION);
     if (consensus_is_leading(consensus) && consensus->state == MODULE_STATE_ACTIVE) {
-        module_sessions_try_close(consensus, session);
+        (void)module_sessions_try_close(consensus, session);
     }
 }
 

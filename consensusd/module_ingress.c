@@ -129,7 +129,7 @@ static int on_close(struct consensus *consensus, const uint8_t *buffer, int32_t 
             session_of(consensus, message.leadership_term_id, message.cluster_session_id);
         if (session != NULL) {
             module_session_close(session, CLUSTER_CLOSE_REASON_CLIENT_ACTION);
-            module_sessions_try_close(consensus, session);
+            (void)module_sessions_try_close(consensus, session);
         }
     }
     return result;

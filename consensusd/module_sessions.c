@@ -347,7 +347,7 @@ static const char *reason_name(int32_t reason) {
     return cluster_close_reason_name(reason);
 }
 
-void module_sessions_try_close(struct consensus *consensus, struct module_session *session) {
+bool module_sessions_try_close(struct consensus *consensus, struct module_session *session) {
     assert(session->state == MODULE_SESSION_CLOSING);
     const struct cluster_session_close_event event = {
         .leadership_term_id = consensus->raft.leadership_term_id,
@@ -357,7 +357,7 @@ void module_sessions_try_close(struct consensus *consensus, struct module_sessio
     };
     int64_t position = log_publisher_append_close(&consensus->publisher, &event);
     if (position < 0) {
-        return;
+        return false;
     }
     if (session->close_reason != CLUSTER_CLOSE_REASON_CLIENT_ACTION) {
         send_event(consensus, session, CLUSTER_EVENT_CODE_CLOSED,
@@ -372,9 +372,10 @@ void module_sessions_try_close(struct consensus *consensus, struct module_sessio
     if (push(&consensus->sessions.closed, session) < 0) {
         module_session_destroy(session);
     }
+    return true;
 }
 
-static void send_new_leader(struct consensus *consensus, struct module_session *session) {
+static bool send_new_leader(struct consensus *consensus, struct module_session *session) {
     uint8_t buffer[CLUSTER_NEW_LEADER_EVENT_LENGTH_MIN + MEMBERS_INGRESS_TEXT_MAX];
     const char *endpoints = consensus->members.ingress;
     const struct cluster_new_leader_event event = {
@@ -384,35 +385,35 @@ static void send_new_leader(struct consensus *consensus, struct module_session *
         .ingress_endpoints = {endpoints, (int32_t)strlen(endpoints)},
     };
     int32_t length = cluster_new_leader_event_encode(&event, buffer, sizeof buffer);
-    if (module_session_is_connected(session) && module_session_send(session, buffer, length)) {
-        session->has_new_leader_event = false;
-    }
+    return module_session_send(session, buffer, length);
 }
 
+/* One of the events that are due. */
+static bool send_due_event(struct consensus *consensus, struct module_session *session) {
+    if (!module_session_is_connected(session)) {
+        return false;
+    }
+    if (session->has_open_event) {
+        session->has_open_event = !send_event(consensus, session, CLUSTER_EVENT_CODE_OK, "");
+        return !session->has_open_event;
+    }
+    session->has_new_leader_event = !send_new_leader(consensus, session);
+    return !session->has_new_leader_event;
+}
+
+/* What cannot be done now is no work: else it would be tried in every cycle, not in every tick. */
 static int check_one(struct consensus *consensus, struct module_session *session) {
     if (session->publication_request != NULL || session->counter_request != NULL) {
         module_session_poll(session);
     }
-    if (is_too_old(consensus, session)) {
-        if (session->state == MODULE_SESSION_OPEN) {
-            module_session_close(session, CLUSTER_CLOSE_REASON_TIMEOUT);
-        }
-        module_sessions_try_close(consensus, session);
-        return 1;
+    if (is_too_old(consensus, session) && session->state == MODULE_SESSION_OPEN) {
+        module_session_close(session, CLUSTER_CLOSE_REASON_TIMEOUT);
     }
     if (session->state == MODULE_SESSION_CLOSING) {
-        module_sessions_try_close(consensus, session);
-        return 1;
+        return module_sessions_try_close(consensus, session);
     }
-    if (session->has_open_event) {
-        session->has_open_event = !send_event(consensus, session, CLUSTER_EVENT_CODE_OK, "");
-        return 1;
-    }
-    if (session->has_new_leader_event) {
-        send_new_leader(consensus, session);
-        return 1;
-    }
-    return 0;
+    bool is_event_due = session->has_open_event || session->has_new_leader_event;
+    return is_event_due && send_due_event(consensus, session);
 }
 
 int module_sessions_check(struct consensus *consensus) {
@@ -435,7 +436,7 @@ void module_sessions_on_image_lost(struct consensus *consensus, int64_t image_id
         session->ingress_image_id = -1;
         if (closes && session->state == MODULE_SESSION_OPEN) {
             module_session_close(session, CLUSTER_CLOSE_REASON_TIMEOUT);
-            module_sessions_try_close(consensus, session);
+            (void)module_sessions_try_close(consensus, session);
         }
     }
 }

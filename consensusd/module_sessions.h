@@ -65,8 +65,9 @@ int module_sessions_check(struct consensus *consensus);
 /* Slow tick of a follower: requests of backups only. */
 int module_sessions_answer_backups(struct consensus *consensus);
 
-/* Append the close to the log now, if there is room; else the next check does it. */
-void module_sessions_try_close(struct consensus *consensus, struct module_session *session);
+/* Append the close to the log now and give the session up; false when there is no room: the next
+ * check does it. */
+bool module_sessions_try_close(struct consensus *consensus, struct module_session *session);
 /* The client's ingress image is gone. */
 void module_sessions_on_image_lost(struct consensus *consensus, int64_t image_id);
 
