@@ -1,9 +1,10 @@
 /* The conductor's loop: clocks, timers, commands of clients, limits.
  *
  * Each cycle takes a bounded number of commands, all from one pass over the ring. A command stays
- * in the ring while the queues to sender and receiver are short of room, or while an earlier one
- * waits for a name; hence commands are effected and answered in ring order. What is due by time is
- * looked at once per timer interval.
+ * in the ring while the queues to sender and receiver are short of room. One that needs a name or a
+ * log file waits for it (pending_commands.h), and with it what the same client sends afterwards;
+ * hence the commands of a client are effected and answered in the order in which it sent them. What
+ * is due by time is looked at once per timer interval.
  */
 #include "driverd/conductor.h"
 
@@ -12,13 +13,14 @@
 
 #include "driverd/client_session.h"
 #include "driverd/linking.h"
-#include "driverd/log_file.h"
+#include "driverd/log_agent.h"
 #include "driverd/network.h"
 #include "driverd/publication_ipc.h"
 #include "driverd/subscription.h"
 
 /* Commands per cycle: enough to drain a burst quickly, few enough that limits still move. */
 #define COMMANDS_PER_CYCLE_MAX 8
+#define LOGS_PER_CYCLE_MAX 16
 /* For a channel that is being closed, which takes a cycle or two of sender or receiver. */
 #define CLOSING_WAIT_NS NS_PER_S
 #define EPOCH_REFRESH_NS NS_PER_MS
@@ -102,24 +104,24 @@ static bool hold_back(struct conductor *conductor, int64_t client_id,
     return client != NULL && now_ns < client->deadline_ns;
 }
 
-/* True: it waits and has to be run again. */
-static bool run_command(struct conductor *conductor, int32_t type, const uint8_t *payload,
-                        int32_t length) {
+/* 0, or COMMAND_PENDING or COMMAND_BUSY: it has to be run again. */
+static int run_command(struct conductor *conductor, int32_t type, const uint8_t *payload,
+                       int32_t length) {
     const struct command_row *row = find_row(type);
     struct command command;
     if (row == NULL || command_decode(&command, type, payload, length) < 0) {
         refuse_undecoded(conductor, type, payload, length, row != NULL);
-        return false;
+        return 0;
     }
     struct tern_error error = {0};
     int result = row->handler(conductor, &command, &error);
     if (result < 0 && hold_back(conductor, command.client_id, &error)) {
-        return true;
+        return COMMAND_PENDING;
     }
     if (result < 0) {
         refuse(conductor, command.correlation_id, row->has_answer, &error);
     }
-    return result == COMMAND_PENDING;
+    return max_i32(result, 0);
 }
 
 static enum ring_action on_command(void *context, int32_t type, const uint8_t *payload,
@@ -135,7 +137,11 @@ static enum ring_action on_command(void *context, int32_t type, const uint8_t *p
     if (!network_has_room(conductor)) {
         return RING_ABORT;
     }
-    if (run_command(conductor, type, payload, length)) {
+    int result = run_command(conductor, type, payload, length);
+    if (result == COMMAND_BUSY) {
+        return RING_ABORT;
+    }
+    if (result == COMMAND_PENDING) {
         client = pending_commands_find(pending, client_id);
         assert(client != NULL);
         /* Without memory for the copy the request goes unanswered, as if the driver were busy. */
@@ -145,27 +151,36 @@ static enum ring_action on_command(void *context, int32_t type, const uint8_t *p
     return RING_COMMIT;
 }
 
+/* The first command did not take what was got for it: it failed, or found that it did not need it.
+ */
+static void drop_unused(struct conductor *conductor, struct pending_client *client) {
+    if (client->is_resolved) {
+        client->is_resolved = false;
+        udp_channel_destroy(client->channel);
+    }
+    log_agent_discard(conductor->context->log_agent, client->file);
+    client->file = NULL;
+}
+
 /* Run what has waited, up to the next command that has to wait or until the queues are full. */
 static void resume(struct conductor *conductor, struct pending_client *client) {
     conductor->resumed = client;
     while (client->first != NULL && network_has_room(conductor)) {
         const struct waiting_command *command = client->first;
-        if (run_command(conductor, command->type, command->payload, command->length)) {
+        if (run_command(conductor, command->type, command->payload, command->length) != 0) {
             break;
         }
         free(pending_commands_pop(client));
-        if (client->is_resolved) { /* it failed before it asked for its channel */
-            client->is_resolved = false;
-            udp_channel_destroy(client->channel);
-        }
+        drop_unused(conductor, client);
     }
     conductor->resumed = NULL;
     if (client->first == NULL) {
+        drop_unused(conductor, client); /* without memory for the command itself */
         pending_commands_end(&conductor->pending, client);
     }
 }
 
-static int take_commands(struct conductor *conductor) {
+static int resume_all(struct conductor *conductor) {
     struct pending_commands *pending = &conductor->pending;
     int work = 0;
     for (int i = 0; pending->count > 0 && i < PENDING_CLIENTS_MAX; i++) {
@@ -175,8 +190,35 @@ static int take_commands(struct conductor *conductor) {
             work++;
         }
     }
-    return work + ring_mpsc_controlled_read(&conductor->context->to_driver, on_command, conductor,
-                                            COMMANDS_PER_CYCLE_MAX);
+    return work;
+}
+
+static void on_log(struct conductor *conductor, struct log_file *file) {
+    if (file->result == 0 && file->error.code != 0) {
+        driver_context_log_error(conductor->context, &file->error);
+    }
+    if (file->spec.folder == LOG_FILE_IMAGE) {
+        network_on_image_log(conductor, file);
+        return;
+    }
+    struct pending_client *client =
+        pending_commands_by_request(&conductor->pending, file->request_id);
+    assert(client != NULL);
+    assert(client->is_waiting);
+    client->is_waiting = false;
+    client->file = file;
+}
+
+static int take_logs(struct conductor *conductor) {
+    struct log_agent *agent = conductor->context->log_agent;
+    struct log_file *file;
+    int work = 0;
+    while (log_agent_is_busy(agent) && work < LOGS_PER_CYCLE_MAX && network_has_room(conductor) &&
+           (file = log_agent_poll(agent)) != NULL) {
+        on_log(conductor, file);
+        work++;
+    }
+    return work + resume_all(conductor);
 }
 
 /* The channel that was lent to the resolver is back. */
@@ -196,15 +238,12 @@ static int take_resolved(struct pending_client *client, struct udp_channel **cha
 static int look_up(struct conductor *conductor, int64_t client_id, struct udp_channel *channel,
                    struct tern_error *error) {
     struct pending_commands *pending = &conductor->pending;
-    struct pending_client *client = pending_commands_begin(pending, client_id, channel);
+    struct pending_client *client = pending_commands_name(pending, client_id, channel);
     if (client != NULL && network_submit_channel(conductor, channel, client->request_id)) {
         return COMMAND_PENDING;
     }
     if (client != NULL) {
-        client->is_waiting = false;
-        if (client->first == NULL) {
-            pending_commands_end(pending, client);
-        }
+        pending_commands_give_up(pending, client);
     }
     return error_set(error, DRIVER_ERROR(DRIVER_ERROR_TEMPORARILY_UNAVAILABLE),
                      "too many names are being looked up, try again: %.120s", channel->text);
@@ -231,6 +270,79 @@ int conductor_channel(struct conductor *conductor, const struct command *command
         *channel = made;
     }
     return result;
+}
+
+void conductor_keep_channel(struct conductor *conductor, const struct command *command,
+                            struct udp_channel *channel) {
+    struct pending_client *client = pending_commands_find(&conductor->pending, command->client_id);
+    if (client == NULL) { /* busy: the command stays in the ring */
+        udp_channel_destroy(channel);
+        return;
+    }
+    assert(!client->is_resolved);
+    client->is_resolved = true;
+    client->channel = channel;
+    client->error.code = 0;
+}
+
+/* The log that was asked for is back. */
+static int check_made(struct conductor *conductor, const struct log_file_spec *spec,
+                      struct tern_error *error) {
+    struct pending_client *client = conductor->resumed;
+    const struct log_file *file = client->file;
+    if (file->result == 0 && log_file_fits(file, spec)) {
+        return 0;
+    }
+    int result = file->result < 0 ? file->result : COMMAND_BUSY;
+    if (result < 0) {
+        *error = file->error;
+    }
+    log_agent_discard(conductor->context->log_agent, client->file);
+    client->file = NULL;
+    return result;
+}
+
+static int ask_for_log(struct conductor *conductor, int64_t client_id,
+                       const struct log_file_spec *spec, struct tern_error *error) {
+    struct driver_context *context = conductor->context;
+    struct pending_client *client = pending_commands_log(&conductor->pending, client_id);
+    if (client == NULL) {
+        return COMMAND_BUSY;
+    }
+    struct log_file *file = log_file_allocate(context, spec);
+    if (file != NULL) {
+        file->request_id = client->request_id;
+        if (log_agent_request(context->log_agent, file)) {
+            return COMMAND_PENDING;
+        }
+    }
+    pending_commands_give_up(&conductor->pending, client);
+    if (file == NULL) {
+        return error_set(error, -ENOMEM, "no memory for a log file");
+    }
+    free(file);
+    return COMMAND_BUSY;
+}
+
+int conductor_check_log(struct conductor *conductor, const struct command *command,
+                        const struct publication_params *params, struct tern_error *error) {
+    const struct log_file_spec spec = {
+        .folder = LOG_FILE_PUBLICATION,
+        .id = command->correlation_id,
+        .term_length = params->term_length,
+        .is_sparse = params->is_sparse,
+    };
+    return conductor->resumed != NULL && conductor->resumed->file != NULL
+               ? check_made(conductor, &spec, error)
+               : ask_for_log(conductor, command->client_id, &spec, error);
+}
+
+struct log_file *conductor_take_log(struct conductor *conductor) {
+    struct log_file *file = conductor->resumed->file;
+    assert(file != NULL);
+    assert(file->result == 0);
+    conductor->resumed->file = NULL;
+    return file;
 }
 
 int conductor_check_stream(const struct command *command, const struct uri *uri,
@@ -325,11 +437,16 @@ int conductor_do_work(struct conductor *conductor, int64_t now_ns) {
         conductor->epoch_deadline_ns = now_ns + EPOCH_REFRESH_NS;
     }
     on_timers(conductor, now_ns);
-    int work = take_commands(conductor);
+    int work = take_logs(conductor);
+    work += ring_mpsc_controlled_read(&context->to_driver, on_command, conductor,
+                                      COMMANDS_PER_CYCLE_MAX);
     work += network_do_work(conductor, now_ns);
-    work += update_limits(conductor);
-    work += log_file_delete_discarded(context, context->conf->resource_free_limit);
-    return work;
+    return work + update_limits(conductor);
+}
+
+int conductor_take_logs(struct conductor *conductor) {
+    int work = take_logs(conductor);
+    return work > 0 ? work + update_limits(conductor) : 0; /* what is connected can be written to */
 }
 
 int conductor_init(struct conductor *conductor, const struct conductor_params *params,
@@ -372,6 +489,11 @@ static void close_clients(struct conductor *conductor) {
 void conductor_close(struct conductor *conductor, bool is_resolver_busy) {
     if (conductor->context == NULL) {
         return;
+    }
+    for (int i = 0; i < PENDING_CLIENTS_MAX; i++) {
+        struct pending_client *client = &conductor->pending.clients[i];
+        log_agent_discard(conductor->context->log_agent, client->file);
+        client->file = NULL;
     }
     pending_commands_close(&conductor->pending, is_resolver_busy);
     close_clients(conductor);

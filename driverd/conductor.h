@@ -23,13 +23,18 @@
 
 struct client_session;
 struct gossip_socket;
+struct image_request;
+struct log_file;
 struct publication;
+struct publication_params;
 struct receiver;
 struct resolver;
 struct sender;
 
-/* Answer of a command handler that waits for a name: it is run again with the resolved channel. */
+/* Answer of a command handler that waits for a name or a log file: it is run again when that is
+ * there. And of one that has to be tried again in the next cycle, since too much is under way. */
 #define COMMAND_PENDING 1
+#define COMMAND_BUSY 2
 
 struct conductor {
     struct driver_context *context;
@@ -50,6 +55,7 @@ struct conductor {
 
     struct pending_commands pending;
     struct pending_client *resumed; /* while its first command is run again */
+    struct image_request *image_requests;
     int64_t timer_deadline_ns;
     int64_t reresolution_deadline_ns;
     int64_t epoch_deadline_ns;
@@ -74,9 +80,12 @@ int conductor_init(struct conductor *conductor, const struct conductor_params *p
  * resolver still has. */
 void conductor_close(struct conductor *conductor, bool is_resolver_busy);
 int conductor_do_work(struct conductor *conductor, int64_t now_ns);
+/* Take the log files that were made and go on with what waited for them: part of do_work; by itself
+ * for INVOKER, where the log agent is stepped in the same cycle. */
+int conductor_take_logs(struct conductor *conductor);
 
-/* For command handlers: 0, COMMAND_PENDING, or a negative code with text; what succeeded has been
- * answered by the handler, errors are answered and logged by the conductor. */
+/* For command handlers: 0, COMMAND_PENDING, COMMAND_BUSY, or a negative code with text; what
+ * succeeded has been answered by the handler, errors are answered and logged by the conductor. */
 typedef int (*command_handler)(struct conductor *conductor, const struct command *command,
                                struct tern_error *error);
 
@@ -91,6 +100,15 @@ int conductor_check_stream(const struct command *command, const struct uri *uri,
 int conductor_channel(struct conductor *conductor, const struct command *command,
                       enum udp_channel_role role, struct udp_channel **channel,
                       struct tern_error *error);
+/* The handler returns COMMAND_PENDING or COMMAND_BUSY: it gets the channel again when it is run
+ * again. */
+void conductor_keep_channel(struct conductor *conductor, const struct command *command,
+                            struct udp_channel *channel);
+/* Is the log file of the command's new publication there? 0, and conductor_take_log gives it once;
+ * or COMMAND_PENDING, COMMAND_BUSY, an error. A file that the command does not take is deleted. */
+int conductor_check_log(struct conductor *conductor, const struct command *command,
+                        const struct publication_params *params, struct tern_error *error);
+struct log_file *conductor_take_log(struct conductor *conductor);
 
 /* publication_commands.c */
 int conductor_add_publication(struct conductor *conductor, const struct command *command,

@@ -6,7 +6,7 @@
  * A thread that has nothing to do blocks on the sockets of the agents it runs; who puts something
  * into the queue of an agent wakes it. Commands and data of local clients come through shared
  * memory, which cannot wake anybody; so no wait for them is longer than the idle strategy's longest
- * park. Names are looked up on threads of their own, except in INVOKER.
+ * park. Names are looked up and log files made on threads of their own, except in INVOKER.
  */
 #include "driverd/driver.h"
 
@@ -22,8 +22,11 @@
 #include "driverd/name_table.h"
 #include "driverd/network.h"
 
-/* The conductor wakes the resolver for a request. */
-#define RESOLVER_PARK_NS NS_PER_S
+/* The conductor wakes resolver and log agent for a request. */
+#define HELPER_PARK_NS NS_PER_S
+/* In INVOKER: log files made in one cycle; as many as the commands of a cycle ask for, and the
+ * image of a SETUP. */
+#define LOGS_PER_CYCLE_MAX 16
 /* Of sender and receiver, while they need not look at shared memory. Well below the cycle time that
  * counts as too long (6.9). */
 #define QUIET_PARK_NS (20 * NS_PER_MS)
@@ -47,6 +50,10 @@ static int open_agents(struct driver *driver, struct tern_error *error) {
     int result = sender_init(&driver->sender, context, error);
     if (result == 0) {
         result = receiver_init(&driver->receiver, context, error);
+    }
+    if (result == 0) {
+        result = log_agent_init(&driver->log_agent, context, error);
+        context->log_agent = &driver->log_agent;
     }
     driver->resolver = result == 0 ? calloc(1, sizeof *driver->resolver) : NULL;
     if (result == 0 && driver->resolver == NULL) {
@@ -180,12 +187,27 @@ static int do_resolver_work(void *context, int64_t now_ns) {
     return resolver_agent_do_work(context, now_ns);
 }
 
+static int do_log_agent_work(void *context, int64_t now_ns) {
+    struct driver *driver = context;
+    return log_agent_do_work(&driver->log_agent, now_ns);
+}
+
+/* What the commands of this cycle wait for, so that they are answered in it. */
+static int make_logs(struct driver *driver) {
+    int work = 0;
+    for (int i = 0; i < LOGS_PER_CYCLE_MAX && log_agent_serve(&driver->log_agent) > 0; i++) {
+        work += 1 + conductor_take_logs(&driver->conductor);
+    }
+    return work;
+}
+
 int driver_do_work(struct driver *driver, int64_t now_ns) {
     int work = do_shared_work(driver, now_ns);
     for (int i = 0; i < RESOLVER_AGENT_COUNT; i++) {
         work += resolver_agent_do_work(&driver->resolver->agents[i], now_ns);
     }
-    return work;
+    work += make_logs(driver);
+    return work + log_agent_delete(&driver->log_agent, now_ns);
 }
 
 /* -- waiting -- */
@@ -236,15 +258,21 @@ static void wait_for_network(void *context, int64_t timeout_ns) {
     receiver_end_wait(&driver->receiver);
 }
 
-/* All agents share the thread: nobody has to be woken. */
+/* All agents share the thread, but for the log agent. */
 static void wait_for_all(void *context, int64_t timeout_ns) {
     const struct driver *driver = context;
-    struct net_poller *const pollers[] = {driver->sender.poller, driver->receiver.poller};
+    struct net_poller *const pollers[] = {driver->sender.poller, driver->receiver.poller,
+                                          driver->context.conductor_poller};
     wait_for(driver, pollers, ARRAY_COUNT(pollers), conductor_rest_ns(driver, timeout_ns));
 }
 
 static void wait_for_resolver(void *context, int64_t timeout_ns) {
     resolver_agent_wait(context, timeout_ns);
+}
+
+static void wait_for_log_agent(void *context, int64_t timeout_ns) {
+    const struct driver *driver = context;
+    wait_for(driver, &driver->log_agent.poller, 1, timeout_ns);
 }
 
 static void wake_poller(const struct driver *driver, struct net_poller *poller) {
@@ -266,19 +294,37 @@ static void wake_resolver(void *context) {
     resolver_agent_wake(context);
 }
 
+static void wake_log_agent(void *context) {
+    const struct driver *driver = context;
+    wake_poller(driver, driver->log_agent.poller);
+}
+
 /* -- threads -- */
+
+static int start_runner(struct driver *driver, struct agent_runner_params *params,
+                        struct tern_error *error) {
+    params->clock = driver->context.io.clock;
+    params->agent.context = driver;
+    assert(driver->runner_count < DRIVER_THREADS_MAX);
+    int result = agent_runner_start(&driver->runners[driver->runner_count], params, error);
+    driver->runner_count += result == 0;
+    return result;
+}
 
 static int start(struct driver *driver, struct agent_runner_params *params,
                  const struct driver_idle_conf *idle, struct tern_error *error) {
-    params->clock = driver->context.io.clock;
-    params->agent.context = driver;
     int result = idle_strategy_parse(&params->idle, idle->name, idle->arguments, error);
-    if (result == 0) {
-        assert(driver->runner_count < DRIVER_THREADS_MAX);
-        result = agent_runner_start(&driver->runners[driver->runner_count], params, error);
-    }
-    driver->runner_count += result == 0;
-    return result;
+    return result < 0 ? result : start_runner(driver, params, error);
+}
+
+static int start_log_agent(struct driver *driver, struct tern_error *error) {
+    struct agent_runner_params params = {
+        .agent = {.name = "log-agent", .do_work = do_log_agent_work, .wait = wait_for_log_agent},
+        .wake = wake_log_agent,
+        .idle = {.kind = IDLE_SLEEP, .park_max_ns = HELPER_PARK_NS},
+        .cpu = -1,
+    };
+    return start_runner(driver, &params, error);
 }
 
 static int start_resolver(struct driver *driver, struct tern_error *error) {
@@ -288,7 +334,7 @@ static int start_resolver(struct driver *driver, struct tern_error *error) {
         const struct agent_runner_params params = {
             .agent = {names[i], &driver->resolver->agents[i], do_resolver_work, wait_for_resolver},
             .wake = wake_resolver,
-            .idle = {.kind = IDLE_SLEEP, .park_max_ns = RESOLVER_PARK_NS},
+            .idle = {.kind = IDLE_SLEEP, .park_max_ns = HELPER_PARK_NS},
             .clock = driver->context.io.clock,
             .cpu = -1,
         };
@@ -329,6 +375,9 @@ int driver_start(struct driver *driver, struct tern_error *error) {
         break;
     case DRIVER_THREADING_INVOKER:
         return 0;
+    }
+    if (result == 0) {
+        result = start_log_agent(driver, error);
     }
     return result < 0 ? result : start_resolver(driver, error);
 }
@@ -403,6 +452,7 @@ void driver_close(struct driver *driver) {
     }
     driver_context_signal_end(&driver->context);
     close_agents(driver);
+    log_agent_close(&driver->log_agent);
     driver_context_close(&driver->context);
     if (driver->has_directory && driver->conf->dir_delete_on_shutdown) {
         (void)driver_directory_delete(driver->conf->directory, NULL);

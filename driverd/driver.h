@@ -1,4 +1,4 @@
-/* A whole media driver: directory, conductor, sender, receiver, resolver.
+/* A whole media driver: directory, conductor, sender, receiver, resolver, log agent.
  *
  * Nothing in here is static: several drivers live in one process in tests and in the simulator.
  *
@@ -17,11 +17,12 @@
 #include "driverd/driver_conf.h"
 #include "driverd/driver_context.h"
 #include "driverd/gossip_socket.h"
+#include "driverd/log_agent.h"
 #include "driverd/receiver.h"
 #include "driverd/resolver.h"
 #include "driverd/sender.h"
 
-#define DRIVER_THREADS_MAX 3 /* sender, receiver, resolver */
+#define DRIVER_THREADS_MAX 3 /* sender, receiver, log agent */
 
 struct driver {
     const struct driver_conf *conf;
@@ -30,6 +31,7 @@ struct driver {
     struct conductor conductor;
     struct sender sender;
     struct receiver receiver;
+    struct log_agent log_agent;
     struct resolver *resolver; /* by itself: its thread may outlive the driver in a look-up */
     struct agent_runner *resolver_runners[RESOLVER_AGENT_COUNT];
     struct gossip_socket gossip;
@@ -41,7 +43,8 @@ struct driver {
  * borrowed until close. */
 int driver_open(struct driver **driver, const struct driver_conf *conf, const struct io *io,
                 struct tern_error *error);
-/* One duty cycle of all agents, for INVOKER (names are looked up in the call). Work done. */
+/* One duty cycle of all agents, for INVOKER (names are looked up and files made in the call). Work
+ * done. */
 int driver_do_work(struct driver *driver, int64_t now_ns);
 
 /* Start the threads that the threading mode wants besides the caller's. */

@@ -15,7 +15,6 @@
 #include "base/bits.h"
 #include "base/error.h"
 #include "driverd/driver_message.h"
-#include "driverd/log_file.h"
 #include "driverd/system_counters.h"
 
 /* Longest response: an error or a path with its fixed part. */
@@ -127,7 +126,6 @@ void driver_context_close(struct driver_context *context) {
     if (context->conf == NULL) {
         return;
     }
-    log_file_delete_all(context);
     counters_manager_close(&context->counters);
     mapped_file_close(&context->loss_report_file);
     cnc_close(&context->cnc);

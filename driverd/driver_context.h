@@ -23,7 +23,7 @@
 #include "shm/ring_mpsc.h"
 #include "wire/command.h"
 
-struct log_file;
+struct log_agent;
 
 /* Bytes of the rings between the agents (without trailer): commands carry pointers and ids. */
 #define DRIVER_QUEUE_LENGTH (256 * 1024)
@@ -60,8 +60,7 @@ struct driver_context {
     int64_t now_epoch_ms; /* refreshed every millisecond */
     int32_t next_session_id;
     int32_t next_channel_suffix; /* names of untagged wildcard channels */
-    struct log_file *discarded;  /* to be unmapped and deleted, oldest first */
-    struct log_file *discarded_last;
+    struct log_agent *log_agent; /* borrowed; makes and deletes log files */
 };
 
 /* Make cnc.dat and loss-report.dat in the (empty) directory, and the views. `conf` and what `io`
@@ -72,7 +71,7 @@ int driver_context_open(struct driver_context *context, const struct driver_conf
 void driver_context_publish(struct driver_context *context);
 /* Tell clients that the driver ends: they close everything. */
 void driver_context_signal_end(struct driver_context *context);
-/* Deletes discarded log files, unmaps. Idempotent; fine on a zeroed context. */
+/* Unmaps. Idempotent; fine on a zeroed context. */
 void driver_context_close(struct driver_context *context);
 
 /* Any agent. */

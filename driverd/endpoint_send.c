@@ -82,8 +82,8 @@ static bool is_response(const struct udp_channel *channel) {
     return channel->control_mode == CONTROL_MODE_RESPONSE;
 }
 
-static int find(const struct endpoint_send_table *table, const struct udp_channel *channel,
-                struct endpoint_send **found, struct tern_error *error) {
+int endpoint_send_find(const struct endpoint_send_table *table, const struct udp_channel *channel,
+                       struct endpoint_send **found, struct tern_error *error) {
     *found = NULL;
     for (int32_t i = 0; i < table->count && *found == NULL; i++) {
         int match = udp_channel_match(table->endpoints[i]->channel, channel, error);
@@ -204,7 +204,7 @@ int endpoint_send_acquire(struct endpoint_send_table *table, struct udp_channel 
                           struct tern_error *error) {
     assert(channel->role == UDP_CHANNEL_PUBLICATION);
     struct endpoint_send *found;
-    int result = find(table, channel, &found, error);
+    int result = endpoint_send_find(table, channel, &found, error);
     if (result != 0) {
         return result;
     }

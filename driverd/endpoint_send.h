@@ -67,6 +67,10 @@ int endpoint_send_table_init(struct endpoint_send_table *table, struct driver_co
 /* Frees everything; the sender must not run any more. */
 void endpoint_send_table_close(struct endpoint_send_table *table);
 
+/* The endpoint that the resolved channel means, without a reference; NULL: there is none yet. An
+ * error when the channel cannot be had. */
+int endpoint_send_find(const struct endpoint_send_table *table, const struct udp_channel *channel,
+                       struct endpoint_send **found, struct tern_error *error);
 /* Find the endpoint that the resolved channel means, or make it; takes a reference for the caller.
  * On success the endpoint owns the channel (or has freed it); on failure the caller still does. */
 int endpoint_send_acquire(struct endpoint_send_table *table, struct udp_channel *channel,

@@ -20,6 +20,7 @@
 #include "driverd/congestion.h"
 #include "driverd/driver_context.h"
 #include "driverd/endpoint_recv.h"
+#include "driverd/log_agent.h"
 #include "driverd/receiver.h"
 #include "driverd/subscription.h"
 #include "shm/log_wake.h"
@@ -32,8 +33,8 @@ static void set_state(struct image *image, enum image_state state, int64_t now_n
     image->state_time_ns = now_ns;
 }
 
-static int check_setup(const struct endpoint_recv *endpoint,
-                       const struct message_create_image *setup, struct tern_error *error) {
+int image_check_setup(const struct endpoint_recv *endpoint,
+                      const struct message_create_image *setup, struct tern_error *error) {
     if (setup->mtu_length > endpoint->window_bytes) {
         return error_set(error, DRIVER_ERROR(DRIVER_ERROR_GENERIC),
                          "image refused: mtu %d of the sender is more than the receiver window %d: "
@@ -77,12 +78,8 @@ static void init_loss_detector(struct image *image, int64_t delay_ns, bool group
     loss_detector_init(&image->loss_detector, &params);
 }
 
-static int create_log(struct image *image, const struct image_spec *spec,
-                      struct tern_error *error) {
-    const struct message_create_image *setup = spec->setup;
-    struct log_buffer_params params = {
-        .term_length = setup->term_length,
-        .sparse = spec->subscription->params.is_sparse,
+static void format_log(struct image *image, const struct message_create_image *setup) {
+    const struct log_buffer_params params = {
         .initial_term_id = setup->initial_term_id,
         .mtu_length = setup->mtu_length,
         .active_term_id = setup->active_term_id,
@@ -92,11 +89,9 @@ static int create_log(struct image *image, const struct image_spec *spec,
         .correlation_id = image->id,
         .type = LOG_TYPE_IMAGE,
     };
-    int result = log_file_create(&image->file, image->context, LOG_FILE_IMAGE, &params, error);
-    if (result == 0) {
-        image->log = &image->file->log;
-    }
-    return result;
+    image->log = &image->file->log;
+    assert(image->log->term_length == setup->term_length);
+    log_buffer_format(image->log, &params);
 }
 
 static void init_congestion(struct image *image, const struct image_spec *spec) {
@@ -135,7 +130,6 @@ static void fill_metadata(const struct image *image, const struct subscription_p
     metadata->rejoin = params->is_rejoin;
     metadata->reliable = params->is_reliable;
     metadata->tether = params->is_tether;
-    metadata->sparse = params->is_sparse;
     log_writers_set_own(metadata);
 }
 
@@ -198,7 +192,7 @@ static void close_parts(struct image *image) {
             driver_context_free_counter(image->context, ids[i]);
         }
     }
-    log_file_discard(image->file, image->context);
+    log_agent_discard(image->context->log_agent, image->file);
     free(image->channel);
     free(image);
 }
@@ -223,16 +217,13 @@ static int open_parts(struct image *image, const struct image_spec *spec,
     if (image->channel == NULL) {
         return error_set_errno(error, ENOMEM, "cannot make an image");
     }
-    int result = create_log(image, spec, error);
-    if (result != 0) {
-        return result;
-    }
+    format_log(image, setup);
     bool group = is_group(image, spec);
     init_congestion(image, spec);
     init_positions(image, setup);
     fill_metadata(image, params, group);
     init_loss_detector(image, params->nak_unicast_delay_ns, group);
-    result = make_counters(image, error);
+    int result = make_counters(image, error);
     if (result != 0) {
         return result;
     }
@@ -254,12 +245,9 @@ static int open_parts(struct image *image, const struct image_spec *spec,
 int image_create(struct image **image, struct driver_context *context,
                  const struct image_spec *spec, struct tern_error *error) {
     const struct message_create_image *setup = spec->setup;
-    int result = check_setup(spec->endpoint, setup, error);
-    if (result != 0) {
-        return result;
-    }
     struct image *made = aligned_alloc(CACHE_LINE_LENGTH, sizeof *made);
     if (made == NULL) {
+        log_agent_discard(context->log_agent, spec->file);
         return error_set_errno(error, ENOMEM, "cannot make an image");
     }
     *made = (struct image){
@@ -267,7 +255,8 @@ int image_create(struct image **image, struct driver_context *context,
         .receiver = spec->receiver,
         .endpoint = spec->endpoint,
         .receive_endpoint = spec->endpoint,
-        .id = driver_context_next_id(context),
+        .id = spec->file->spec.id,
+        .file = spec->file,
         .session_id = setup->session_id,
         .stream_id = setup->stream_id,
         .quiet_hwm = -1,
@@ -293,7 +282,7 @@ int image_create(struct image **image, struct driver_context *context,
                        made->timestamps.channel_receive != TIMESTAMP_NONE;
     made->connections[spec->destination_index] =
         (struct image_connection){.is_known = true, .control = setup->control};
-    result = open_parts(made, spec, error);
+    int result = open_parts(made, spec, error);
     if (result != 0) {
         close_parts(made);
         return result;

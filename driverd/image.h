@@ -150,11 +150,15 @@ struct image_spec {
     int32_t destination_index; /* that the SETUP came by */
     const struct message_create_image *setup;
     const struct subscription *subscription; /* the oldest that wants it: options of the log */
+    struct log_file *file; /* made; the image's from here on, also when it fails */
 };
 
-/* Checks of 3.3 step 2, log and counters; takes a reference of the endpoint. Afterwards the caller
- * attaches the subscriptions (subscribable_add at image_join_position) and calls
- * receiver_add_image. */
+/* 3.3 step 2. */
+int image_check_setup(const struct endpoint_recv *endpoint,
+                      const struct message_create_image *setup, struct tern_error *error);
+/* After that check, with a log file under the id of the image: counters; takes a reference of the
+ * endpoint. Afterwards the caller attaches the subscriptions (subscribable_add at
+ * image_join_position) and calls receiver_add_image. */
 int image_create(struct image **image, struct driver_context *context,
                  const struct image_spec *spec, struct tern_error *error);
 /* Only when is_done, or when the receiver does not run any more. */

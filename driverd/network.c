@@ -9,12 +9,14 @@
 #include "driverd/network.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #include "driverd/conductor.h"
 #include "driverd/driver_message.h"
 #include "driverd/gossip_socket.h"
 #include "driverd/image.h"
 #include "driverd/linking.h"
+#include "driverd/log_agent.h"
 #include "driverd/publication_net.h"
 #include "driverd/receiver.h"
 #include "driverd/resolver.h"
@@ -23,6 +25,13 @@
 #include "driverd/subscription.h"
 
 #define MESSAGES_PER_CYCLE_MAX 16
+
+/* The log file of an image is being made: what to go on with. */
+struct image_request {
+    struct image_request *next;
+    const struct log_file *file;
+    struct message_create_image setup;
+};
 
 int network_init(struct conductor *conductor, struct tern_error *error) {
     struct driver_context *context = conductor->context;
@@ -46,6 +55,11 @@ void network_close(struct conductor *conductor) {
     }
     pointer_list_close(publications);
     pointer_list_close(images);
+    while (conductor->image_requests != NULL) {
+        struct image_request *request = conductor->image_requests;
+        conductor->image_requests = request->next;
+        free(request);
+    }
     endpoint_send_table_close(&conductor->endpoints_send);
     endpoint_recv_table_close(&conductor->endpoints_recv);
 }
@@ -125,8 +139,10 @@ static void disable_older(struct conductor *conductor, const struct image *image
     }
 }
 
+/* Takes the file. */
 static int create_image(struct conductor *conductor, struct endpoint_recv *endpoint,
-                        const struct message_create_image *setup, struct tern_error *error) {
+                        const struct message_create_image *setup, struct log_file *file,
+                        struct tern_error *error) {
     const struct destination_recv *destination =
         endpoint_recv_destination(endpoint, setup->destination_id);
     const struct image_spec spec = {
@@ -135,11 +151,14 @@ static int create_image(struct conductor *conductor, struct endpoint_recv *endpo
         .destination_index = destination == NULL ? -1 : destination->index,
         .setup = setup,
         .subscription = find_oldest(conductor, endpoint, setup),
+        .file = file,
     };
     if (spec.subscription == NULL || destination == NULL) {
-        return -ENOENT; /* it went while the SETUP was on its way */
+        log_agent_discard(conductor->context->log_agent, file);
+        return -ENOENT; /* it went while the file was being made */
     }
     if (pointer_list_reserve(&conductor->images) < 0) {
+        log_agent_discard(conductor->context->log_agent, file);
         return error_set(error, -ENOMEM, "no memory for an image");
     }
     struct image *image;
@@ -156,24 +175,119 @@ static int create_image(struct conductor *conductor, struct endpoint_recv *endpo
     return 0;
 }
 
-static void on_create_image(struct conductor *conductor, const uint8_t *payload, int32_t length) {
+static void refuse_image(struct conductor *conductor, struct endpoint_recv *endpoint,
+                         const struct message_create_image *setup, const struct tern_error *error) {
+    if (error->code != 0) {
+        driver_context_log_error(conductor->context, error);
+    }
+    (void)receiver_image_refused(conductor->receiver, endpoint, setup->stream_id,
+                                 setup->session_id);
+}
+
+/* The receiver asks again when its interest went and came back meanwhile: one answer is enough. */
+static bool is_under_way(const struct conductor *conductor, const struct endpoint_recv *endpoint,
+                         const struct message_create_image *setup) {
+    for (const struct image_request *request = conductor->image_requests; request != NULL;
+         request = request->next) {
+        if (request->setup.endpoint_id == setup->endpoint_id &&
+            request->setup.stream_id == setup->stream_id &&
+            request->setup.session_id == setup->session_id) {
+            return true;
+        }
+    }
+    const struct pointer_list *list = &conductor->images;
+    for (int32_t i = 0; i < list->count; i++) {
+        const struct image *image = list->items[i];
+        if (image->endpoint == endpoint && image->stream_id == setup->stream_id &&
+            image->session_id == setup->session_id && image->state == IMAGE_STATE_ACTIVE &&
+            image->subscribers.count > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* 0: its log is being made. COMMAND_BUSY: not yet. */
+static int request_image(struct conductor *conductor, struct endpoint_recv *endpoint,
+                         const struct message_create_image *setup, struct tern_error *error) {
+    struct driver_context *context = conductor->context;
+    const struct subscription *subscription = find_oldest(conductor, endpoint, setup);
+    if (subscription == NULL) {
+        return -ENOENT; /* it went while the SETUP was on its way */
+    }
+    int result = image_check_setup(endpoint, setup, error);
+    if (result < 0) {
+        return result;
+    }
+    const struct log_file_spec spec = {
+        .folder = LOG_FILE_IMAGE,
+        .id = driver_context_next_id(context),
+        .term_length = setup->term_length,
+        .is_sparse = subscription->params.is_sparse,
+    };
+    struct image_request *request = malloc(sizeof *request);
+    struct log_file *file = log_file_allocate(context, &spec);
+    if (request == NULL || file == NULL) {
+        result = error_set(error, -ENOMEM, "no memory for an image");
+    } else if (!log_agent_request(context->log_agent, file)) {
+        result = COMMAND_BUSY;
+    }
+    if (result != 0) {
+        free(file);
+        free(request);
+        return result;
+    }
+    *request = (struct image_request){conductor->image_requests, file, *setup};
+    conductor->image_requests = request;
+    return 0;
+}
+
+static enum ring_action on_create_image(struct conductor *conductor, const uint8_t *payload,
+                                        int32_t length) {
     struct message_create_image setup;
     assert(length == sizeof setup);
     memcpy(&setup, payload, sizeof setup);
     struct endpoint_recv *endpoint =
         endpoint_recv_by_id(&conductor->endpoints_recv, setup.endpoint_id);
-    if (endpoint == NULL) {
-        return;
+    if (endpoint == NULL || is_under_way(conductor, endpoint, &setup)) {
+        return RING_CONTINUE;
     }
     struct tern_error error = {0};
-    int result = create_image(conductor, endpoint, &setup, &error);
-    if (result == 0) {
-        return;
+    int result = request_image(conductor, endpoint, &setup, &error);
+    if (result < 0) {
+        refuse_image(conductor, endpoint, &setup, &error);
     }
-    if (result != -ENOENT) {
-        driver_context_log_error(conductor->context, &error);
+    return result == COMMAND_BUSY ? RING_ABORT : RING_CONTINUE;
+}
+
+static struct image_request *take_image_request(struct conductor *conductor,
+                                                const struct log_file *file) {
+    struct image_request **link = &conductor->image_requests;
+    while (*link != NULL && (*link)->file != file) {
+        link = &(*link)->next;
     }
-    (void)receiver_image_refused(conductor->receiver, endpoint, setup.stream_id, setup.session_id);
+    struct image_request *request = *link;
+    assert(request != NULL);
+    *link = request->next;
+    return request;
+}
+
+void network_on_image_log(struct conductor *conductor, struct log_file *file) {
+    struct image_request *request = take_image_request(conductor, file);
+    const struct message_create_image *setup = &request->setup;
+    struct endpoint_recv *endpoint =
+        endpoint_recv_by_id(&conductor->endpoints_recv, setup->endpoint_id);
+    struct tern_error error = file->result < 0 ? file->error : (struct tern_error){0};
+    int result = file->result;
+    if (result == 0 && endpoint != NULL) {
+        result = create_image(conductor, endpoint, setup, file, &error);
+    } else {
+        log_agent_discard(conductor->context->log_agent, file);
+    }
+    if (result < 0 && endpoint != NULL) {
+        refuse_image(conductor, endpoint, setup, &error);
+    }
+    free(request);
 }
 
 static void put_address(struct response *response, const union net_address *address) {
@@ -250,8 +364,7 @@ static enum ring_action on_message(void *context, int32_t type, const uint8_t *p
     }
     switch ((enum driver_message_type)type) {
     case DRIVER_MESSAGE_CREATE_IMAGE:
-        on_create_image(conductor, payload, length);
-        break;
+        return on_create_image(conductor, payload, length);
     case DRIVER_MESSAGE_PUBLICATION_ERROR:
         on_publication_error(conductor, payload, length);
         break;
@@ -275,6 +388,7 @@ static void on_channel_resolved(struct conductor *conductor, const struct resolv
     assert(client != NULL);
     assert(client->is_waiting);
     client->is_waiting = false;
+    client->is_naming = false;
     client->is_resolved = true;
     client->error.code = 0;
     if (result->code != 0) {

@@ -10,6 +10,7 @@
 #include "wire/command.h"
 
 struct conductor;
+struct log_file;
 struct publication_net;
 struct subscription;
 struct subscription_params;
@@ -23,6 +24,8 @@ void network_close(struct conductor *conductor);
 bool network_has_room(const struct conductor *conductor);
 /* Each duty cycle: messages of the agents, resolved names, images, limits, endpoints to free. */
 int network_do_work(struct conductor *conductor, int64_t now_ns);
+/* The log file of an image is there, or failed; takes it. There is room in all queues. */
+void network_on_image_log(struct conductor *conductor, struct log_file *file);
 /* Life cycles of network publications and images. */
 void network_on_timer(struct conductor *conductor, int64_t now_ns);
 

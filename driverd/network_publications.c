@@ -78,6 +78,7 @@ static int create_publication(struct conductor *conductor, const struct command 
     if (result == 0) {
         spec.base.session_id =
             publication_commands_session_id(conductor, params, command->stream_id);
+        spec.base.file = conductor_take_log(conductor);
         result = publication_net_create(&publication, conductor->context, &spec, error);
     }
     if (result < 0) {
@@ -144,6 +145,27 @@ static int parse(const struct conductor *conductor, const struct udp_channel *ch
                             context, in_force, uri_get(&channel->uri, "fc"), &wanted->flow, error);
 }
 
+/* Of a new publication; 0 as well when the command can be answered without. */
+static int check_log(struct conductor *conductor, const struct command *command,
+                     const struct udp_channel *channel, const struct publication_params *params,
+                     struct tern_error *error) {
+    struct endpoint_send *endpoint;
+    int result = endpoint_send_find(&conductor->endpoints_send, channel, &endpoint, error);
+    if (result < 0) {
+        return result;
+    }
+    if (endpoint != NULL && command->type == COMMAND_ADD_PUBLICATION &&
+        find_shared(conductor, endpoint, command->stream_id, params->response_correlation_id) !=
+            NULL) {
+        return 0;
+    }
+    if (endpoint != NULL && params->has_session_id &&
+        is_session_used(conductor, endpoint, command->stream_id, params->session_id)) {
+        return publication_commands_refuse_clash(command, params->session_id, error);
+    }
+    return conductor_check_log(conductor, command, params, error);
+}
+
 int network_add_publication(struct conductor *conductor, const struct command *command,
                             struct tern_error *error) {
     struct udp_channel *channel;
@@ -154,6 +176,13 @@ int network_add_publication(struct conductor *conductor, const struct command *c
     struct wanted wanted;
     struct endpoint_send *endpoint;
     result = parse(conductor, channel, &wanted, error);
+    if (result == 0) {
+        result = check_log(conductor, command, channel, &wanted.params, error);
+    }
+    if (result > 0) {
+        conductor_keep_channel(conductor, command, channel);
+        return result;
+    }
     if (result == 0) {
         result = endpoint_send_acquire(&conductor->endpoints_send, channel, command->correlation_id,
                                        &endpoint, error);

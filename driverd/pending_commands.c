@@ -38,14 +38,28 @@ static struct pending_client *take_free(struct pending_commands *pending, int64_
     return NULL;
 }
 
-struct pending_client *pending_commands_begin(struct pending_commands *pending, int64_t client_id,
-                                              struct udp_channel *channel) {
+struct pending_client *pending_commands_hold(struct pending_commands *pending, int64_t client_id) {
     struct pending_client *client = pending_commands_find(pending, client_id);
-    if (client == NULL) {
-        client = take_free(pending, client_id);
+    return client != NULL ? client : take_free(pending, client_id);
+}
+
+static int count_naming(const struct pending_commands *pending) {
+    int count = 0;
+    for (int i = 0; i < PENDING_CLIENTS_MAX; i++) {
+        count += pending->clients[i].is_naming;
+    }
+    return count;
+}
+
+struct pending_client *pending_commands_name(struct pending_commands *pending, int64_t client_id,
+                                             struct udp_channel *channel) {
+    struct pending_client *client = NULL;
+    if (count_naming(pending) < PENDING_NAMES_MAX) {
+        client = pending_commands_hold(pending, client_id);
     }
     if (client != NULL) {
         client->is_waiting = true;
+        client->is_naming = true;
         client->is_resolved = false;
         client->request_id = pending->next_request_id++;
         client->channel = channel;
@@ -54,9 +68,22 @@ struct pending_client *pending_commands_begin(struct pending_commands *pending, 
     return client;
 }
 
-struct pending_client *pending_commands_hold(struct pending_commands *pending, int64_t client_id) {
-    struct pending_client *client = pending_commands_find(pending, client_id);
-    return client != NULL ? client : take_free(pending, client_id);
+struct pending_client *pending_commands_log(struct pending_commands *pending, int64_t client_id) {
+    struct pending_client *client = pending_commands_hold(pending, client_id);
+    if (client != NULL) {
+        assert(client->file == NULL);
+        client->is_waiting = true;
+        client->request_id = pending->next_request_id++;
+    }
+    return client;
+}
+
+void pending_commands_give_up(struct pending_commands *pending, struct pending_client *client) {
+    client->is_waiting = false;
+    client->is_naming = false;
+    if (client->first == NULL) {
+        pending_commands_end(pending, client);
+    }
 }
 
 int pending_commands_append(struct pending_client *client, int32_t type, const uint8_t *payload,
@@ -94,6 +121,7 @@ struct waiting_command *pending_commands_pop(struct pending_client *client) {
 void pending_commands_end(struct pending_commands *pending, struct pending_client *client) {
     assert(client->is_used);
     assert(client->first == NULL);
+    assert(client->file == NULL);
     *client = (struct pending_client){0};
     pending->count--;
 }
@@ -104,7 +132,7 @@ void pending_commands_close(struct pending_commands *pending, bool is_resolver_b
         if (!client->is_used) {
             continue;
         }
-        if (client->is_resolved || (client->is_waiting && !is_resolver_busy)) {
+        if (client->is_resolved || (client->is_naming && !is_resolver_busy)) {
             udp_channel_destroy(client->channel);
         }
         struct waiting_command *command;

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "driverd/driver_context.h"
+#include "driverd/log_agent.h"
 #include "shm/log_wake.h"
 #include "shm/term_append.h"
 
@@ -42,11 +43,9 @@ static void fill_metadata(const struct publication *publication, bool is_group) 
     metadata->spies_simulate_connection = params->spies_simulate_connection;
 }
 
-static int create_log(struct publication *publication, bool is_group, struct tern_error *error) {
+static void format_log(struct publication *publication, bool is_group) {
     const struct publication_params *params = &publication->params;
     const struct log_buffer_params log_params = {
-        .term_length = params->term_length,
-        .sparse = params->is_sparse,
         .initial_term_id = params->initial_term_id,
         .mtu_length = params->mtu_length,
         .active_term_id = params->term_id,
@@ -56,13 +55,10 @@ static int create_log(struct publication *publication, bool is_group, struct ter
         .correlation_id = publication->registration_id,
         .type = publication->is_exclusive ? LOG_TYPE_EXCLUSIVE : LOG_TYPE_CONCURRENT,
     };
-    int result = log_file_create(&publication->file, publication->context, LOG_FILE_PUBLICATION,
-                                 &log_params, error);
-    if (result == 0) {
-        publication->log = &publication->file->log;
-        fill_metadata(publication, is_group);
-    }
-    return result;
+    publication->log = &publication->file->log;
+    assert(publication->log->term_length == params->term_length);
+    log_buffer_format(publication->log, &log_params);
+    fill_metadata(publication, is_group);
 }
 
 static int allocate_counter(const struct publication *publication, enum counter_type type,
@@ -112,6 +108,7 @@ static void set_identity(struct publication *publication, struct driver_context 
         .is_exclusive = spec->is_exclusive,
         .params = *spec->params,
         .channel = strdup(spec->channel),
+        .file = spec->file,
         .state = PUBLICATION_STATE_ACTIVE,
         .state_time_ns = context->now_ns,
         .position_counter_id = COUNTER_NULL_ID,
@@ -133,12 +130,11 @@ int publication_init(struct publication *publication, struct driver_context *con
                      const struct publication_spec *spec, struct tern_error *error) {
     set_identity(publication, context, spec);
     if (publication->channel == NULL) {
+        publication_close(publication);
         return error_set(error, -ENOMEM, "no memory for a publication");
     }
-    int result = create_log(publication, spec->is_group, error);
-    if (result == 0) {
-        result = create_counters(publication, error);
-    }
+    format_log(publication, spec->is_group);
+    int result = create_counters(publication, error);
     if (result < 0) {
         publication_close(publication);
         return result;
@@ -163,7 +159,7 @@ void publication_close(struct publication *publication) {
     }
     driver_context_free_counter(publication->context, &publication->position_counter_id);
     driver_context_free_counter(publication->context, &publication->limit_counter_id);
-    log_file_discard(publication->file, publication->context);
+    log_agent_discard(publication->context->log_agent, publication->file);
     free(publication->channel);
     *publication = (struct publication){0};
 }

@@ -126,10 +126,11 @@ struct publication_spec {
     bool is_exclusive;
     bool is_group; /* multicast or multi-destination: in the log's metadata */
     const char *channel;
+    struct log_file *file; /* made; the publication's from here on, also when it fails */
 };
 
-/* Make the log file with all its metadata, pub-pos and pub-lmt; link count 0. On failure nothing is
- * left behind. */
+/* Fill the log's metadata, make pub-pos and pub-lmt; link count 0. On failure nothing is left
+ * behind. */
 int publication_init(struct publication *publication, struct driver_context *context,
                      const struct publication_spec *spec, struct tern_error *error);
 /* Free subscribers' counters, own counters, and discard the log. Idempotent. */

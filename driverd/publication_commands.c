@@ -161,18 +161,23 @@ static int create_ipc(struct conductor *conductor, const struct command *command
         is_used(&conductor->publications_ipc, command->stream_id, params->session_id)) {
         return publication_commands_refuse_clash(command, params->session_id, error);
     }
-    const struct publication_spec spec = {
+    struct publication_spec spec = {
         .kind = PUBLICATION_IPC,
         .params = params,
         .registration_id = command->correlation_id,
         .client_id = command->client_id,
-        .session_id = publication_commands_session_id(conductor, params, command->stream_id),
         .stream_id = command->stream_id,
         .is_exclusive = command->type == COMMAND_ADD_EXCLUSIVE_PUBLICATION,
         .channel = channel,
     };
+    int result = conductor_check_log(conductor, command, params, error);
+    if (result != 0) {
+        return result;
+    }
+    spec.session_id = publication_commands_session_id(conductor, params, command->stream_id);
+    spec.file = conductor_take_log(conductor);
     struct publication_ipc *publication;
-    int result = publication_ipc_create(&publication, conductor->context, &spec, error);
+    result = publication_ipc_create(&publication, conductor->context, &spec, error);
     if (result < 0) {
         return result;
     }

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "driverd/driver_context.h"
+#include "driverd/log_agent.h"
 
 #define TRIP_GAIN_DIVISOR 8
 
@@ -19,6 +20,7 @@ int publication_ipc_create(struct publication_ipc **publication, struct driver_c
                            const struct publication_spec *spec, struct tern_error *error) {
     struct publication_ipc *made = calloc(1, sizeof *made);
     if (made == NULL) {
+        log_agent_discard(context->log_agent, spec->file);
         return error_set(error, -ENOMEM, "no memory for a publication");
     }
     int result = publication_init(&made->base, context, spec, error);

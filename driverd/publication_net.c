@@ -19,6 +19,7 @@
 
 #include "base/atomic.h"
 #include "driverd/driver_context.h"
+#include "driverd/log_agent.h"
 #include "driverd/sender.h"
 
 static int64_t sender_position(const struct publication_net *publication) {
@@ -173,10 +174,12 @@ int publication_net_create(struct publication_net **publication, struct driver_c
                            const struct publication_net_spec *spec, struct tern_error *error) {
     struct publication_net *made = aligned_alloc(CACHE_LINE_LENGTH, sizeof *made);
     if (made == NULL) {
+        log_agent_discard(context->log_agent, spec->base.file);
         return error_set_errno(error, ENOMEM, "cannot make a network publication");
     }
     *made = (struct publication_net){
         .base.context = context,
+        .base.file = spec->base.file,
         .quiet_position = -1,
         .endpoint = spec->endpoint,
         .sender = spec->sender,

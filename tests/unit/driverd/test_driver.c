@@ -316,6 +316,7 @@ Test(driver, log_files_need_room_and_are_deleted_again_later) {
     cr_assert(driver_fixture_system_counter(&f, SYSTEM_COUNTER_FREE_FAILS) == 2);
     space = 1;
     driver_fixture_run(&f, 2 * NS_PER_S);
-    cr_assert(f.driver->context.discarded == NULL);
+    cr_assert(f.driver->log_agent.discarded.first == NULL);
+    cr_assert(f.driver->log_agent.failed.first == NULL);
     driver_fixture_close(&f);
 }

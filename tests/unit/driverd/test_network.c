@@ -224,7 +224,7 @@ Test(network, names_that_fail_are_answered_and_waiting_ends_with_the_driver) {
     cr_assert(response.error_code == DRIVER_ERROR_UNKNOWN_HOST);
     cr_assert(memmem(response.text.text, (size_t)response.text.length, "no-host", 7) != NULL);
     /* As many clients as may wait, one more, and one with a full queue. */
-    for (int64_t i = 0; i <= PENDING_CLIENTS_MAX; i++) {
+    for (int64_t i = 0; i <= PENDING_NAMES_MAX; i++) {
         named.client_id = 1000 + i;
         named.correlation_id = 0;
         (void)driver_fixture_send(&f, &named);
@@ -238,7 +238,7 @@ Test(network, names_that_fail_are_answered_and_waiting_ends_with_the_driver) {
     for (int i = 0; i < 100; i++) {
         (void)conductor_do_work(&f.driver->conductor, f.now_ns);
     }
-    cr_assert(f.driver->conductor.pending.count == PENDING_CLIENTS_MAX);
+    cr_assert(f.driver->conductor.pending.count == PENDING_NAMES_MAX);
     cr_assert(driver_fixture_find(&f, RESPONSE_ERROR, &response));
     cr_assert(response.error_code == DRIVER_ERROR_TEMPORARILY_UNAVAILABLE);
     cr_assert(driver_fixture_count_counters(&f, 1000) == 0);
