@@ -17,6 +17,7 @@
 #include "driverd/network.h"
 #include "driverd/publication_ipc.h"
 #include "driverd/subscription.h"
+#include "driverd/trace.h"
 
 /* Commands per cycle: enough to drain a burst quickly, few enough that limits still move. */
 #define COMMANDS_PER_CYCLE_MAX 8
@@ -124,9 +125,8 @@ static int run_command(struct conductor *conductor, int32_t type, const uint8_t 
     return max_i32(result, 0);
 }
 
-static enum ring_action on_command(void *context, int32_t type, const uint8_t *payload,
-                                   int32_t length) {
-    struct conductor *conductor = context;
+static enum ring_action take_command(struct conductor *conductor, int32_t type,
+                                     const uint8_t *payload, int32_t length) {
     struct pending_commands *pending = &conductor->pending;
     int64_t client_id = length >= (int32_t)sizeof client_id ? get_i64(payload) : -1;
     struct pending_client *client = pending_commands_find(pending, client_id);
@@ -160,6 +160,20 @@ static void drop_unused(struct conductor *conductor, struct pending_client *clie
     }
     log_agent_discard(conductor->context->log_agent, client->file);
     client->file = NULL;
+}
+
+/* Each once in the event log, however often it is put back. */
+static enum ring_action on_command(void *context, int32_t type, const uint8_t *payload,
+                                   int32_t length) {
+    struct conductor *conductor = context;
+    const struct driver_context *shared = conductor->context;
+    if (!conductor->is_command_repeated) {
+        trace_message(shared, TRACE_COMMAND,
+                      (struct trace_message){type, length, payload, shared->now_ns});
+    }
+    enum ring_action action = take_command(conductor, type, payload, length);
+    conductor->is_command_repeated = action == RING_ABORT;
+    return action;
 }
 
 /* Run what has waited, up to the next command that has to wait or until the queues are full. */

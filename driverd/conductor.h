@@ -56,6 +56,7 @@ struct conductor {
     struct pending_commands pending;
     struct pending_client *resumed; /* while its first command is run again */
     struct image_request *image_requests;
+    bool is_command_repeated; /* the next one in the ring has been there before */
     int64_t timer_deadline_ns;
     int64_t reresolution_deadline_ns;
     int64_t epoch_deadline_ns;

@@ -1,8 +1,8 @@
 /* ternctl-driver: what a person wants to know of a media driver, read from its directory.
  *
- * Only looks: everything is mapped read-only, so it works on the directory of any driver that
- * speaks the protocol, living or dead. Counter labels and error texts come from clients and are
- * printed with control characters replaced.
+ * Only looks, but for trace: everything is mapped read-only, so it works on the directory of any
+ * driver that speaks the protocol, living or dead. Counter labels and error texts come from clients
+ * and are printed with control characters replaced.
  */
 #include <ctype.h>
 #include <getopt.h>
@@ -15,23 +15,28 @@
 #include "base/bits.h"
 #include "base/clock.h"
 #include "base/compiler.h"
+#include "driverd/ctl.h"
 #include "shm/cnc.h"
 #include "shm/counter_types.h"
 #include "shm/error_log.h"
 #include "shm/loss_report.h"
 
-#define EXIT_USAGE 64
-#define EXIT_UNAVAILABLE 69
 #define DIRECTORY_LENGTH_MAX 4096
 #define STREAM_CHANNEL_MAX 93 /* 92 bytes fit the key */
 
-static void print_text(const char *text, int32_t length) {
+/* The command line. */
+struct invocation {
+    char directory[DIRECTORY_LENGTH_MAX];
+    const char *argument; /* NULL: none */
+};
+
+void ctl_print_text(const char *text, int32_t length) {
     for (int32_t i = 0; i < length && text[i] != '\0'; i++) {
         (void)putchar(isprint((unsigned char)text[i]) ? text[i] : '?');
     }
 }
 
-static void print_time(int64_t epoch_ms) {
+void ctl_print_time(int64_t epoch_ms) {
     time_t seconds = (time_t)(epoch_ms / MS_PER_S);
     struct tm utc;
     char text[32];
@@ -54,18 +59,18 @@ static int print_counter(void *context, int32_t id, const struct counter_metadat
     (void)context;
     int32_t length = min_i32(metadata->label_length, COUNTER_LABEL_LENGTH_MAX);
     printf("%5d: %20" PRId64 " - ", id, load_acquire_i64(&value->value));
-    print_text(metadata->label, length);
+    ctl_print_text(metadata->label, length);
     (void)putchar('\n');
     return 0;
 }
 
-static int run_stat(const char *directory, const struct cnc *cnc) {
+static int run_stat(const struct invocation *invocation, const struct cnc *cnc) {
     struct counters_reader reader;
     int64_t heartbeat_ms = cnc_driver_heartbeat_ms(cnc);
-    printf("directory %s, layout %d.%d.%d, pid %" PRId64 ", started ", directory,
+    printf("directory %s, layout %d.%d.%d, pid %" PRId64 ", started ", invocation->directory,
            cnc->header->version >> 16, (cnc->header->version >> 8) & 0xFF,
            cnc->header->version & 0xFF, cnc->header->pid);
-    print_time(cnc->header->start_timestamp_ms);
+    ctl_print_time(cnc->header->start_timestamp_ms);
     if (heartbeat_ms < 0) {
         printf(", has ended\n");
     } else {
@@ -102,9 +107,9 @@ static int print_counter_of_names(void *context, int32_t id,
     return is_of_names(metadata) ? print_counter(context, id, metadata, value) : 0;
 }
 
-static int run_names(const char *directory, const struct cnc *cnc) {
+static int run_names(const struct invocation *invocation, const struct cnc *cnc) {
     struct counters_reader reader;
-    (void)directory;
+    (void)invocation;
     open_reader(cnc, &reader);
     (void)counters_reader_for_each(&reader, print_counter_of_names, NULL);
     return EXIT_SUCCESS;
@@ -116,16 +121,16 @@ static void print_error(void *context, int32_t count, int64_t first_ms, int64_t 
                         const char *text, int32_t text_length) {
     (void)context;
     printf("%d times from ", count);
-    print_time(first_ms);
+    ctl_print_time(first_ms);
     printf(" to ");
-    print_time(last_ms);
+    ctl_print_time(last_ms);
     printf(": ");
-    print_text(text, text_length);
+    ctl_print_text(text, text_length);
     (void)putchar('\n');
 }
 
-static int run_errors(const char *directory, const struct cnc *cnc) {
-    (void)directory;
+static int run_errors(const struct invocation *invocation, const struct cnc *cnc) {
+    (void)invocation;
     int count = error_log_read(cnc->error_log, cnc->error_log_length, 0, print_error, NULL);
     printf("%d distinct errors\n", count);
     return EXIT_SUCCESS;
@@ -225,10 +230,10 @@ static int compare(const void *left, const void *right) {
     return order != 0 ? order : compare_i64(a->registration_id, b->registration_id);
 }
 
-static int run_streams(const char *directory, const struct cnc *cnc) {
+static int run_streams(const struct invocation *invocation, const struct cnc *cnc) {
     struct streams streams = {0};
     struct counters_reader reader;
-    (void)directory;
+    (void)invocation;
     open_reader(cnc, &reader);
     if (counters_reader_for_each(&reader, collect, &streams) != 0) {
         fprintf(stderr, "ternctl-driver: out of memory\n");
@@ -242,11 +247,11 @@ static int run_streams(const char *directory, const struct cnc *cnc) {
         const struct stream_counter *counter = &streams.counters[i];
         if (i == 0 || compare_streams(counter - 1, counter) != 0) {
             printf("stream %d session %d ", counter->stream_id, counter->session_id);
-            print_text(counter->channel, (int32_t)strlen(counter->channel));
+            ctl_print_text(counter->channel, (int32_t)strlen(counter->channel));
             (void)putchar('\n');
         }
         printf("  %20" PRId64 " ", counter->value);
-        print_text(counter->name, (int32_t)strlen(counter->name));
+        ctl_print_text(counter->name, (int32_t)strlen(counter->name));
         printf(" (%" PRId64 ")\n", counter->registration_id);
     }
     free(streams.counters);
@@ -259,22 +264,22 @@ static void print_loss(void *context, const struct loss_report_view *entry) {
     (void)context;
     printf("%" PRId64 " times, %" PRId64 " bytes, from ", entry->observation_count,
            entry->bytes_lost);
-    print_time(entry->first_ms);
+    ctl_print_time(entry->first_ms);
     printf(" to ");
-    print_time(entry->last_ms);
+    ctl_print_time(entry->last_ms);
     printf(", stream %d session %d ", entry->stream_id, entry->session_id);
-    print_text(entry->channel, entry->channel_length);
+    ctl_print_text(entry->channel, entry->channel_length);
     printf(" from ");
-    print_text(entry->source, entry->source_length);
+    ctl_print_text(entry->source, entry->source_length);
     (void)putchar('\n');
 }
 
-static int run_loss(const char *directory, const struct cnc *cnc) {
+static int run_loss(const struct invocation *invocation, const struct cnc *cnc) {
     char path[DIRECTORY_LENGTH_MAX + 32];
     struct mapped_file file;
     struct tern_error error;
     (void)cnc;
-    (void)snprintf(path, sizeof path, "%s/%s", directory, LOSS_REPORT_FILE_NAME);
+    (void)snprintf(path, sizeof path, "%s/%s", invocation->directory, LOSS_REPORT_FILE_NAME);
     if (mapped_file_open(&file, path, true, &error) < 0) {
         fprintf(stderr, "ternctl-driver: %s\n", error.text);
         return EXIT_UNAVAILABLE;
@@ -285,22 +290,34 @@ static int run_loss(const char *directory, const struct cnc *cnc) {
     return EXIT_SUCCESS;
 }
 
+/* -- trace -- */
+
+static int run_trace(const struct invocation *invocation, const struct cnc *cnc) {
+    return ctl_run_trace(invocation->directory, cnc, invocation->argument);
+}
+
 /* -- command line -- */
 
 static const struct subcommand {
     const char *name;
-    int (*run)(const char *directory, const struct cnc *cnc);
+    int (*run)(const struct invocation *invocation, const struct cnc *cnc);
     const char *doc;
+    const char *arguments[2]; /* one of them may follow */
 } subcommands[] = {
-    {"stat", run_stat, "version, heartbeat and all counters"},
-    {"errors", run_errors, "the distinct error log"},
-    {"streams", run_streams, "positions by stream, session and channel"},
-    {"loss", run_loss, "the loss report"},
-    {"names", run_names, "how names are resolved: neighbors, names heard, changes, times"},
+    {"stat", run_stat, "version, heartbeat and all counters", {0}},
+    {"errors", run_errors, "the distinct error log", {0}},
+    {"streams", run_streams, "positions by stream, session and channel", {0}},
+    {"loss", run_loss, "the loss report", {0}},
+    {"names", run_names, "how names are resolved: neighbors, names heard, changes, times", {0}},
+    {"trace",
+     run_trace,
+     "frames and commands as they come and go, until ^C; with an\n"
+     "            argument only \"frames\" or \"commands\"",
+     {"frames", "commands"}},
 };
 
 static void print_usage(FILE *out) {
-    fprintf(out, "usage: ternctl-driver [--dir DIR] COMMAND\n\n"
+    fprintf(out, "usage: ternctl-driver [--dir DIR] COMMAND [ARGUMENT]\n\n"
                  "  --dir DIR   directory of the driver; default $AERON_DIR, else\n"
                  "              /dev/shm/aeron-<user>\n\n");
     for (size_t i = 0; i < ARRAY_COUNT(subcommands); i++) {
@@ -308,26 +325,39 @@ static void print_usage(FILE *out) {
     }
     fprintf(out,
             "\nPositions are bytes; the number in parentheses is the registration id. Nothing\n"
-            "is written: it works on the files of any driver, living or dead.\n\n"
+            "is written, but for trace: it works on the files of any driver, living or dead.\n"
+            "Trace makes a file in the directory while it runs, for which the driver looks.\n\n"
             "exit codes: 0 printed, 64 command line, 69 there is no (readable) driver\n"
             "directory\n");
 }
 
-static const struct subcommand *parse(int argc, char **argv, char *directory, size_t size) {
+static bool accepts(const struct subcommand *subcommand, const char *argument) {
+    bool is_known = argument == NULL;
+    for (size_t i = 0; i < ARRAY_COUNT(subcommand->arguments) && !is_known; i++) {
+        is_known =
+            subcommand->arguments[i] != NULL && strcmp(argument, subcommand->arguments[i]) == 0;
+    }
+    return is_known;
+}
+
+static const struct subcommand *parse(int argc, char **argv, struct invocation *invocation) {
     static const struct option long_options[] = {
         {"dir", required_argument, NULL, 'd'}, {"help", no_argument, NULL, 'h'}, {0}};
     int choice;
-    cnc_default_directory(directory, (int32_t)size);
+    cnc_default_directory(invocation->directory, (int32_t)sizeof invocation->directory);
     while ((choice = getopt_long(argc, argv, "d:h", long_options, NULL)) != -1) {
         if (choice == 'd') {
-            (void)snprintf(directory, size, "%s", optarg);
+            (void)snprintf(invocation->directory, sizeof invocation->directory, "%s", optarg);
         } else {
             print_usage(choice == 'h' ? stdout : stderr);
             exit(choice == 'h' ? EXIT_SUCCESS : EXIT_USAGE);
         }
     }
+    int words = argc - optind;
+    invocation->argument = words == 2 ? argv[optind + 1] : NULL;
     for (size_t i = 0; i < ARRAY_COUNT(subcommands); i++) {
-        if (optind + 1 == argc && strcmp(argv[optind], subcommands[i].name) == 0) {
+        if ((words == 1 || words == 2) && strcmp(argv[optind], subcommands[i].name) == 0 &&
+            accepts(&subcommands[i], invocation->argument)) {
             return &subcommands[i];
         }
     }
@@ -336,17 +366,17 @@ static const struct subcommand *parse(int argc, char **argv, char *directory, si
 }
 
 int main(int argc, char **argv) {
-    char directory[DIRECTORY_LENGTH_MAX];
     char path[DIRECTORY_LENGTH_MAX + 16];
+    struct invocation invocation;
     struct tern_error error;
     struct cnc cnc;
-    const struct subcommand *subcommand = parse(argc, argv, directory, sizeof directory);
-    (void)snprintf(path, sizeof path, "%s/%s", directory, CNC_FILE_NAME);
+    const struct subcommand *subcommand = parse(argc, argv, &invocation);
+    (void)snprintf(path, sizeof path, "%s/%s", invocation.directory, CNC_FILE_NAME);
     if (cnc_open(&cnc, path, true, &error) < 0) {
         fprintf(stderr, "ternctl-driver: %s\n", error.text);
         return EXIT_UNAVAILABLE;
     }
-    int result = subcommand->run(directory, &cnc);
+    int result = subcommand->run(&invocation, &cnc);
     cnc_close(&cnc);
     return result;
 }

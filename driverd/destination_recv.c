@@ -11,6 +11,7 @@
 
 #include "driverd/driver_context.h"
 #include "driverd/endpoint_recv.h"
+#include "driverd/trace.h"
 #include "wire/frame.h"
 
 #define ERROR_INTERVAL_NS NS_PER_S
@@ -67,6 +68,7 @@ void destination_recv_transmit(struct destination_recv *destination, const void 
     int sent =
         net->send(net->context, destination->socket.handle, &datagram, 1, NET_SEND_TO_ADDRESS);
     if (sent == 1) {
+        trace_frames(context, TRACE_FRAME_SENT, (struct trace_frames){&datagram, 1, to, now_ns});
         context_count(context, SYSTEM_COUNTER_BYTES_SENT, length);
     } else if (sent == 0) {
         context_count(context, SYSTEM_COUNTER_SHORT_SENDS, 1);

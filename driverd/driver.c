@@ -79,6 +79,9 @@ static int open_agents(struct driver *driver, struct tern_error *error) {
         .resolver = driver->resolver,
         .gossip = has_gossip ? &driver->gossip : NULL,
     };
+    const struct duty_cycle *const cycles[] = {&driver->sender.cycle, &driver->receiver.cycle,
+                                               &driver->conductor.cycle};
+    trace_init(&driver->trace, context, cycles);
     return conductor_init(&driver->conductor, &params, error);
 }
 
@@ -189,7 +192,8 @@ static int do_resolver_work(void *context, int64_t now_ns) {
 
 static int do_log_agent_work(void *context, int64_t now_ns) {
     struct driver *driver = context;
-    return log_agent_do_work(&driver->log_agent, now_ns);
+    int work = trace_do_work(&driver->trace, now_ns);
+    return work + log_agent_do_work(&driver->log_agent, now_ns);
 }
 
 /* What the commands of this cycle wait for, so that they are answered in it. */
@@ -207,6 +211,7 @@ int driver_do_work(struct driver *driver, int64_t now_ns) {
         work += resolver_agent_do_work(&driver->resolver->agents[i], now_ns);
     }
     work += make_logs(driver);
+    work += trace_do_work(&driver->trace, now_ns);
     return work + log_agent_delete(&driver->log_agent, now_ns);
 }
 
@@ -452,6 +457,7 @@ void driver_close(struct driver *driver) {
     }
     driver_context_signal_end(&driver->context);
     close_agents(driver);
+    trace_close(&driver->trace);
     log_agent_close(&driver->log_agent);
     driver_context_close(&driver->context);
     if (driver->has_directory && driver->conf->dir_delete_on_shutdown) {

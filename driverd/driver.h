@@ -21,6 +21,7 @@
 #include "driverd/receiver.h"
 #include "driverd/resolver.h"
 #include "driverd/sender.h"
+#include "driverd/trace.h"
 
 #define DRIVER_THREADS_MAX 3 /* sender, receiver, log agent */
 
@@ -32,6 +33,7 @@ struct driver {
     struct sender sender;
     struct receiver receiver;
     struct log_agent log_agent;
+    struct trace trace;        /* runs with the log agent */
     struct resolver *resolver; /* by itself: its thread may outlive the driver in a look-up */
     struct agent_runner *resolver_runners[RESOLVER_AGENT_COUNT];
     struct gossip_socket gossip;

@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "driverd/driver_message.h"
 #include "driverd/system_counters.h"
+#include "driverd/trace.h"
 
 /* Longest response: an error or a path with its fixed part. */
 #define RESPONSE_LENGTH_MAX 8192
@@ -181,6 +182,8 @@ void driver_context_respond(struct driver_context *context, const struct respons
     uint8_t payload[RESPONSE_LENGTH_MAX];
     int32_t length = response_encode(response, payload, sizeof payload);
     assert(length > 0);
+    trace_message(context, TRACE_RESPONSE,
+                  (struct trace_message){response->type, length, payload, context->now_ns});
     int result = broadcast_transmit(&context->to_clients, response->type, payload, length);
     assert(result == 0);
     (void)result;

@@ -41,6 +41,7 @@ struct driver_context {
     struct net_buffer_limits buffer_limits;         /* of UDP sockets; 0: not known */
     int64_t *system_counters[SYSTEM_COUNTER_COUNT]; /* words: any agent, see context_count */
     uint8_t *to_conductor_memory;
+    void *trace_file; /* struct trace_file; release: log agent; acquire: who logs events */
     struct net_poller *conductor_poller; /* of no sockets: who posts ends the conductor's wait */
 
     /* sender and receiver write, conductor reads; messages of driver_message.h */

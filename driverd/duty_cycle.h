@@ -24,7 +24,7 @@ static inline void duty_cycle_init(struct duty_cycle *cycle, const struct driver
 /* At the start of each cycle. */
 static inline void duty_cycle_measure(struct duty_cycle *cycle, int64_t now_ns) {
     int64_t elapsed_ns = cycle->last_ns == 0 ? 0 : now_ns - cycle->last_ns;
-    store_plain_i64(&cycle->last_ns, now_ns);
+    store_release_i64(&cycle->last_ns, now_ns); /* the cycle before is over: are_agents_past */
     counter_propose_max(cycle->max_counter, elapsed_ns);
     if (elapsed_ns > cycle->threshold_ns) {
         counter_increment_single_writer(cycle->exceeded_counter, 1);

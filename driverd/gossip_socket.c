@@ -16,6 +16,7 @@
 #include "driverd/driver_context.h"
 #include "driverd/net_interface.h"
 #include "driverd/resolver.h"
+#include "driverd/trace.h"
 
 #define WORK_INTERVAL_NS (10 * NS_PER_MS)
 #define RECEIVED_COUNT_MAX 16
@@ -246,6 +247,8 @@ static int receive(struct gossip_socket *socket, int64_t now_ns) {
         }
         bytes += datagram.length;
         count++;
+        trace_frames(socket->context, TRACE_FRAME_RECEIVED,
+                     (struct trace_frames){&datagram, 1, NULL, now_ns});
         enum frame_verdict verdict = gossip_on_datagram(&socket->gossip, datagram.data,
                                                         datagram.length, &datagram.address, now_ns);
         if (verdict != FRAME_VALID) {
@@ -264,6 +267,8 @@ static int send_due(struct gossip_socket *socket, int64_t now_ns) {
     for (int i = 0; i < count; i++) {
         int result = net->send(net->context, socket->handle, &datagrams[i], 1, NET_SEND_TO_ADDRESS);
         if (result == 1) {
+            trace_frames(socket->context, TRACE_FRAME_SENT,
+                         (struct trace_frames){&datagrams[i], 1, NULL, now_ns});
             context_count(socket->context, SYSTEM_COUNTER_BYTES_SENT, datagrams[i].length);
             continue;
         }

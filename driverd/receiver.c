@@ -20,6 +20,7 @@
 #include "driverd/endpoint_recv.h"
 #include "driverd/image.h"
 #include "driverd/image_receive.h"
+#include "driverd/trace.h"
 
 enum receiver_command_type {
     RECEIVER_COMMAND_ADD_DESTINATION = 1,
@@ -578,6 +579,8 @@ static int poll_destination(struct receiver *receiver, struct destination_recv *
             post_receive_error(receiver, destination, count, now_ns);
             break;
         }
+        trace_frames(receiver->context, TRACE_FRAME_RECEIVED,
+                     (struct trace_frames){receiver->datagrams, count, NULL, now_ns});
         for (int i = 0; i < count; i++) {
             bytes += receiver->datagrams[i].length;
             work += on_buffer(receiver, destination, &receiver->datagrams[i], now_ns);

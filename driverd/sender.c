@@ -19,6 +19,7 @@
 #include "driverd/driver_message.h"
 #include "driverd/publication_net.h"
 #include "driverd/publication_send.h"
+#include "driverd/trace.h"
 
 #define EXPIRY_INTERVAL_NS (100 * NS_PER_MS)
 
@@ -408,6 +409,8 @@ static int poll_endpoint(struct sender *sender, struct endpoint_send *endpoint, 
         int count = net->receive(net->context, endpoint->socket.control_handle, sender->control,
                                  sender->batch);
         int64_t bytes = 0;
+        trace_frames(sender->context, TRACE_FRAME_RECEIVED,
+                     (struct trace_frames){sender->control, count, NULL, now_ns});
         for (int i = 0; i < count; i++) {
             const struct net_datagram *datagram = &sender->control[i];
             struct control_frame frame = {sender,           endpoint,           datagram->data,

@@ -11,6 +11,7 @@
 
 #include "driverd/driver_context.h"
 #include "driverd/endpoint_send.h"
+#include "driverd/trace.h"
 
 #define ERROR_INTERVAL_NS NS_PER_S
 
@@ -57,6 +58,8 @@ static int send_to(struct endpoint_send *endpoint, struct driver_context *contex
         report(endpoint, context, sent, address, now_ns);
         return sent;
     }
+    trace_frames(context, TRACE_FRAME_SENT,
+                 (struct trace_frames){datagrams, sent, address, now_ns});
     int64_t bytes = 0;
     for (int i = 0; i < sent; i++) {
         bytes += datagrams[i].length;

@@ -22,6 +22,15 @@ static inline uint8_t load_acquire_u8(const uint8_t *p) {
     return __atomic_load_n(p, __ATOMIC_ACQUIRE);
 }
 
+/* Pointers between the threads of one process. */
+static inline void *load_acquire_pointer(void *const *p) {
+    return __atomic_load_n(p, __ATOMIC_ACQUIRE);
+}
+
+static inline void store_release_pointer(void **p, void *value) {
+    __atomic_store_n(p, value, __ATOMIC_RELEASE);
+}
+
 /* "Plain" accesses of the documents: no order, but never torn and never merged by the compiler. */
 static inline int32_t load_plain_i32(const int32_t *p) {
     return __atomic_load_n(p, __ATOMIC_RELAXED);

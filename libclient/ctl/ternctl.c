@@ -32,6 +32,7 @@ static const struct alias {
     {"stat", "driver", "stat", "counters of a media driver"},
     {"errors", "driver", "errors", "its distinct error log"},
     {"streams", "driver", "streams", "positions of its streams"},
+    {"trace", "driver", "trace", "its frames and commands as they come and go"},
 };
 
 static const struct command {

@@ -1,18 +1,22 @@
 #!/usr/bin/env python3
-"""ternctl-driver reads the directory of an original driver, and changes nothing in it:
-usage: test_driver_ctl.py TERNCTL_DRIVER GOLDEN_DIRECTORY"""
+"""ternctl-driver reads the directory of an original driver, and changes nothing in it; it traces a
+living driver of ours:
+usage: test_driver_ctl.py TERNCTL_DRIVER GOLDEN_DIRECTORY DRIVERD"""
 
 import gzip
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import tap  # noqa: E402  pylint: disable=wrong-import-position
 
+DRIVERD = sys.argv.pop(3)
 GOLDEN = sys.argv.pop(2)
 TOOL = sys.argv.pop(1)
 COUNTER = re.compile(r" +counter id=(\d+) state=1 .*? value=(-?\d+) .*? label='(.*?)' key=")
@@ -111,14 +115,59 @@ class DriverCtlTest(unittest.TestCase):
                 self.assertIn("cnc.dat", error)
 
     def test_mistakes_are_64_and_help_names_the_exit_codes(self):
-        for arguments in ((), ("nonsense",), ("--bogus", "stat"), ("stat", "errors")):
+        for arguments in ((), ("nonsense",), ("--bogus", "stat"), ("stat", "errors"),
+                          ("trace", "nonsense"), ("trace", "frames", "commands")):
             code, output, error = self.run_it(*arguments)
             self.assertEqual((code, output), (64, ""))
             self.assertIn("usage:", error)
         code, output, _ = self.run_it("--help")
         self.assertEqual(code, 0)
-        for word in ("stat", "errors", "streams", "loss", "names", "64", "69"):
+        for word in ("stat", "errors", "streams", "loss", "names", "trace", "64", "69"):
             self.assertIn(word, output)
+
+    def start(self, *words, **settings):
+        """A process that is ended with the test."""
+        process = subprocess.Popen(words, env=dict(os.environ, **settings), text=True,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+        def stop():
+            process.kill()
+            process.communicate()
+        self.addCleanup(stop)
+        return process
+
+    def start_driver(self):
+        directory = os.path.join(self.place, "living")
+        process = self.start(DRIVERD, AERON_DIR=directory, AERON_THREADING_MODE="SHARED")
+        deadline = time.monotonic() + 30
+        while self.run_it("--dir", directory, "stat")[0] != 0:
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.05)
+        return process, directory
+
+    def test_trace_switches_the_event_log_on_and_off(self):
+        driver, directory = self.start_driver()
+        path = os.path.join(directory, "trace.dat")
+        tracer = self.start(TOOL, "--dir", directory, "trace", "commands")
+        self.assertIn("tracing", tracer.stderr.readline())
+        self.assertTrue(os.path.exists(path))
+        code, _, error = self.run_it("--dir", directory, "trace")
+        self.assertEqual(code, 69)
+        self.assertIn("somebody traces already", error)
+        tracer.send_signal(signal.SIGINT)
+        tracer.communicate(timeout=30)
+        self.assertEqual(tracer.returncode, 0)
+        self.assertFalse(os.path.exists(path))
+
+        tracer = self.start(TOOL, "--dir", directory, "trace")
+        self.assertIn("tracing", tracer.stderr.readline())
+        driver.send_signal(signal.SIGTERM)
+        error = tracer.communicate(timeout=30)[1]
+        self.assertEqual(tracer.returncode, 69)
+        self.assertIn("has ended", error)
+        driver.communicate(timeout=30)
+        self.assertFalse(os.path.exists(path))
+        self.assertEqual(self.run_it("--dir", directory, "trace")[0], 69)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,8 @@ class TernctlTest(unittest.TestCase):
     def test_help_lists_what_is_there(self):
         code, out, _ = self.run_it("--help")
         self.assertEqual(code, 0)
-        for word in ("driver", "archive", "cluster", "stat", "errors", "streams", "extra"):
+        for word in ("driver", "archive", "cluster", "stat", "errors", "streams", "trace",
+                     "extra"):
             self.assertIn("\n  " + word, out)
 
     def test_mistakes_on_the_command_line_give_64(self):
