@@ -92,10 +92,17 @@ static int request_counters(struct tern_service_host *host, struct tern_error *e
     return 0;
 }
 
+/* The module says nothing to its services before all of them acknowledged the recovery. What comes
+ * before is of a module that has ended: the driver keeps its stream as long as a service that died
+ * has not read it, and gives it to those that subscribe meanwhile. */
+static bool is_of_past_module(const struct tern_service_host *host) {
+    return host->state <= SERVICE_HOST_START;
+}
+
 static void on_join_log(void *context, const struct cluster_join_log *event) {
     struct tern_service_host *host = context;
     struct service_join *join = &host->join;
-    if (event->log_channel.length > URI_LENGTH_MAX) {
+    if (is_of_past_module(host) || event->log_channel.length > URI_LENGTH_MAX) {
         return;
     }
     join->is_pending = true;
@@ -115,13 +122,17 @@ static void on_join_log(void *context, const struct cluster_join_log *event) {
 
 static void on_termination_position(void *context, int64_t log_position) {
     struct tern_service_host *host = context;
-    host->is_terminating = true;
-    host->termination_position = log_position;
+    if (!is_of_past_module(host)) {
+        host->is_terminating = true;
+        host->termination_position = log_position;
+    }
 }
 
 static void on_ack_requested(void *context, int64_t log_position) {
     struct tern_service_host *host = context;
-    host->requested_ack_position = log_position;
+    if (!is_of_past_module(host)) {
+        host->requested_ack_position = log_position;
+    }
 }
 
 static int open_streams(struct tern_service_host *host, struct tern_error *error) {
@@ -300,6 +311,9 @@ static int load_snapshot_step(struct tern_service_host *host, int64_t now_ns) {
 
 static int start_step(struct tern_service_host *host) {
     struct tern_error error = {0};
+    if (service_control_poll(&host->control) > 0) {
+        return 1; /* all that was said before the acknowledgement is to be forgotten */
+    }
     bool has_snapshot = host->snapshot_reader.state != RECORDING_READER_IDLE;
     int result = 0;
     if (host->plugin.table.on_start != NULL) {
