@@ -1,6 +1,6 @@
 /* sim: one run of a simulated cluster from a seed.
  *
- *   sim --seed N [--nodes 1|3|5] [--clients N] [--minutes M] [--workload list|register]
+ *   sim --seed N [--nodes 1|3|5] [--clients N] [--minutes M] [--workload list|register|auction]
  *       [--faults net,disk,clock,crash,corrupt|all|none] [--trace] [--runs N] [--quiet]
  *       [--plant BUG] [--list-planted]
  *

@@ -35,7 +35,8 @@ static const struct {
                    {"corrupt", SIM_FAULT_CORRUPT}};
 #define FAULTS_ALL (SIM_FAULT_NET | SIM_FAULT_DISK | SIM_FAULT_CLOCK | SIM_FAULT_CRASH)
 
-static const struct workload *const workloads[] = {&workload_list, &workload_register};
+static const struct workload *const workloads[] = {&workload_list, &workload_register,
+                                                   &workload_auction};
 
 bool run_parse_faults(const char *text, unsigned *faults) {
     *faults = 0;

@@ -26,5 +26,6 @@ struct workload {
 
 extern const struct workload workload_list;
 extern const struct workload workload_register;
+extern const struct workload workload_auction;
 
 #endif
