@@ -77,7 +77,7 @@ void checks_after_step(struct process *process, int work) {
     }
     struct owner_usage usage = owner_usage(process->owner);
     if (sim->checks->is_calm && process->kind != PROCESS_CLIENT &&
-        usage.allocations != process->allocations) {
+        process->kind != PROCESS_STREAM && usage.allocations != process->allocations) {
         sim_fail(sim, "%s: %s allocated in a duty cycle", process->machine->name,
                  process->operations->name);
     }

@@ -11,12 +11,13 @@
 #define KEEP_ALIVE_NS NS_PER_S
 #define FRAGMENT_LIMIT 10
 
-static int connect_driver(struct sim_client *session, int64_t now_ns, struct tern_error *error) {
-    struct machine *machine = session->process->machine;
-    if (now_ns < session->retry_ns) {
+int sim_connect_driver(struct process *process, int64_t *retry_ns, tern_client **client,
+                       int64_t now_ns, struct tern_error *error) {
+    struct machine *machine = process->machine;
+    if (now_ns < *retry_ns) {
         return 0;
     }
-    session->retry_ns = now_ns + RETRY_NS;
+    *retry_ns = now_ns + RETRY_NS;
     char directory[SIM_PATH_MAX + 16];
     (void)snprintf(directory, sizeof directory, "%s/driver", machine->directory);
     tern_context *context = tern_context_create(error);
@@ -28,8 +29,8 @@ static int connect_driver(struct sim_client *session, int64_t now_ns, struct ter
     tern_context_set_random(context, machine->io.random);
     int result = tern_context_set_directory(context, directory, error);
     if (result == 0) {
-        session->client = tern_client_try_connect(context, error);
-        result = session->client != NULL ? 1 : error->code == -EAGAIN ? 0 : error->code;
+        *client = tern_client_try_connect(context, error);
+        result = *client != NULL ? 1 : error->code == -EAGAIN ? 0 : error->code;
         result = result < 0 && error->code == -ENOENT ? 0 : result;
     }
     tern_context_destroy(context);
@@ -118,7 +119,8 @@ static int ask_for_snapshot(struct sim_client *session, int64_t now_ns) {
 
 int sim_client_work(struct sim_client *session, int64_t now_ns, struct tern_error *error) {
     if (session->client == NULL) {
-        return connect_driver(session, now_ns, error);
+        return sim_connect_driver(session->process, &session->retry_ns, &session->client, now_ns,
+                                  error);
     }
     if (tern_client_is_closed(session->client)) {
         (void)tern_client_status(session->client, error);

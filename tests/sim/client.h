@@ -22,6 +22,10 @@ struct sim_client {
     void (*on_doubt)(void *context);
 };
 
+/* Of any process that is a client of its machine's driver: 1 when `client` is there, 0: not yet. */
+int sim_connect_driver(struct process *process, int64_t *retry_ns, tern_client **client,
+                       int64_t now_ns, struct tern_error *error);
+
 int sim_client_work(struct sim_client *session, int64_t now_ns, struct tern_error *error);
 void sim_client_close(struct sim_client *session);
 

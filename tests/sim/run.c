@@ -14,6 +14,7 @@
 #include "sim/observer.h"
 #include "sim/owner.h"
 #include "sim/plan.h"
+#include "sim/stream.h"
 #include "sim/workload.h"
 
 #define QUIET_NS (10 * NS_PER_S) /* the first phase */
@@ -93,6 +94,7 @@ static void choose_options(struct sim *sim, const struct run_request *request) {
     options->rate_hz = dice_scale(dice, 10, 400);
     options->snapshot_interval_ns =
         dice_chance(dice, 0.5) ? dice_between(dice, 5, 40) * NS_PER_S : 0;
+    options->stream_hz = dice_chance(dice, 0.5) ? dice_scale(dice, 10, 400) : 0;
     options->is_tracing = request->is_tracing;
     if (request->node_count > 0) {
         options->node_count = request->node_count;
@@ -125,12 +127,12 @@ static void print_options(const struct sim *sim) {
     char faults[64];
     print_faults(options->faults, faults);
     printf("seed %llu: %d nodes, %d clients, %s at %lld/s, faults %s, %lld s, sync level %d, "
-           "park %lld us, snapshots every %lld s\n",
+           "park %lld us, snapshots every %lld s, stream at %lld/s\n",
            (unsigned long long)options->seed, options->node_count, options->client_count,
            options->workload, (long long)options->rate_hz, faults,
            (long long)(options->duration_ns / NS_PER_S), options->sync_level,
            (long long)(options->park_max_ns / NS_PER_US),
-           (long long)(options->snapshot_interval_ns / NS_PER_S));
+           (long long)(options->snapshot_interval_ns / NS_PER_S), (long long)options->stream_hz);
 }
 
 static void on_send(void *context, const struct wire_datagram *datagram) {
@@ -224,6 +226,7 @@ static struct sim *build(const struct run_request *request) {
     for (int i = 0; i < sim->options.client_count; i++) {
         (void)process_add(clients, PROCESS_CLIENT, sim->workload->client);
     }
+    stream_add(sim);
     return sim;
 }
 
@@ -235,7 +238,7 @@ static bool is_everybody_served(const struct sim *sim, int64_t since_ns) {
             return false;
         }
     }
-    return true;
+    return stream_is_served(sim->stream, since_ns);
 }
 
 /* From now on nothing fails: the cluster must serve again in time. */
@@ -283,6 +286,7 @@ static bool are_services_level(const struct sim *sim) {
 static void settle(struct sim *sim) {
     struct tern_error problem;
     sim->workload->set_sending(sim->workload_state, false);
+    stream_set_sending(sim->stream, false);
     int64_t deadline_ns = sim->now_ns + RECOVERY_NS;
     while (!sim->has_failed &&
            (sim->workload->is_pending(sim->workload_state) || !are_services_level(sim))) {
@@ -291,6 +295,14 @@ static void settle(struct sim *sim) {
         }
         sim_run_until(sim, sim->now_ns + SLICE_NS, NULL);
     }
+    while (!sim->has_failed && !stream_is_level(sim->stream)) {
+        if (sim->now_ns > deadline_ns) {
+            sim_fail(sim, "the stream does not come to its end");
+        }
+        sim_run_until(sim, sim->now_ns + SLICE_NS, NULL);
+    }
+    history_line(&sim->history, "stream: %lld messages came",
+                 (long long)stream_received(sim->stream));
     checks_on_settled(sim);
     if (!sim->has_failed &&
         !sim->workload->check(sim->workload_state, find_service(sim), &problem)) {
@@ -340,11 +352,13 @@ static void close_kind(struct sim *sim, enum process_kind kind) {
 
 static void take_down(struct sim *sim) {
     close_kind(sim, PROCESS_CLIENT);
+    close_kind(sim, PROCESS_STREAM);
     close_kind(sim, PROCESS_SERVICE);
     close_kind(sim, PROCESS_CONSENSUS);
     close_kind(sim, PROCESS_ARCHIVE);
     close_kind(sim, PROCESS_DRIVER);
     plan_destroy(sim->plan);
+    stream_destroy(sim->stream);
     sim->workload->destroy(sim->workload_state);
     for (int i = 0; i < sim->machine_count; i++) {
         struct machine *machine = &sim->machines[i];
@@ -366,6 +380,7 @@ static void run_phases(struct sim *sim) {
     int64_t faults_end_ns = sim->now_ns + max_i64(QUIET_NS, sim->options.duration_ns - QUIET_NS);
     sim->plan = plan_create(sim, sim->now_ns + QUIET_NS, faults_end_ns);
     sim->workload->set_sending(sim->workload_state, true);
+    stream_set_sending(sim->stream, true);
     sim_run_until(sim, faults_end_ns, NULL);
     await_service(sim);
     await_calm(sim);

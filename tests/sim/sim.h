@@ -36,6 +36,7 @@ enum process_kind {
     PROCESS_CONSENSUS,
     PROCESS_SERVICE,
     PROCESS_CLIENT,
+    PROCESS_STREAM,
 };
 
 /* How a kind of process lives; `process->instance` is what open made. */
@@ -93,7 +94,7 @@ struct machine {
     int64_t drift_ppm;
     int64_t wall_offset_ns;
     void *conf; /* of its daemons */
-    struct process *processes[4 + SIM_CLIENTS_MAX];
+    struct process *processes[6 + SIM_CLIENTS_MAX];
     int process_count;
 };
 
@@ -117,10 +118,12 @@ struct sim_options {
     int64_t park_max_ns;
     int64_t rate_hz;              /* of all clients together */
     int64_t snapshot_interval_ns; /* 0: none */
+    int64_t stream_hz;            /* messages of the stream beside the cluster; 0: no stream */
 };
 
 struct workload;
 struct plan;
+struct stream;
 struct checks;
 
 struct sim {
@@ -138,6 +141,7 @@ struct sim {
     const struct workload *workload;
     void *workload_state;
     struct plan *plan;
+    struct stream *stream; /* NULL: none */
     struct checks *checks;
     int64_t step_count;
     bool has_failed;

@@ -1,0 +1,100 @@
+/* See check_stream.h. */
+#include "sim/check_stream.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+void check_stream_on_publication(struct check_stream *check, int32_t session_id,
+                                 int32_t initial_term_id) {
+    if (check->count == check->capacity) {
+        check->capacity = 2 * check->capacity + 16;
+        check->publications =
+            realloc(check->publications, (size_t)check->capacity * sizeof check->publications[0]);
+        assert(check->publications != NULL);
+    }
+    check->publications[check->count++] = (struct check_publication){
+        .session_id = session_id, .initial_term_id = initial_term_id, .next = -1};
+}
+
+void check_stream_on_subscriber(struct check_stream *check) {
+    for (int64_t i = 0; i < check->count; i++) {
+        check->publications[i].consumed = 0;
+        check->publications[i].next = -1;
+    }
+}
+
+void check_stream_on_offer(struct check_stream *check, int64_t start, int64_t end) {
+    struct check_publication *publication = &check->publications[check->count - 1];
+    if (publication->count == publication->capacity) {
+        publication->capacity = 2 * publication->capacity + 1024;
+        publication->messages = realloc(publication->messages, (size_t)publication->capacity *
+                                                                   sizeof publication->messages[0]);
+        assert(publication->messages != NULL);
+    }
+    publication->messages[publication->count++] = (struct check_stream_message){start, end};
+}
+
+int64_t check_stream_find(const struct check_stream *check, int32_t session_id,
+                          int32_t initial_term_id) {
+    for (int64_t i = check->count; i-- > 0;) {
+        if (check->publications[i].session_id == session_id &&
+            check->publications[i].initial_term_id == initial_term_id) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+bool check_stream_on_image(struct check_stream *check, int64_t publication, int64_t join_position,
+                           struct tern_error *problem) {
+    struct check_publication *of = &check->publications[publication];
+    of->join_position = join_position;
+    of->next = -1;
+    if (join_position < of->consumed) {
+        (void)error_set(problem, -1,
+                        "stream: an image of session %d joins at %" PRId64 ", before %" PRId64
+                        ", which was consumed",
+                        of->session_id, join_position, of->consumed);
+        return false;
+    }
+    return true;
+}
+
+static bool is_first(const struct check_publication *of, int64_t index) {
+    return of->messages[index].start >= of->join_position &&
+           (index == 0 || of->messages[index - 1].start < of->join_position);
+}
+
+bool check_stream_on_message(struct check_stream *check, int64_t publication, int64_t index,
+                             int64_t position, struct tern_error *problem) {
+    struct check_publication *of = &check->publications[publication];
+    const char *what = NULL;
+    if (index < 0 || index >= of->count) {
+        what = "was never published";
+    } else if (of->messages[index].end != position) {
+        what = "is not where it was published";
+    } else if (of->next >= 0 && index != of->next) {
+        what = index < of->next ? "comes again" : "comes behind a gap";
+    } else if (of->next < 0 && !is_first(of, index)) {
+        what = "is not the first one of its image";
+    }
+    if (what != NULL) {
+        (void)error_set(problem, -1,
+                        "stream: message %" PRId64 " of session %d at %" PRId64
+                        " %s (next is %" PRId64 ", the image joined at %" PRId64 ")",
+                        index, of->session_id, position, what, of->next, of->join_position);
+        return false;
+    }
+    of->next = index + 1;
+    of->consumed = position;
+    return true;
+}
+
+void check_stream_close(struct check_stream *check) {
+    for (int64_t i = 0; i < check->count; i++) {
+        free(check->publications[i].messages);
+    }
+    free(check->publications);
+    *check = (struct check_stream){0};
+}

@@ -1,0 +1,51 @@
+/* What the subscriber of a reliable stream is given: the messages of each publication in the order
+ * they were published, none left out, none twice, at the positions that the publisher was told. An
+ * image begins with the first message at or behind its join position, which is never before what
+ * the subscriber consumed of the publication already. A new subscriber has consumed nothing: it may
+ * join an image of the one before it where the driver has rebuilt the stream to as far as it
+ * knows, which is a little behind what can be read. */
+#ifndef TERN_SIM_CHECK_STREAM_H
+#define TERN_SIM_CHECK_STREAM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+struct check_stream_message {
+    int64_t start; /* position of its first frame */
+    int64_t end;
+};
+
+struct check_publication {
+    int32_t session_id;
+    int32_t initial_term_id;
+    struct check_stream_message *messages;
+    int64_t count;
+    int64_t capacity;
+    int64_t join_position; /* of the image */
+    int64_t next;          /* message that comes next; -1: the image has given none yet */
+    int64_t consumed;      /* position behind the last message that was given, by the subscriber */
+};
+
+struct check_stream {
+    struct check_publication *publications; /* the last one is the newest */
+    int64_t count;
+    int64_t capacity;
+};
+
+void check_stream_on_publication(struct check_stream *check, int32_t session_id,
+                                 int32_t initial_term_id);
+void check_stream_on_subscriber(struct check_stream *check);
+/* The newest publication took a message. */
+void check_stream_on_offer(struct check_stream *check, int64_t start, int64_t end);
+/* -1: unknown. */
+int64_t check_stream_find(const struct check_stream *check, int32_t session_id,
+                          int32_t initial_term_id);
+bool check_stream_on_image(struct check_stream *check, int64_t publication, int64_t join_position,
+                           struct tern_error *problem);
+bool check_stream_on_message(struct check_stream *check, int64_t publication, int64_t index,
+                             int64_t position, struct tern_error *problem);
+void check_stream_close(struct check_stream *check);
+
+#endif

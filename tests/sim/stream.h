@@ -1,0 +1,18 @@
+/* A stream beside the cluster: a publisher at the first machine's driver, a subscriber at the
+ * second one's, reliable over UDP, with messages of one to several fragments. */
+#ifndef TERN_SIM_STREAM_H
+#define TERN_SIM_STREAM_H
+
+#include "sim/sim.h"
+
+/* Adds both processes when the run has a stream. The machines exist. */
+void stream_add(struct sim *sim);
+void stream_destroy(struct stream *stream);
+void stream_set_sending(struct stream *stream, bool is_sending);
+/* A message that was published after `since_ns` has arrived; so it is without a stream. */
+bool stream_is_served(const struct stream *stream, int64_t since_ns);
+/* All that the present publication took has arrived. */
+bool stream_is_level(const struct stream *stream);
+int64_t stream_received(const struct stream *stream);
+
+#endif
