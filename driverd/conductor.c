@@ -412,7 +412,7 @@ static void check_publications_ipc(struct conductor *conductor, int64_t now_ns) 
             linking_attach_publication_ipc(conductor, publication);
         }
         if (publication_ipc_is_done(publication)) {
-            pointer_list_remove_at(list, i);
+            sweep_remove_at(&conductor->ipc_sweep, list, i);
             conductor_destroy_publication(conductor, &publication->base);
         }
     }
@@ -433,13 +433,27 @@ static void on_timers(struct conductor *conductor, int64_t now_ns) {
     check_ring(conductor, now_ns);
 }
 
-static int update_limits(struct conductor *conductor) {
-    struct pointer_list *list = &conductor->publications_ipc;
-    int work = 0;
-    for (int32_t i = 0; i < list->count; i++) {
-        work += publication_ipc_update_limit(list->items[i]);
-    }
-    return work;
+static int visit_publication(void *context, void *item, int64_t now_ns) {
+    (void)context;
+    (void)now_ns;
+    return publication_ipc_update_limit(item);
+}
+
+static int update_limits(struct conductor *conductor, int64_t now_ns) {
+    static const struct sweep_items items = {offsetof(struct publication_ipc, busy_until_ns),
+                                             visit_publication};
+    return sweep_run(&conductor->ipc_sweep, &conductor->publications_ipc, &items, NULL, now_ns);
+}
+
+void conductor_begin(struct conductor *conductor, int64_t now_ns) {
+    sweep_begin(&conductor->ipc_sweep, &conductor->publications_ipc, now_ns);
+    sweep_begin(&conductor->net_sweep, &conductor->publications_net, now_ns);
+    sweep_begin(&conductor->image_sweep, &conductor->images, now_ns);
+}
+
+bool conductor_is_swept(const struct conductor *conductor) {
+    return sweep_is_over(&conductor->ipc_sweep) && sweep_is_over(&conductor->net_sweep) &&
+           sweep_is_over(&conductor->image_sweep);
 }
 
 int conductor_do_work(struct conductor *conductor, int64_t now_ns) {
@@ -455,12 +469,13 @@ int conductor_do_work(struct conductor *conductor, int64_t now_ns) {
     work += ring_mpsc_controlled_read(&context->to_driver, on_command, conductor,
                                       COMMANDS_PER_CYCLE_MAX);
     work += network_do_work(conductor, now_ns);
-    return work + update_limits(conductor);
+    return work + update_limits(conductor, now_ns);
 }
 
 int conductor_take_logs(struct conductor *conductor) {
     int work = take_logs(conductor);
-    return work > 0 ? work + update_limits(conductor) : 0; /* what is connected can be written to */
+    /* What is connected can be written to. */
+    return work > 0 ? work + update_limits(conductor, conductor->context->now_ns) : 0;
 }
 
 int conductor_init(struct conductor *conductor, const struct conductor_params *params,

@@ -18,6 +18,7 @@
 #include "driverd/endpoint_send.h"
 #include "driverd/pending_commands.h"
 #include "driverd/pointer_list.h"
+#include "driverd/sweep.h"
 #include "driverd/udp_channel.h"
 #include "wire/command.h"
 
@@ -48,6 +49,9 @@ struct conductor {
     struct pointer_list publications_ipc;
     struct pointer_list publications_net;
     struct pointer_list images;
+    struct sweep ipc_sweep; /* of the three lists above */
+    struct sweep net_sweep;
+    struct sweep image_sweep;
     struct pointer_list subscriptions;
     struct hash_map clients;             /* client id -> struct client_session */
     struct hash_map subscriptions_by_id; /* registration id -> struct subscription */
@@ -80,10 +84,14 @@ int conductor_init(struct conductor *conductor, const struct conductor_params *p
 /* Sender and receiver do not run any more. Deletes everything, but for channels that a busy
  * resolver still has. */
 void conductor_close(struct conductor *conductor, bool is_resolver_busy);
+/* One pass of a duty cycle; it has more while there is no work and a sweep is not over (sweep.h).
+ */
+void conductor_begin(struct conductor *conductor, int64_t now_ns);
 int conductor_do_work(struct conductor *conductor, int64_t now_ns);
 /* Take the log files that were made and go on with what waited for them: part of do_work; by itself
  * for INVOKER, where the log agent is stepped in the same cycle. */
 int conductor_take_logs(struct conductor *conductor);
+bool conductor_is_swept(const struct conductor *conductor);
 
 /* For command handlers: 0, COMMAND_PENDING, COMMAND_BUSY, or a negative code with text; what
  * succeeded has been answered by the handler, errors are answered and logged by the conductor. */

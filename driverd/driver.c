@@ -159,21 +159,41 @@ int driver_open(struct driver **driver, const struct driver_conf *conf, const st
     return 0;
 }
 
+/* A cycle of several agents on one thread goes on until one of them had work or all of them have
+ * looked at all streams (sweep.h): the thread may rest afterwards. */
 static int do_network_work(void *context, int64_t now_ns) {
     struct driver *driver = context;
-    int work = sender_do_work(&driver->sender, now_ns);
-    return work + receiver_do_work(&driver->receiver, now_ns);
+    int work;
+    sender_begin(&driver->sender, now_ns);
+    do {
+        work = sender_do_work(&driver->sender, now_ns);
+        work += receiver_do_work(&driver->receiver, now_ns);
+    } while (work == 0 && !sweep_is_over(&driver->sender.sweep));
+    return work;
 }
 
 static int do_shared_work(void *context, int64_t now_ns) {
     struct driver *driver = context;
-    int work = do_network_work(driver, now_ns);
-    return work + conductor_do_work(&driver->conductor, now_ns);
+    int work;
+    sender_begin(&driver->sender, now_ns);
+    conductor_begin(&driver->conductor, now_ns);
+    do {
+        work = sender_do_work(&driver->sender, now_ns);
+        work += receiver_do_work(&driver->receiver, now_ns);
+        work += conductor_do_work(&driver->conductor, now_ns);
+    } while (work == 0 &&
+             !(sweep_is_over(&driver->sender.sweep) && conductor_is_swept(&driver->conductor)));
+    return work;
 }
 
 static int do_sender_work(void *context, int64_t now_ns) {
     struct driver *driver = context;
-    return sender_do_work(&driver->sender, now_ns);
+    int work;
+    sender_begin(&driver->sender, now_ns);
+    do {
+        work = sender_do_work(&driver->sender, now_ns);
+    } while (work == 0 && !sweep_is_over(&driver->sender.sweep));
+    return work;
 }
 
 static int do_receiver_work(void *context, int64_t now_ns) {
@@ -183,7 +203,12 @@ static int do_receiver_work(void *context, int64_t now_ns) {
 
 static int do_conductor_work(void *context, int64_t now_ns) {
     struct driver *driver = context;
-    return conductor_do_work(&driver->conductor, now_ns);
+    int work;
+    conductor_begin(&driver->conductor, now_ns);
+    do {
+        work = conductor_do_work(&driver->conductor, now_ns);
+    } while (work == 0 && !conductor_is_swept(&driver->conductor));
+    return work;
 }
 
 static int do_resolver_work(void *context, int64_t now_ns) {

@@ -74,6 +74,7 @@ struct image {
     struct endpoint_recv *endpoint; /* one reference, given back on LINGER */
     int64_t id;                     /* correlation id of the image */
     int64_t quiet_hwm;              /* while hwm is this, everybody has everything; -1: look */
+    int64_t busy_until_ns;          /* sweep.h */
     enum image_state state;
     int64_t state_time_ns;
     bool is_rejoin;

@@ -434,6 +434,21 @@ static int check_names(struct conductor *conductor, int64_t now_ns) {
 
 /* -- duty cycle -- */
 
+static int visit_image(void *context, void *item, int64_t now_ns) {
+    (void)context;
+    return image_track_rebuild(item, now_ns);
+}
+
+static int visit_publication(void *context, void *item, int64_t now_ns) {
+    (void)context;
+    (void)now_ns;
+    return publication_net_update_limit(item);
+}
+
+static const struct sweep_items image_items = {offsetof(struct image, busy_until_ns), visit_image};
+static const struct sweep_items publication_items = {
+    offsetof(struct publication_net, busy_until_ns), visit_publication};
+
 int network_do_work(struct conductor *conductor, int64_t now_ns) {
     int work = ring_mpsc_controlled_read(&conductor->context->to_conductor, on_message, conductor,
                                          MESSAGES_PER_CYCLE_MAX);
@@ -442,14 +457,9 @@ int network_do_work(struct conductor *conductor, int64_t now_ns) {
     work += check_names(conductor, now_ns);
     work += endpoint_send_table_do_work(&conductor->endpoints_send);
     work += endpoint_recv_table_do_work(&conductor->endpoints_recv);
-    const struct pointer_list *images = &conductor->images;
-    for (int32_t i = 0; i < images->count; i++) {
-        work += image_track_rebuild(images->items[i], now_ns);
-    }
-    const struct pointer_list *publications = &conductor->publications_net;
-    for (int32_t i = 0; i < publications->count; i++) {
-        work += publication_net_update_limit(publications->items[i]);
-    }
+    work += sweep_run(&conductor->image_sweep, &conductor->images, &image_items, NULL, now_ns);
+    work += sweep_run(&conductor->net_sweep, &conductor->publications_net, &publication_items, NULL,
+                      now_ns);
     return work;
 }
 
@@ -459,7 +469,7 @@ static void check_publications(struct conductor *conductor, int64_t now_ns) {
         struct publication_net *publication = list->items[i];
         publication_net_on_timer(publication, now_ns);
         if (publication_net_is_done(publication)) {
-            pointer_list_remove_at(list, i);
+            sweep_remove_at(&conductor->net_sweep, list, i);
             conductor_destroy_publication(conductor, &publication->base);
         }
     }
@@ -472,7 +482,7 @@ void network_on_timer(struct conductor *conductor, int64_t now_ns) {
         struct image *image = list->items[i];
         image_on_timer(image, &conductor->endpoints_recv, now_ns);
         if (image_is_done(image)) {
-            pointer_list_remove_at(list, i);
+            sweep_remove_at(&conductor->image_sweep, list, i);
             image_destroy(image, &conductor->endpoints_recv);
         }
     }

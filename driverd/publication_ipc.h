@@ -12,6 +12,7 @@ struct publication_ipc {
     int64_t trip_limit;        /* the limit is raised only when it would pass this */
     bool is_cooling_down;      /* rejected: subscribers are kept away until the deadline */
     int64_t cool_down_deadline_ns;
+    int64_t busy_until_ns; /* sweep.h */
 };
 
 int publication_ipc_create(struct publication_ipc **publication, struct driver_context *context,

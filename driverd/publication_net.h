@@ -29,6 +29,7 @@ struct publication_net {
     struct publication base; /* conductor; first member */
     int64_t quiet_position;  /* of the sender when the limit had nothing to gain; -1: it may have */
     bool is_quiet_connected;
+    int64_t busy_until_ns; /* sweep.h */
     struct endpoint_send *endpoint;
     struct sender *sender;
     int32_t position_counter_id; /* snd-pos */
@@ -53,6 +54,7 @@ struct publication_net {
     /* sender; first what a cycle without work looks at */
     CACHE_ALIGNED const int32_t *next_frame; /* length of the frame to come; NULL: look closely */
     int64_t idle_deadline_ns;                /* so long nothing has to be done without one */
+    int64_t sender_busy_until_ns;            /* sweep.h */
     uint8_t heartbeat_flags;                 /* of the last cycle; they change at the end */
     struct flow_control flow;
     struct retransmit retransmit;

@@ -130,7 +130,7 @@ static void remove_publication(struct sender *sender, struct publication_net *pu
     if (hash_map_get(&endpoint->publications, key_of(publication)) == publication) {
         (void)hash_map_remove(&endpoint->publications, key_of(publication));
     }
-    (void)pointer_list_remove(&sender->publications, publication);
+    (void)sweep_remove(&sender->sweep, &sender->publications, publication);
     store_release_u8(&publication->is_released, 1);
 }
 
@@ -248,6 +248,14 @@ bool sender_set_address(struct sender *sender, struct endpoint_send *endpoint,
     return put_command(sender, SENDER_COMMAND_SET_ADDRESS, &command);
 }
 
+static int visit_publication(void *context, void *item, int64_t now_ns) {
+    struct sender *sender = context;
+    return publication_send_do_work(item, now_ns, &sender->is_short);
+}
+
+static const struct sweep_items sweep_items = {
+    offsetof(struct publication_net, sender_busy_until_ns), visit_publication};
+
 /* Control frames (2.10). */
 
 struct control_frame {
@@ -295,6 +303,10 @@ static int on_sm(const struct control_frame *frame) {
         publication_send_on_response_wanted(publication, frame->source);
     }
     publication_send_on_sm(publication, &sm, frame->now_ns);
+    if (publication->limit != limit) {
+        sweep_promote(&frame->sender->sweep, &frame->sender->publications, &sweep_items,
+                      publication, frame->now_ns);
+    }
     return is_request || publication->limit != limit;
 }
 
@@ -457,6 +469,10 @@ static void expire_destinations(struct sender *sender, int64_t now_ns) {
     }
 }
 
+void sender_begin(struct sender *sender, int64_t now_ns) {
+    sweep_begin(&sender->sweep, &sender->publications, now_ns);
+}
+
 int sender_do_work(struct sender *sender, int64_t now_ns) {
     const struct driver_conf *conf = sender->context->conf;
     duty_cycle_measure(&sender->cycle, now_ns);
@@ -464,16 +480,10 @@ int sender_do_work(struct sender *sender, int64_t now_ns) {
     if (now_ns >= sender->next_expiry_ns) {
         expire_destinations(sender, now_ns);
     }
-    int bytes = 0;
-    bool is_short = false;
-    int32_t count = sender->publications.count;
-    sender->rotation = sender->rotation + 1 < count ? sender->rotation + 1 : 0;
-    for (int32_t i = 0; i < count; i++) {
-        int32_t index =
-            sender->rotation + i < count ? sender->rotation + i : sender->rotation + i - count;
-        bytes += publication_send_do_work(sender->publications.items[index], now_ns, &is_short);
-    }
-    if (bytes == 0 || is_short || ++sender->cycles_since_poll >= conf->send_to_status_poll_ratio ||
+    sender->is_short = false;
+    int bytes = sweep_run(&sender->sweep, &sender->publications, &sweep_items, sender, now_ns);
+    if (bytes == 0 || sender->is_short ||
+        ++sender->cycles_since_poll >= conf->send_to_status_poll_ratio ||
         now_ns >= sender->next_poll_ns) {
         work += poll_control(sender, now_ns);
     }

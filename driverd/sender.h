@@ -9,6 +9,7 @@
 #include "base/net.h"
 #include "driverd/duty_cycle.h"
 #include "driverd/pointer_list.h"
+#include "driverd/sweep.h"
 #include "shm/ring_spsc.h"
 
 struct destination;
@@ -26,10 +27,11 @@ struct sender {
     uint8_t *command_memory;
     struct ring_spsc commands; /* conductor writes, sender reads */
     struct pointer_list publications;
+    struct sweep sweep; /* of the publications */
+    bool is_short;      /* a send of this pass did not take all */
     struct pointer_list endpoints;
     struct net_poller *poller; /* of the endpoints' sockets */
     int32_t batch;             /* datagrams per receive call, configured */
-    int32_t rotation;          /* first publication of the next cycle */
     int32_t cycles_since_poll;
     int64_t next_poll_ns;
     int64_t next_expiry_ns; /* of dynamic destinations */
@@ -41,6 +43,9 @@ struct sender {
 /* Also fills context->buffer_limits. */
 int sender_init(struct sender *sender, struct driver_context *context, struct tern_error *error);
 void sender_close(struct sender *sender);
+/* One pass of a duty cycle; it has more while there is no work and the sweep is not over (sweep.h).
+ */
+void sender_begin(struct sender *sender, int64_t now_ns);
 int sender_do_work(struct sender *sender, int64_t now_ns);
 
 /* Room in the command ring, in bytes. Conductor. */
