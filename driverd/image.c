@@ -335,7 +335,7 @@ static void order_status_message(struct image *image, int64_t position) {
     store_release_i64(&order->end_change, change);
     image->next_sm_position = position;
     image->last_sm_window_bytes = image->window_bytes;
-    receiver_note_order(image->receiver);
+    receiver_note_order(image->receiver, image);
 }
 
 static void order_gap_report(struct image *image, const struct loss_gap *gap) {
@@ -347,7 +347,7 @@ static void order_gap_report(struct image *image, const struct loss_gap *gap) {
     store_plain_i64(&order->term_offset, gap->offset);
     store_plain_i64(&order->length, gap->length);
     store_release_i64(&order->end_change, change);
-    receiver_note_order(image->receiver);
+    receiver_note_order(image->receiver, image);
 }
 
 /* Bytes of the gap that have not been entered in the loss report. */
@@ -539,7 +539,7 @@ int64_t image_join_position(const struct image *image) {
 void image_announce_response(struct image *image, int32_t session_id) {
     assert(image->wants_response);
     store_release_i64(&image->response_session, session_id);
-    receiver_note_order(image->receiver);
+    receiver_note_order(image->receiver, image);
 }
 
 /* Unless it is by another session meanwhile. */

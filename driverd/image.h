@@ -113,7 +113,9 @@ struct image {
     /* conductor writes, receiver reads (release / acquire) */
     CACHE_ALIGNED uint8_t is_sending_eos;
     uint8_t is_sm_enabled;
-    int64_t response_session; /* a session id to send in RSP_SETUP; IMAGE_NO_RESPONSE: none */
+    uint8_t is_ordered;         /* in the receiver's stack of orders; both write, by exchange */
+    struct image *next_ordered; /* below it */
+    int64_t response_session;   /* a session id to send in RSP_SETUP; IMAGE_NO_RESPONSE: none */
     struct image_sm_order sm_order;
     struct image_loss_order loss_order;
 

@@ -202,6 +202,27 @@ static void silence_predecessors(struct receiver *receiver, const struct image *
     }
 }
 
+/* Pairs with receiver_note_order: who sees the count sees the orders that it counts, and an image
+ * that is ordered anew from here on is put on the stack again. */
+static int follow_orders(struct receiver *receiver, int64_t now_ns) {
+    int64_t order_count = load_acquire_i64(&receiver->order_count);
+    if (order_count == receiver->orders_seen) {
+        return 0;
+    }
+    int work = 0;
+    struct image *image = exchange_pointer(&receiver->ordered, NULL);
+    while (image != NULL) {
+        struct image *next = image->next_ordered;
+        (void)exchange_u8(&image->is_ordered, 0);
+        work += image_receive_send_feedback(image, now_ns);
+        receiver->feedback_deadline_ns =
+            min_i64(receiver->feedback_deadline_ns, image_receive_deadline_ns(image));
+        image = next;
+    }
+    receiver->orders_seen = order_count;
+    return work;
+}
+
 static void add_image(struct receiver *receiver, struct image *image) {
     struct dispatcher *dispatcher = &image->receive_endpoint->dispatcher;
     silence_predecessors(receiver, image);
@@ -218,6 +239,7 @@ static void add_image(struct receiver *receiver, struct image *image) {
 static void remove_image(struct receiver *receiver, struct image *image) {
     struct dispatcher *dispatcher = &image->receive_endpoint->dispatcher;
     bool is_cooling = image->is_eos == 0 && !image->is_rejoin;
+    (void)follow_orders(receiver, receiver->cycle.last_ns); /* it is on no stack any more */
     (void)image_receive_send_feedback(image, receiver->cycle.last_ns); /* EOS of a revoked one */
     dispatcher_remove_image(dispatcher, image->stream_id, image->session_id, image, is_cooling);
     (void)pointer_list_remove(&receiver->images, image);
@@ -635,12 +657,7 @@ static void elicit_periodically(struct receiver *receiver, int64_t now_ns) {
     }
 }
 
-/* Pairs with receiver_note_order: who sees the count sees the orders that it counts. */
-static int send_feedback(struct receiver *receiver, int64_t now_ns) {
-    int64_t order_count = load_acquire_i64(&receiver->order_count);
-    if (order_count == receiver->orders_seen && now_ns <= receiver->feedback_deadline_ns) {
-        return 0;
-    }
+static int look_after_images(struct receiver *receiver, int64_t now_ns) {
     int work = 0;
     int64_t deadline_ns = INT64_MAX;
     for (int32_t i = 0; i < receiver->images.count; i++) {
@@ -648,9 +665,15 @@ static int send_feedback(struct receiver *receiver, int64_t now_ns) {
         work += image_receive_send_feedback(image, now_ns);
         deadline_ns = min_i64(deadline_ns, image_receive_deadline_ns(image));
     }
-    receiver->orders_seen = order_count;
-    receiver->feedback_deadline_ns = deadline_ns;
+    receiver->feedback_deadline_ns =
+        max_i64(deadline_ns, now_ns + receiver->images.count * RECEIVER_FEEDBACK_SPACING_NS);
     return work;
+}
+
+static int send_feedback(struct receiver *receiver, int64_t now_ns) {
+    int work = follow_orders(receiver, now_ns);
+    return now_ns > receiver->feedback_deadline_ns ? work + look_after_images(receiver, now_ns)
+                                                   : work;
 }
 
 int receiver_do_work(struct receiver *receiver, int64_t now_ns) {
@@ -684,8 +707,19 @@ void receiver_end_wait(struct receiver *receiver) {
     store_release_u8(&receiver->is_waiting, 0);
 }
 
-void receiver_note_order(struct receiver *receiver) {
+static void push_ordered(struct receiver *receiver, struct image *image) {
+    void *below;
+    do {
+        below = load_acquire_pointer(&receiver->ordered);
+        image->next_ordered = below;
+    } while (!compare_and_set_pointer(&receiver->ordered, below, image));
+}
+
+void receiver_note_order(struct receiver *receiver, struct image *image) {
     const struct net *net = receiver->context->io.net;
+    if (exchange_u8(&image->is_ordered, 1) == 0) {
+        push_ordered(receiver, image);
+    }
     store_release_i64(&receiver->order_count, receiver->order_count + 1);
     fence_full();
     if (load_acquire_u8(&receiver->is_waiting) != 0) {

@@ -24,6 +24,9 @@ struct image;
 #define RECEIVER_COMMANDS_MAX 16  /* per cycle */
 #define RECEIVER_PENDING_SETUPS_MAX 1024
 #define RECEIVER_PENDING_SETUP_TIMEOUT_NS NS_PER_S
+/* Images that have something to say by the clock are looked for all at once; the more there are,
+ * the less often: a status message of one of a thousand may come 5 ms late. */
+#define RECEIVER_FEEDBACK_SPACING_NS (5 * NS_PER_US)
 #define RECEIVER_ELICITATION_INTERVAL_NS NS_PER_S
 
 /* A SEND_SETUP that waits for its SETUP. */
@@ -51,7 +54,8 @@ struct receiver {
     int64_t feedback_deadline_ns; /* before it no image has to say anything without an order */
 
     CACHE_ALIGNED int64_t order_count; /* conductor writes, receiver reads */
-    uint8_t is_waiting;                /* receiver writes, conductor reads */
+    void *ordered;      /* stack of images with orders: conductor adds, receiver takes all */
+    uint8_t is_waiting; /* receiver writes, conductor reads */
 };
 
 int receiver_init(struct receiver *receiver, struct driver_context *context,
@@ -64,8 +68,8 @@ int receiver_do_work(struct receiver *receiver, int64_t now_ns);
  * when there is an order already. */
 int64_t receiver_begin_wait(struct receiver *receiver, int64_t timeout_ns, int64_t quiet_ns);
 void receiver_end_wait(struct receiver *receiver);
-/* Conductor: an order was written into an image of the receiver's. */
-void receiver_note_order(struct receiver *receiver);
+/* Conductor: an order was written into this image, which is the receiver's. */
+void receiver_note_order(struct receiver *receiver, struct image *image);
 
 /* Room in the command ring, in bytes. Conductor. */
 int64_t receiver_free_bytes(const struct receiver *receiver);

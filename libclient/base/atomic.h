@@ -69,6 +69,20 @@ static inline int32_t get_and_add_i32(int32_t *p, int32_t delta) {
     return __atomic_fetch_add(p, delta, __ATOMIC_ACQ_REL);
 }
 
+/* The old value; acquire and release. */
+static inline uint8_t exchange_u8(uint8_t *p, uint8_t value) {
+    return __atomic_exchange_n(p, value, __ATOMIC_ACQ_REL);
+}
+
+static inline void *exchange_pointer(void **p, void *value) {
+    return __atomic_exchange_n(p, value, __ATOMIC_ACQ_REL);
+}
+
+static inline bool compare_and_set_pointer(void **p, void *expected, void *value) {
+    return __atomic_compare_exchange_n(p, &expected, value, false, __ATOMIC_ACQ_REL,
+                                       __ATOMIC_ACQUIRE);
+}
+
 static inline bool compare_and_set_i64(int64_t *p, int64_t expected, int64_t value) {
     return __atomic_compare_exchange_n(p, &expected, value, false, __ATOMIC_ACQ_REL,
                                        __ATOMIC_ACQUIRE);

@@ -370,10 +370,10 @@ Test(streams, a_resting_receiver_is_woken_for_an_order_and_for_its_status_messag
     wake_count = 0;
     cr_assert_eq(receiver_begin_wait(receiver, NS_PER_MS, NS_PER_MS * 2), 2 * NS_PER_MS);
     cr_assert_eq(receiver_begin_wait(receiver, NS_PER_MS, NS_PER_S), 5 * NS_PER_MS);
-    receiver_note_order(receiver);
+    receiver_note_order(receiver, receiver->images.items[0]);
     cr_assert_eq(wake_count, 1);
     receiver_end_wait(receiver);
-    receiver_note_order(receiver);
+    receiver_note_order(receiver, receiver->images.items[0]);
     cr_assert_eq(wake_count, 1, "it was not resting");
     cr_assert_eq(receiver_begin_wait(receiver, NS_PER_MS, NS_PER_S), 0, "an order is there");
     receiver_end_wait(receiver);
