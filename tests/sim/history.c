@@ -34,6 +34,17 @@ void history_mix_bytes(struct history *history, const void *bytes, uint32_t leng
     history_mix(history, word);
 }
 
+/* Errors name files, and the private directory has another name in every run. */
+static void hide_directory(char *line) {
+    static const char prefix[] = "/tern-sim-";
+    char *at = line;
+    while ((at = strstr(at, prefix)) != NULL) {
+        for (at += sizeof prefix - 1; *at != '\0' && *at != '/'; at++) {
+            *at = 'X';
+        }
+    }
+}
+
 void history_line(struct history *history, const char *format, ...) {
     char *line = history->lines[history->line_count++ % HISTORY_LINES];
     int used = snprintf(line, HISTORY_LINE_LENGTH, "%4lld.%06lld ",
@@ -43,6 +54,7 @@ void history_line(struct history *history, const char *format, ...) {
     va_start(arguments, format);
     (void)vsnprintf(line + used, (size_t)(HISTORY_LINE_LENGTH - used), format, arguments);
     va_end(arguments);
+    hide_directory(line);
     history_mix_bytes(history, line, (uint32_t)strlen(line));
     if (history->is_tracing) {
         puts(line);
