@@ -100,7 +100,7 @@ void log_agent_close(struct log_agent *agent) {
 /* -- the agent's side -- */
 
 static bool put(struct ring_spsc *ring, enum request type, struct log_file *file) {
-    return ring_spsc_write(ring, type, &file, sizeof file) == RING_OK;
+    return ring_spsc_write(ring, (int32_t)type, &file, sizeof file) == RING_OK;
 }
 
 static void on_request(void *context, int32_t type, const uint8_t *payload, int32_t length) {
