@@ -163,13 +163,19 @@ static void publish_batch(struct ring_mpsc *ring, struct batch *batch) {
     }
 }
 
+/* What producers claimed ahead of `position`. The tail is anybody's to write: more than the ring
+ * holds cannot be true. */
+static int64_t claimed_bytes(const struct ring_mpsc *ring, int64_t tail, int64_t position) {
+    return ring_aligned(min_i64(ring_distance(tail, position), ring->capacity));
+}
+
 /* A record lies about its length, so nothing behind it can be found: give up what was claimed, to
  * the tail or the end of the ring. A record beyond the tail was never claimed and is only erased,
  * because the head must not pass the tail. */
 static void skip_corrupt(struct ring_mpsc *ring, struct batch *batch) {
     int64_t position = ring_advance(batch->head, batch->bytes);
     int64_t tail = load_acquire_i64(&ring->trailer->tail_position);
-    int64_t claimed = ring_aligned(ring_distance(tail, position));
+    int64_t claimed = claimed_bytes(ring, tail, position);
     int64_t to_end = batch->contiguous - batch->bytes;
     if (claimed > 0) {
         batch->bytes += min_i64(claimed, to_end);
@@ -289,7 +295,7 @@ static bool unblock_hole(struct ring_mpsc *ring, int64_t index, int64_t claimed)
 bool ring_mpsc_unblock(struct ring_mpsc *ring) {
     int64_t head = load_acquire_i64(&ring->trailer->head_position);
     int64_t tail = load_acquire_i64(&ring->trailer->tail_position);
-    int64_t claimed = ring_aligned(ring_distance(tail, head));
+    int64_t claimed = claimed_bytes(ring, tail, head);
     if (claimed <= 0) {
         return false;
     }

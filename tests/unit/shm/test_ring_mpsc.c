@@ -243,6 +243,19 @@ Test(ring_mpsc, a_controlled_read_keeps_what_the_handler_aborts) {
     close_fixture(&f);
 }
 
+Test(ring_mpsc, a_tail_that_cannot_be_true_overflows_nothing) {
+    static const int64_t tails[] = {INT64_MAX, INT64_MAX - 7, INT64_MIN, INT64_MIN + 1};
+    for (size_t i = 0; i < sizeof tails / sizeof tails[0]; i++) {
+        struct fixture f;
+        struct got got = {0};
+        open_fixture(&f);
+        f.ring.trailer->tail_position = tails[i];
+        cr_assert_eq(ring_mpsc_read(&f.ring, take, &got, 10), 0);
+        cr_assert_not(ring_mpsc_unblock(&f.ring), "nothing is there to be made a padding");
+        close_fixture(&f);
+    }
+}
+
 Test(ring_mpsc, records_of_dead_producers_are_unblocked) {
     /* lengths stored at index 0 and at `next`, tail; expectation */
     static const struct {
