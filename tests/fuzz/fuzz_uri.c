@@ -3,6 +3,7 @@
 #include "fuzz.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <string.h>
 
 #include "base/uri.h"
@@ -44,8 +45,10 @@ static void rebuild(const struct uri *uri, const char *text, size_t length) {
     for (int i = 0; i < uri->param_count; i++) {
         const char *key = uri->params[i].key;
         int result = uri_builder_set(&builder, key, uri_get(uri, key));
+        if (result == -ENAMETOOLONG) {
+            return; /* repeated keys take the value of the first, which may be longer */
+        }
         assert(result == 0);
-        (void)result;
     }
     int result = uri_parse(&again, builder.text, builder.length, &error);
     assert(result == 0);
