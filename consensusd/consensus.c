@@ -90,6 +90,20 @@ static void check_log_image(struct consensus *consensus) {
     consensus_carry_out(consensus);
 }
 
+void consensus_on_log_not_recorded(struct consensus *consensus, int64_t position) {
+    /* In the middle of a snapshot, too: a leader that does not record cannot commit it. */
+    bool is_serving = consensus_may_consume(consensus) || consensus->state == MODULE_STATE_SNAPSHOT;
+    if (!is_serving || consensus->stage != CONSENSUS_RUN ||
+        raft_is_in_election(&consensus->raft)) {
+        return;
+    }
+    tern_image *image = consensus->follower.image;
+    bool is_goodbye = image != NULL && tern_image_end_of_stream_position(image) == position;
+    raft_begin_election(&consensus->raft, is_goodbye ? consensus->raft.leader_id : RAFT_NULL,
+                        "the recording of the log stopped");
+    consensus_carry_out(consensus);
+}
+
 static int follow(struct consensus *consensus) {
     if (!consensus_may_consume(consensus) || consensus->follower.image == NULL ||
         !operation_may_consume_catchup(consensus)) {
@@ -128,6 +142,10 @@ static int do_role(struct consensus *consensus) {
 
 static int run_step(struct consensus *consensus) {
     consensus_begin_core_cycle(consensus);
+    if (consensus->recording_counter_id == TERN_NULL_COUNTER_ID) {
+        /* Its signal may have come while the election still waited for the services. */
+        consensus_on_log_not_recorded(consensus, consensus->recorded_position);
+    }
     int work = member_link_poll(&consensus->link, CONSENSUS_FRAGMENT_LIMIT);
     if (consensus->now_ns >= consensus->slow_tick_ns) {
         int done = slow_tick(consensus);

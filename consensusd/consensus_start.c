@@ -134,18 +134,9 @@ static int add_counters_step(struct consensus *consensus) {
 static void on_signal(void *context, const struct tern_archive_signal *signal) {
     struct consensus *consensus = context;
     operation_on_signal(consensus, signal);
-    bool is_log = signal->kind == TERN_ARCHIVE_SIGNAL_STOP &&
-                  signal->recording_id == consensus->recording.recording_id;
-    /* In the middle of a snapshot, too: a leader that does not record cannot commit it. */
-    bool is_serving = consensus_may_consume(consensus) || consensus->state == MODULE_STATE_SNAPSHOT;
-    if (is_log && is_serving && consensus->stage == CONSENSUS_RUN &&
-        !raft_is_in_election(&consensus->raft)) {
-        bool is_goodbye =
-            consensus->follower.image != NULL &&
-            tern_image_end_of_stream_position(consensus->follower.image) == signal->position;
-        raft_begin_election(&consensus->raft, is_goodbye ? consensus->raft.leader_id : RAFT_NULL,
-                            "the recording of the log stopped");
-        consensus_carry_out(consensus);
+    if (signal->kind == TERN_ARCHIVE_SIGNAL_STOP &&
+        signal->recording_id == consensus->recording.recording_id) {
+        consensus_on_log_not_recorded(consensus, signal->position);
     }
 }
 

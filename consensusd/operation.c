@@ -206,13 +206,15 @@ static int await_descriptor_step(struct consensus *consensus) {
     return finish_prepare(consensus);
 }
 
+/* Then stop it once more: a recording that was still to begin when the first request came, because
+ * the operation that asked for it was given up, has begun since. */
 static int pause_step(struct consensus *consensus) {
     int64_t started_ns =
         consensus->operation.deadline_ns - consensus->conf->archive_message_timeout_ns;
     if (consensus->now_ns - started_ns < POLL_INTERVAL_NS) {
         return 0;
     }
-    consensus->operation.step = PREPARE_ASK;
+    consensus->operation.step = PREPARE_STOP;
     return 1;
 }
 
