@@ -241,6 +241,29 @@ static void send_signal(const struct recording *recording, int32_t signal, int64
     control_send_signal(recording->server, &event);
 }
 
+static void fail_store(struct recording *recording, const char *what, int result) {
+    fail(recording,
+         result == -ENOSPC ? TERN_ARCHIVE_ERROR_STORAGE_SPACE : TERN_ARCHIVE_ERROR_GENERIC, what,
+         result);
+}
+
+static int open_segment(struct recording *recording) {
+    const struct segment_place *place = &recording->server->segments;
+    recording->segment_base = segment_base_of(&recording->geometry, recording->position);
+    int result = 0;
+    if (recording->is_extension) {
+        result = segment_remove_above(place, &recording->geometry, recording->position);
+    }
+    if (result == 0) {
+        result = segment_open_write(place, &recording->geometry, recording->position,
+                                    !recording->is_extension, &recording->file);
+    }
+    if (result != 0) {
+        fail_store(recording, "cannot open its segment file", result);
+    }
+    return result;
+}
+
 /* The catalog must know before the first byte is written that the recording is active again; else
  * a crash would lose all that the extension reported. */
 static int extend_in_catalog(struct recording *recording) {
@@ -253,16 +276,16 @@ static int extend_in_catalog(struct recording *recording) {
     struct tern_error error;
     int result = catalog_extend(&recording->server->catalog, &extension, &error);
     if (result != 0) {
-        fail(recording,
-             result == -ENOSPC ? TERN_ARCHIVE_ERROR_STORAGE_SPACE : TERN_ARCHIVE_ERROR_GENERIC,
-             "cannot write its catalog record", result);
+        fail_store(recording, "cannot write its catalog record", result);
     }
     return result;
 }
 
-/* Everything is there: tell the client and begin to write. */
+/* Everything is there: tell the client and begin to write. Until an extension has cleared what
+ * stands behind its position, recovery must go by the stop position in the catalog. */
 static void start(struct recording *recording) {
-    if (recording->is_extension && extend_in_catalog(recording) != 0) {
+    if (recording->is_extension &&
+        (open_segment(recording) != 0 || extend_in_catalog(recording) != 0)) {
         return;
     }
     recording->was_started = true;
@@ -273,13 +296,7 @@ static void start(struct recording *recording) {
                 recording->is_extension ? ARCHIVE_RECORDING_SIGNAL_EXTEND
                                         : ARCHIVE_RECORDING_SIGNAL_START,
                 recording->join_position);
-    recording->segment_base = segment_base_of(&recording->geometry, recording->position);
-    int result = segment_open_write(&server->segments, &recording->geometry, recording->position,
-                                    !recording->is_extension, &recording->file);
-    if (result != 0) {
-        fail(recording,
-             result == -ENOSPC ? TERN_ARCHIVE_ERROR_STORAGE_SPACE : TERN_ARCHIVE_ERROR_GENERIC,
-             "cannot open its segment file", result);
+    if (!recording->is_extension && open_segment(recording) != 0) {
         return;
     }
     events_recording_started(server, recording);
@@ -353,9 +370,7 @@ static void roll_over(struct recording *recording) {
     result = segment_open_write(&recording->server->segments, &recording->geometry,
                                 recording->segment_base, true, &recording->file);
     if (result != 0) {
-        fail(recording,
-             result == -ENOSPC ? TERN_ARCHIVE_ERROR_STORAGE_SPACE : TERN_ARCHIVE_ERROR_GENERIC,
-             "cannot make its next segment file", result);
+        fail_store(recording, "cannot make its next segment file", result);
         return;
     }
     warn_of_low_space(recording);

@@ -109,9 +109,6 @@ static int cut_segment(const struct archive_request *request,
     int file;
     int result = segment_open_write(place, geometry, position, false, &file);
     if (result == 0) {
-        if (place->sync_level > 0) {
-            result = place->store->sync(place->store->context, file, true);
-        }
         (void)place->store->close(place->store->context, file);
     }
     return result;

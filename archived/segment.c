@@ -92,6 +92,9 @@ int segment_open_write(const struct segment_place *place, const struct segment_g
     if (result == 0) {
         result = store->truncate(store->context, opened, geometry->segment_length);
     }
+    if (result == 0 && !is_new && place->sync_level > 0) {
+        result = store->sync(store->context, opened, true);
+    }
     if (result == 0 && place->syncs_directory) {
         result = store->sync_directory(store->context, place->directory);
     }
@@ -126,6 +129,27 @@ int segment_highest_base(const struct segment_place *place, int64_t recording_id
     int result = place->store->list(place->store->context, place->directory, visit_name, &search);
     if (result == 0) {
         *highest_base = search.highest_base;
+    }
+    return result;
+}
+
+int segment_remove_above(const struct segment_place *place, const struct segment_geometry *geometry,
+                         int64_t position) {
+    const struct store *store = place->store;
+    int64_t last_base = segment_base_of(geometry, position);
+    int64_t highest;
+    int result = segment_highest_base(place, geometry->recording_id, &highest);
+    bool is_changed = false;
+    for (int64_t base = highest; result == 0 && base > last_base;
+         base -= geometry->segment_length) {
+        char path[SEGMENT_PATH_MAX];
+        segment_path(place, geometry->recording_id, base, path);
+        result = store->unlink(store->context, path);
+        is_changed = is_changed || result == 0;
+        result = result == -ENOENT ? 0 : result;
+    }
+    if (result == 0 && is_changed && place->sync_level > 0) {
+        result = store->sync_directory(store->context, place->directory);
     }
     return result;
 }
@@ -356,22 +380,6 @@ static int find_end_in_file(const struct segment_scan *scan, int64_t base, int64
     return result;
 }
 
-/* Empty files behind the end would stop a later extension of the recording at their base. */
-static int remove_files_above(const struct segment_scan *scan, int64_t highest, int64_t position,
-                              struct tern_error *error) {
-    const struct store *store = scan->place->store;
-    int64_t last_base = segment_base_of(scan->geometry, position);
-    for (int64_t base = highest; base > last_base; base -= scan->geometry->segment_length) {
-        char path[SEGMENT_PATH_MAX];
-        segment_path(scan->place, scan->geometry->recording_id, base, path);
-        int result = store->unlink(store->context, path);
-        if (result != 0 && result != -ENOENT) {
-            return error_set_errno(error, -result, "remove the empty segment %.160s", path);
-        }
-    }
-    return 0;
-}
-
 /* What is found need not be on disk: its writer may have been killed before it synced. It must be
  * there before the end is written down and relied on. */
 static int make_durable(const struct segment_scan *scan, int64_t position,
@@ -426,6 +434,10 @@ int segment_find_end(const struct segment_scan *scan, struct segment_end *end,
         /* The file is empty: it was made ahead of its first frame. The file before it must then
          * be full; when it is not, the recording ends in there. */
     }
-    result = remove_files_above(scan, highest, end->position, error);
-    return result == 0 ? make_durable(scan, end->position, error) : result;
+    result = segment_remove_above(scan->place, geometry, end->position);
+    if (result != 0) {
+        return error_set_errno(error, -result, "remove segments of recording %" PRId64 " above it",
+                               geometry->recording_id);
+    }
+    return make_durable(scan, end->position, error);
 }

@@ -43,10 +43,16 @@ void segment_path(const struct segment_place *place, int64_t recording_id, int64
 bool segment_name_parse(const char *name, int64_t *recording_id, int64_t *base, bool *deleted);
 
 /* Open for writing and give it its full length (sparse). With `is_new` an existing file is -EEXIST.
- * Otherwise what stands at and behind `offset` is cleared: bytes of a write that failed, or of an
- * uncommitted tail, must never be taken for frames by a later recovery. */
+ * Otherwise what stands at and behind `position` is cleared, durably by the sync level: bytes of a
+ * write that failed, or of an uncommitted tail, must never be taken for frames by a later recovery.
+ */
 int segment_open_write(const struct segment_place *place, const struct segment_geometry *geometry,
                        int64_t position, bool is_new, int *file);
+
+/* Remove the files behind the one that holds `position`, durably by the sync level: made ahead of
+ * their first frame, or left by a writer that failed, they would stop a later extension. */
+int segment_remove_above(const struct segment_place *place, const struct segment_geometry *geometry,
+                         int64_t position);
 
 /* Highest base among the files of a recording; -1: there is none. -errno of the listing. */
 int segment_highest_base(const struct segment_place *place, int64_t recording_id,

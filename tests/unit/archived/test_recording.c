@@ -144,6 +144,23 @@ Test(recording, images_beyond_the_limit_are_refused_and_the_others_go_on) {
     world_close(&world);
 }
 
+/* Some messages over the end of the next segment, as far as they are taken. */
+static void offer_some(struct world *world, tern_exclusive_publication *publication, int first,
+                       int end) {
+    char message[992];
+    for (int i = first; i < end; i++) {
+        memset(message, 'a' + i % 26, sizeof message);
+        int64_t result = TERN_PUBLICATION_ADMIN_ACTION;
+        for (int attempt = 0; attempt < 3 && result < 0; attempt++) {
+            result = tern_exclusive_publication_offer(publication, message, sizeof message);
+            world_step(world);
+        }
+    }
+    for (int i = 0; i < 50; i++) {
+        world_step(world);
+    }
+}
+
 Test(recording, a_disk_that_fails_at_any_call_loses_nothing_that_was_reported) {
     static char *const settings[] = {"AERON_ARCHIVE_FILE_SYNC_LEVEL=2",
                                      "AERON_ARCHIVE_CATALOG_FILE_SYNC_LEVEL=2", NULL};
@@ -160,18 +177,7 @@ Test(recording, a_disk_that_fails_at_any_call_loses_nothing_that_was_reported) {
         tern_exclusive_publication *publication = world_record(&world, channel, 60, &id);
         world_wait(&world, world_position(&world, id) == 60 * 1024);
         faulty_store_fail(&faulty, at, 1, -EIO);
-        char message[992];
-        for (int i = 60; i < 70; i++) { /* over the end of a segment */
-            memset(message, 'a' + i % 26, sizeof message);
-            int64_t result = TERN_PUBLICATION_ADMIN_ACTION;
-            for (int attempt = 0; attempt < 3 && result < 0; attempt++) {
-                result = tern_exclusive_publication_offer(publication, message, sizeof message);
-                world_step(&world);
-            }
-        }
-        for (int i = 0; i < 50; i++) {
-            world_step(&world);
-        }
+        offer_some(&world, publication, 60, 70); /* over the end of a segment */
         int64_t reported = world_position(&world, id);
         faulty_store_fail(&faulty, 0, 0, -EIO);
         cr_assert_geq(reported, 60 * 1024);
@@ -179,6 +185,14 @@ Test(recording, a_disk_that_fails_at_any_call_loses_nothing_that_was_reported) {
         cr_assert_eq(world_stop(&world, publication), reported);
         world.response_count = 0; /* the error */
         world_expect_replay(&world, id, (int)(reported / 1024));
+
+        int64_t sent;
+        cr_assert_eq(extend(&world, id, &sent), 0);
+        publication = continue_at(&world, reported, initial_term_id(&world, id));
+        (void)world_signal(&world, TERN_ARCHIVE_SIGNAL_EXTEND);
+        offer_some(&world, publication, (int)(reported / 1024), 80);
+        cr_assert_eq(world_stop(&world, publication), 80 * 1024, "failed at call %d", at);
+        world_expect_replay(&world, id, 80);
     }
     cr_assert_gt(failures, 5);
     world_close(&world);

@@ -273,12 +273,41 @@ static int count_directory_sync(void *context, const char *path) {
     return store_system()->sync_directory(context, path);
 }
 
-Test(segment, an_end_that_was_found_is_durable_before_it_is_told) {
-    struct fixture fixture;
-    fixture_open(&fixture, 0, TERM);
+static struct store counting_store(void) {
     struct store store = *store_system();
     store.sync = count_sync;
     store.sync_directory = count_directory_sync;
+    return store;
+}
+
+/* Else a loss of power brings the bytes back, and they pass for frames of the extension. */
+Test(segment, what_an_extension_clears_is_durably_gone) {
+    struct fixture fixture;
+    fixture_open(&fixture, 0, TERM);
+    struct store store = counting_store();
+    fixture.segments.store = &store;
+    fixture.segments.sync_level = 1;
+    make_file(&fixture, 0);
+    int64_t position = put_frame(&fixture, 0, 1024, 0x55);
+    (void)put_frame(&fixture, position, 1024, 0x55);
+    int file;
+    cr_assert_eq(segment_open_write(&fixture.segments, &fixture.geometry, position, false, &file),
+                 0);
+    cr_assert_eq(synced_file_count, 1);
+    cr_assert_eq(store_system()->close(NULL, file), 0);
+    make_file(&fixture, TERM);
+    cr_assert_eq(segment_remove_above(&fixture.segments, &fixture.geometry, position), 0);
+    cr_assert_eq(synced_directory_count, 1);
+    int64_t highest;
+    cr_assert_eq(segment_highest_base(&fixture.segments, 7, &highest), 0);
+    cr_assert_eq(highest, 0);
+    place_close(&fixture.place);
+}
+
+Test(segment, an_end_that_was_found_is_durable_before_it_is_told) {
+    struct fixture fixture;
+    fixture_open(&fixture, 0, TERM);
+    struct store store = counting_store();
     fixture.segments.store = &store;
     int64_t position = put_frame(&fixture, 0, 1024, 'a');
     cr_assert_eq(find_end(&fixture).position, position);
