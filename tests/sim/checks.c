@@ -101,11 +101,15 @@ void checks_on_closed(struct process *process) {
     }
 }
 
-/* Before its memory is taken back, or it closes by itself: what it knew last counts. */
-void checks_on_death(struct process *process) {
+void checks_on_wait(struct process *process) {
     if (process->kind == PROCESS_CONSENSUS && process->is_up && process->instance != NULL) {
         note_position(process);
     }
+}
+
+/* Before its memory is taken back, or it closes by itself: what it knew last counts. */
+void checks_on_death(struct process *process) {
+    checks_on_wait(process);
     process->allocations = 0;
 }
 

@@ -25,6 +25,8 @@ void checks_close(struct checks *checks);
 void checks_after_step(struct process *process, int work);
 /* A process was closed in order: it may own nothing any more. */
 void checks_on_closed(struct process *process);
+/* It waits inside a step, and what it sent in there may be answered meanwhile. */
+void checks_on_wait(struct process *process);
 void checks_on_death(struct process *process);
 /* A daemon says that it cannot work with what it found. */
 void checks_on_refusal(struct process *process, const struct tern_error *error);

@@ -88,6 +88,7 @@ void process_idle(struct process *process, int64_t duration_ns) {
     assert(process->is_stepping);
     struct process *before = sim->current;
     int owner = owner_switch(OWNER_SIMULATOR);
+    checks_on_wait(process);
     sim_run_until(sim, sim->now_ns + duration_ns, process);
     owner_switch(owner);
     sim->current = before;
