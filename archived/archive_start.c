@@ -129,7 +129,11 @@ static int open_mark(struct archive_server *server, struct tern_error *error) {
         .events_channel = conf->events_enabled ? conf->events_channel : "",
         .aeron_directory = conf->aeron_dir,
     };
-    return archive_mark_open(&server->mark, &params, error);
+    int result = archive_mark_open(&server->mark, &params, error);
+    if (result == 0) {
+        tern_client_succeed(server->client, &server->mark.file);
+    }
+    return result;
 }
 
 static int open_catalog(struct archive_server *server, struct tern_error *error) {

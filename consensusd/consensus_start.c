@@ -72,6 +72,7 @@ static int connect_driver_step(struct consensus *consensus) {
     if (result != 0) {
         return end_unavailable(consensus, &error);
     }
+    tern_client_succeed(consensus->client, &consensus->mark.file);
     enter(consensus, CONSENSUS_ADD_COUNTERS);
     return 1;
 }

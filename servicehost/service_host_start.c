@@ -157,6 +157,7 @@ static int connect_driver_step(struct tern_service_host *host, int64_t now_ns) {
         return 0;
     }
     if (result == 0) {
+        tern_client_succeed(host->client, &host->mark.file);
         result = open_streams(host, &error);
     }
     if (result != 0) {

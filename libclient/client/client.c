@@ -301,6 +301,21 @@ void tern_client_close(tern_client *client) {
     client_release(client);
 }
 
+void tern_client_succeed(tern_client *client, struct mark_file *mark) {
+    const struct cnc_header *driver = client->cnc.header;
+    const struct mark_client own = {client->id, driver->pid, driver->start_timestamp_ms};
+    const struct mark_client *last = &mark->last_client;
+    if (mark->has_last_client && last->client_id != own.client_id &&
+        last->driver_pid == own.driver_pid && last->driver_start_ms == own.driver_start_ms) {
+        client_lock(client);
+        client_send_reliably(client, &(struct command){.type = COMMAND_CLIENT_CLOSE,
+                                                       .client_id = last->client_id,
+                                                       .correlation_id = -1});
+        client_unlock(client);
+    }
+    mark_file_set_client(mark, &own);
+}
+
 bool tern_client_is_closed(const tern_client *client) {
     return load_acquire_i32(&client->is_closed) != 0;
 }

@@ -25,7 +25,14 @@
 
 #define ACTIVATING INT64_MAX
 #define STOPPED INT64_C(-1)
+#define CLIENT_MAGIC "TernClnt"
+#define CLIENT_OFFSET (MARK_FILE_HEADER_LENGTH - (int32_t)sizeof(struct client_record))
 #define VERSION_FAILED (-1) /* what the original leaves after a failed start */
+
+struct client_record {
+    char magic[8]; /* zeroes: none */
+    struct mark_client client;
+};
 
 static int64_t *timestamp_of(const struct mark_file *mark) {
     return (int64_t *)(void *)(mark->file.address + mark->timestamp_offset);
@@ -129,6 +136,25 @@ static int grow_and_map(struct mark_file *mark, const struct mark_file_params *p
     return mapped_file_open(&mark->file, params->path, false, error);
 }
 
+static void read_last_client(struct mark_file *mark) {
+    struct client_record record;
+    memcpy(&record, mark->file.address + CLIENT_OFFSET, sizeof record);
+    mark->has_last_client = memcmp(record.magic, CLIENT_MAGIC, sizeof record.magic) == 0;
+    mark->last_client = record.client;
+}
+
+void mark_file_set_client(struct mark_file *mark, const struct mark_client *client) {
+    struct client_record record;
+    memcpy(&record, mark->file.address + CLIENT_OFFSET, sizeof record);
+    const struct client_record none = {0};
+    if (memcmp(&record, &none, sizeof record) == 0 ||
+        memcmp(record.magic, CLIENT_MAGIC, sizeof record.magic) == 0) {
+        memcpy(record.magic, CLIENT_MAGIC, sizeof record.magic);
+        record.client = *client;
+        memcpy(mark->file.address + CLIENT_OFFSET, &record, sizeof record);
+    }
+}
+
 static void clear_header(const struct mark_file *mark, const struct mark_file_params *params) {
     store_release_i32(version_of(mark), 0);
     int32_t after_timestamp = mark->timestamp_offset + (int32_t)sizeof(int64_t);
@@ -163,6 +189,7 @@ static int activate(struct mark_file *mark, const struct mark_file_params *param
         return error_set(error, -EBUSY, "mark file %s is being activated by another process",
                          params->path);
     }
+    read_last_client(mark);
     clear_header(mark, params);
     return 0;
 }

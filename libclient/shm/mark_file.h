@@ -10,11 +10,21 @@
 #ifndef TERN_SHM_MARK_FILE_H
 #define TERN_SHM_MARK_FILE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/mapped_file.h"
 
 #define MARK_FILE_HEADER_LENGTH 8192 /* the error log follows */
+
+/* The Aeron client of an owner. It stands in the last bytes of the header's area, which the SBE
+ * message does not reach, so that the next owner can tell the driver that it is dead. Client ids
+ * are unique within one life of a driver, which its pid and start name. */
+struct mark_client {
+    int64_t client_id;
+    int64_t driver_pid;
+    int64_t driver_start_ms;
+};
 
 /* Owned by the daemon whose directory it marks; closing a zeroed struct does nothing. */
 struct mark_file {
@@ -22,6 +32,8 @@ struct mark_file {
     int32_t version_offset;
     int32_t timestamp_offset;
     int lock_descriptor; /* the lock on the file, held while the owner lives; 0 when closed */
+    bool has_last_client;
+    struct mark_client last_client; /* of the owner before, who is dead */
 };
 
 struct mark_file_params {
@@ -45,6 +57,8 @@ struct mark_file_params {
 int mark_file_acquire(struct mark_file *mark, const struct mark_file_params *params,
                       struct tern_error *error);
 void mark_file_signal_ready(struct mark_file *mark, int32_t version, int64_t now_epoch_ms);
+/* Leave it to the next owner; not when the header is so long that it stands in the way. */
+void mark_file_set_client(struct mark_file *mark, const struct mark_client *client);
 /* -1 says that the owner stopped in order; it is synced. */
 void mark_file_update_activity(struct mark_file *mark, int64_t now_epoch_ms);
 int64_t mark_file_activity_ms(const struct mark_file *mark);

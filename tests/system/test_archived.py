@@ -12,6 +12,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+import cnc  # noqa: E402  pylint: disable=wrong-import-position
 import tap  # noqa: E402  pylint: disable=wrong-import-position
 
 TOOL, ARCHIVED, DRIVERD = sys.argv.pop(3), sys.argv.pop(2), sys.argv.pop(1)
@@ -98,6 +99,21 @@ class ArchivedTest(unittest.TestCase):
             self.assertLess(time.monotonic() - begun, 8.0)
             archived.end(signal.SIGKILL)
         driverd.end()
+
+    def test_the_driver_forgets_the_killed_one_when_the_next_starts(self):
+        """Long before the time-out of its client, which would be the other way."""
+        def clients():
+            with cnc.Cnc(self.env["AERON_DIR"]) as view:
+                return [counter.label for counter in view.counters()
+                        if "name=archived" in counter.label]
+
+        self.start(DRIVERD, AERON_CLIENT_LIVENESS_TIMEOUT="100s",
+                   AERON_PUBLICATION_UNBLOCK_TIMEOUT="200s")
+        for _ in range(2):
+            archived = self.start(ARCHIVED)
+            archived.wait_for("ready: serving archive")
+            wait(lambda: len(clients()) == 1, "one client: %s" % clients())
+            archived.end(signal.SIGKILL)
 
     def test_a_directory_in_use_is_refused_with_75(self):
         self.start(DRIVERD)

@@ -208,3 +208,29 @@ Test(mark_file, a_killed_owner_is_replaced_at_once) {
     (void)close(ready[1]);
     scratch_close(&scratch);
 }
+
+Test(mark_file, the_next_owner_learns_of_the_client_of_the_last) {
+    struct scratch scratch;
+    struct mark_file mark;
+    struct tern_error error;
+    const struct mark_client client = {7, 8, 9};
+    scratch_open(&scratch);
+    struct mark_file_params params = make_params(scratch_path(&scratch, "mark.dat"));
+    cr_assert_eq(mark_file_acquire(&mark, &params, &error), 0, "%s", error.text);
+    cr_assert_not(mark.has_last_client);
+    mark_file_set_client(&mark, &(struct mark_client){1, 2, 3});
+    mark_file_set_client(&mark, &client);
+    mark_file_close(&mark);
+    cr_assert_eq(mark_file_acquire(&mark, &params, &error), 0, "%s", error.text);
+    cr_assert(mark.has_last_client);
+    cr_assert_eq(memcmp(&mark.last_client, &client, sizeof client), 0);
+    /* A header that long must not be damaged, nor be taken for a client. */
+    memset(mark.file.address + MARK_FILE_HEADER_LENGTH - 32, 'x', 32);
+    mark_file_set_client(&mark, &client);
+    cr_assert_eq(mark.file.address[MARK_FILE_HEADER_LENGTH - 32], 'x');
+    mark_file_close(&mark);
+    cr_assert_eq(mark_file_acquire(&mark, &params, &error), 0, "%s", error.text);
+    cr_assert_not(mark.has_last_client);
+    mark_file_close(&mark);
+    scratch_close(&scratch);
+}
