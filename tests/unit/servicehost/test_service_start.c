@@ -55,6 +55,10 @@ tern_client *__wrap_tern_client_try_connect(tern_context *context, struct tern_e
     return (tern_client *)&stale_count; /* not looked at */
 }
 
+void __wrap_tern_client_succeed(tern_client *client, struct mark_file *mark) {
+    (void)client, (void)mark;
+}
+
 static int on_start(void *service, struct tern_service_snapshot *snapshot,
                     struct tern_error *error) {
     (void)service, (void)snapshot, (void)error;
