@@ -30,6 +30,7 @@ static int create_heartbeat(struct client_session *session, struct tern_error *e
         return session->heartbeat_counter_id;
     }
     session->heartbeat = driver_context_counter(context, session->heartbeat_counter_id);
+    heartbeat_init(&session->seen, context->now_epoch_ms, context->now_ns);
     const struct response response = {
         .type = RESPONSE_COUNTER_READY,
         .correlation_id = session->id,
@@ -95,16 +96,14 @@ void client_session_close(struct client_session *session) {
     counter_set_release(session->heartbeat, 0);
 }
 
-bool client_session_is_expired(const struct client_session *session) {
+bool client_session_is_expired(struct client_session *session) {
     const struct driver_context *context = session->context;
-    int64_t timeout_ms = context->conf->client_liveness_timeout_ns / NS_PER_MS;
-    /* The client owns the word: a value from the far future would keep it for ever, one that
-     * overflows must not be undefined. A difference of unsigned words is neither. */
     int64_t heartbeat_ms = counter_get_acquire(session->heartbeat);
     if (session->is_closed || heartbeat_ms <= 0) {
         return true;
     }
-    return heartbeat_ms < context->now_epoch_ms - timeout_ms;
+    return heartbeat_look(&session->seen, heartbeat_ms, context->now_ns, context->now_epoch_ms) >
+           context->conf->client_liveness_timeout_ns;
 }
 
 void client_session_announce_timeout(struct client_session *session) {

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/hash_map.h"
+#include "shm/heartbeat.h"
 
 struct driver_context;
 struct publication;
@@ -18,6 +19,7 @@ struct client_session {
     bool is_closed; /* by its own command: goes without a time-out event */
     int32_t heartbeat_counter_id;
     int64_t *heartbeat;           /* epoch ms; the client writes it */
+    struct heartbeat seen;        /* what the conductor saw of it */
     struct hash_map publications; /* registration id of the handle -> struct publication */
     struct hash_map counters;     /* registration id -> struct client_counter */
 };
@@ -36,7 +38,7 @@ void client_session_destroy(struct client_session *session);
 
 void client_session_keepalive(struct client_session *session);
 void client_session_close(struct client_session *session);
-bool client_session_is_expired(const struct client_session *session);
+bool client_session_is_expired(struct client_session *session);
 /* Tell everybody that it timed out; counted. */
 void client_session_announce_timeout(struct client_session *session);
 

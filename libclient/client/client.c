@@ -213,6 +213,7 @@ tern_client *tern_client_try_connect(const tern_context *context, struct tern_er
     int64_t now_ns = clock_now_ns(context->clock);
     client->last_work_ns = now_ns;
     client->keepalive_deadline_ns = now_ns;
+    heartbeat_init(&client->driver_heartbeat, cnc_driver_heartbeat_ms(&client->cnc), now_ns);
     if (!context->is_invoker && start_thread(client, error) != 0) {
         client_free(client);
         return NULL;

@@ -22,6 +22,7 @@
 #include "client/settings.h"
 #include "shm/broadcast.h"
 #include "shm/cnc.h"
+#include "shm/heartbeat.h"
 #include "shm/log_buffer.h"
 #include "shm/ring_mpsc.h"
 #include "wire/command.h"
@@ -103,6 +104,7 @@ struct tern_client {
     int32_t scratch_length;
     int64_t last_work_ns;
     int64_t keepalive_deadline_ns;
+    struct heartbeat driver_heartbeat;
     int32_t heartbeat_counter_id;
     bool is_thread_known; /* the start of the thread was told */
     struct client_retired *retired;

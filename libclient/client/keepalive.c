@@ -78,13 +78,15 @@ int client_keepalive(struct tern_client *client, int64_t now_ns) {
     client->keepalive_deadline_ns = now_ns + client->settings.keepalive_interval_ns;
     int64_t epoch_ms = clock_epoch_ms(client->settings.clock);
     int64_t heartbeat_ms = cnc_driver_heartbeat_ms(&client->cnc);
+    int64_t age_ms =
+        heartbeat_look(&client->driver_heartbeat, heartbeat_ms, now_ns, epoch_ms) / NS_PER_MS;
     if (heartbeat_ms == -1) {
         client_terminate(client, TERN_ERROR_DRIVER_TIMEOUT, "the driver has been shut down");
-    } else if (epoch_ms > heartbeat_ms + client->settings.driver_timeout_ms) {
+    } else if (age_ms > client->settings.driver_timeout_ms) {
         char text[128];
         (void)snprintf(text, sizeof text,
                        "the driver's heartbeat is %" PRId64 " ms old; the limit is %" PRId64 " ms",
-                       epoch_ms - heartbeat_ms, client->settings.driver_timeout_ms);
+                       age_ms, client->settings.driver_timeout_ms);
         client_terminate(client, TERN_ERROR_DRIVER_TIMEOUT, text);
     } else if (is_cnc_replaced(client)) {
         client_terminate(client, TERN_ERROR_DRIVER_TIMEOUT, "the driver has been restarted");

@@ -102,10 +102,15 @@ static void stop_driver(void) {
     ring_mpsc_set_consumer_heartbeat(&driver.ring, -1);
 }
 
+static tern_client *victim;
 static void kill_driver(void) {
-    int64_t dead_ms = driver.time.epoch_ns / NS_PER_MS;
-    fake_driver_advance(&driver, 9 * NS_PER_S);
-    ring_mpsc_set_consumer_heartbeat(&driver.ring, dead_ms - 1001);
+    int64_t dead_ms = driver.time.epoch_ns / NS_PER_MS - 500;
+    ring_mpsc_set_consumer_heartbeat(&driver.ring, dead_ms);
+    for (int i = 0; i < 10; i++) {
+        (void)tern_client_do_work(victim);
+        fake_driver_advance(&driver, NS_PER_S);
+        ring_mpsc_set_consumer_heartbeat(&driver.ring, dead_ms);
+    }
 }
 
 static void restart_driver(void) {
@@ -147,6 +152,7 @@ Test(client, ends_with_the_reason_and_its_handles_refuse) {
         struct tern_error error = {0};
         fake_driver_open(&driver, "end");
         tern_client *client = connect_seen(&seen);
+        victim = client;
         victim_id = tern_client_id(client);
         int32_t limit = 0;
         tern_publication *publication = fake_driver_add_publication(&driver, client, &limit);
@@ -187,6 +193,30 @@ Test(client, ends_with_the_reason_and_its_handles_refuse) {
             tern_client_close(client);
         }
         cr_assert_eq(seen.closes, 1);
+        fake_driver_close(&driver);
+    }
+}
+
+/* A clock that is set forward makes no living driver dead, one that is set back no dead one live. */
+Test(client, judges_the_driver_by_its_own_monotonic_clock) {
+    for (int direction = -1; direction <= 1; direction += 2) {
+        fake_driver_open(&driver, "clock");
+        tern_client *client = fake_driver_connect(&driver);
+        fake_driver_advance(&driver, 600 * NS_PER_MS);
+        (void)tern_client_do_work(client);
+        driver.time.epoch_ns += direction * 3600 * NS_PER_S;
+        for (int i = 0; i < 30; i++) {
+            cr_assert_geq(tern_client_do_work(client), 0);
+            cr_assert_eq(tern_client_status(client, NULL), 0);
+            fake_driver_advance(&driver, NS_PER_S);
+        }
+        for (int i = 0; i < 11; i++) { /* nobody beats any more */
+            driver.time.now_ns += NS_PER_S;
+            driver.time.epoch_ns += NS_PER_S;
+            (void)tern_client_do_work(client);
+            cr_assert_eq(tern_client_is_closed(client), i == 10, "%d s", i + 1);
+        }
+        tern_client_close(client);
         fake_driver_close(&driver);
     }
 }

@@ -132,6 +132,27 @@ Test(driver, clients_live_by_heartbeat_and_end_by_silence_or_command) {
     driver_fixture_close(&f);
 }
 
+/* A clock that is set forward ends no living client, one that is set back keeps no dead one. */
+Test(driver, clients_are_judged_by_the_monotonic_clock) {
+    for (int direction = -1; direction <= 1; direction += 2) {
+        struct driver_fixture f;
+        driver_fixture_init(&f);
+        driver_fixture_open(&f);
+        struct command keepalive = {.type = COMMAND_CLIENT_KEEPALIVE};
+        (void)driver_fixture_add_publication(&f, "aeron:ipc", 1, false);
+        driver_fixture_run(&f, NS_PER_S);
+        f.epoch_ms += direction * 3600 * MS_PER_S;
+        for (int i = 0; i < 3; i++) {
+            driver_fixture_run(&f, 5 * NS_PER_S);
+            (void)driver_fixture_send(&f, &keepalive);
+        }
+        cr_assert_eq(driver_fixture_system_counter(&f, SYSTEM_COUNTER_CLIENT_TIMEOUTS), 0);
+        driver_fixture_run(&f, 11 * NS_PER_S);
+        cr_assert_eq(driver_fixture_system_counter(&f, SYSTEM_COUNTER_CLIENT_TIMEOUTS), 1);
+        driver_fixture_close(&f);
+    }
+}
+
 Test(driver, counters_of_clients_and_static_ones) {
     struct driver_fixture f;
     struct response response;
