@@ -10,19 +10,23 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/error.h"
 #include "driverd/driver_context.h"
 
 struct log_file *log_file_allocate(const struct driver_context *context,
                                    const struct log_file_spec *spec) {
-    struct log_file *file = calloc(1, sizeof *file);
+    char path[LOG_FILE_PATH_MAX];
+    (void)snprintf(path, sizeof path, "%s/%s/%lld.logbuffer", context->conf->directory,
+                   spec->folder == LOG_FILE_IMAGE ? "images" : "publications", (long long)spec->id);
+    size_t length = strlen(path) + 1;
+    struct log_file *file = calloc(1, sizeof *file + length);
     if (file == NULL) {
         return NULL;
     }
     file->spec = *spec;
-    (void)snprintf(file->path, sizeof file->path, "%s/%s/%lld.logbuffer", context->conf->directory,
-                   spec->folder == LOG_FILE_IMAGE ? "images" : "publications", (long long)spec->id);
+    memcpy(file->path, path, length);
     return file;
 }
 

@@ -30,7 +30,7 @@ struct log_file {
     struct tern_error error;
     struct log_file *next; /* in a list of discarded files */
     int64_t retry_time_ns;
-    char path[LOG_FILE_PATH_MAX];
+    char path[]; /* at most LOG_FILE_PATH_MAX bytes with its NUL */
 };
 
 /* Only memory, for the conductor; NULL: there is none. */

@@ -8,11 +8,12 @@
 
 #define RECEIVER_LIVENESS_MAX 1024
 
-/* Two parallel arrays: looking up an id walks only ids. */
+/* Two parallel arrays in one piece of memory: looking up an id walks only ids. */
 struct receiver_liveness {
     int64_t *ids;
-    int64_t *times_ns;
+    int64_t *times_ns; /* behind the ids */
     int32_t count;
+    int32_t capacity;
     int64_t oldest_ns; /* no entry is older: most cycles need not look */
 };
 
