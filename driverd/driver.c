@@ -218,6 +218,7 @@ static int do_resolver_work(void *context, int64_t now_ns) {
 static int do_log_agent_work(void *context, int64_t now_ns) {
     struct driver *driver = context;
     int work = trace_do_work(&driver->trace, now_ns);
+    work += driver_context_allocate(&driver->context);
     return work + log_agent_do_work(&driver->log_agent, now_ns);
 }
 
@@ -237,6 +238,7 @@ int driver_do_work(struct driver *driver, int64_t now_ns) {
     }
     work += make_logs(driver);
     work += trace_do_work(&driver->trace, now_ns);
+    work += driver_context_allocate(&driver->context);
     return work + log_agent_delete(&driver->log_agent, now_ns);
 }
 
