@@ -9,6 +9,8 @@
 
 #include "bench/bench.h"
 
+#define LINK_SECONDS_MAX 60
+
 static void pause_briefly(void) {
     const struct timespec pause = {.tv_nsec = 1000000};
     (void)nanosleep(&pause, NULL);
@@ -86,4 +88,14 @@ int64_t link_number(const char *text, int64_t min, int64_t max) {
         bench_fail(text);
     }
     return value;
+}
+
+int64_t link_seconds_ns(const char *text) {
+    char *end;
+    double seconds = strtod(text, &end);
+    if (*text == '\0' || *end != '\0' || !(seconds > 0 && seconds <= LINK_SECONDS_MAX)) {
+        errno = EINVAL;
+        bench_fail(text);
+    }
+    return (int64_t)(seconds * 1e9);
 }

@@ -16,6 +16,9 @@ tern_publication *link_publish_shared(tern_client *client, const char *channel, 
 /* A number from the command line. */
 int64_t link_number(const char *text, int64_t min, int64_t max);
 
+/* Seconds, with a fraction, from the command line. */
+int64_t link_seconds_ns(const char *text);
+
 /* Ends the program with the error's text. */
 _Noreturn void link_fail(const char *what, const struct tern_error *error);
 

@@ -1,10 +1,14 @@
-/* measure_rtt NAME FLOOR PING_CHANNEL PONG_CHANNEL LENGTH COUNT THREADS: the time from an offer to
- * the arrival of its echo, one message under way at a time.
+/* measure_rtt NAME FLOOR PING_CHANNEL PONG_CHANNEL LENGTH COUNT THREADS [ENDS]: the time from an
+ * offer to the arrival of its echo, one message under way at a time.
  *
- * With two threads the second one echoes, each end spinning on a core of its own: for IPC. With one
- * thread both ends are played by it, so that on a machine of two cores the driver has the other:
- * for UDP, where a message crosses the driver's thread four times per round trip.
+ * With two threads the second one echoes. With one thread both ends are played by it, so that on a
+ * machine of two cores the driver has the other: for UDP, where a message crosses the driver's
+ * thread four times per round trip. ENDS says what an end does when nothing has arrived:
+ *     spin   poll again (the default); two threads have a core each
+ *     yield  let others run; two threads share core 0
+ *     wait   sleep in tern_subscription_wait; two threads run where the kernel puts them
  */
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdbool.h>
@@ -21,6 +25,10 @@
 #define GIVE_UP_NS INT64_C(10000000000)
 #define EMPTY_POLLS_MAX 20000
 
+#define WAIT_NS INT64_C(100000000)
+
+enum ends { ENDS_SPIN, ENDS_YIELD, ENDS_WAIT };
+
 struct link {
     tern_subscription *ping_in;
     tern_subscription *pong_in;
@@ -29,7 +37,8 @@ struct link {
     int32_t length;
     bool is_done;
     bool is_echoed_here; /* one thread plays both ends */
-    int64_t arrived;     /* number of the last echo */
+    enum ends ends;
+    int64_t arrived; /* number of the last echo */
     uint8_t message[MESSAGE_MAX];
 };
 
@@ -49,11 +58,23 @@ static void on_pong(void *context, const uint8_t *buffer, int32_t length,
     memcpy(&link->arrived, buffer, sizeof link->arrived);
 }
 
+static void idle(const struct link *link, tern_subscription *subscription) {
+    if (link->ends == ENDS_YIELD) {
+        (void)sched_yield();
+    } else if (link->ends == ENDS_WAIT) {
+        (void)tern_subscription_wait(subscription, WAIT_NS);
+    }
+}
+
 static void *run_echo(void *argument) {
     struct link *link = argument;
-    bench_pin(1);
+    if (link->ends != ENDS_WAIT) {
+        bench_pin(link->ends == ENDS_SPIN ? 1 : 0);
+    }
     while (!__atomic_load_n(&link->is_done, __ATOMIC_ACQUIRE)) {
-        (void)tern_subscription_poll(link->ping_in, echo, link, 10);
+        if (tern_subscription_poll(link->ping_in, echo, link, 10) == 0) {
+            idle(link, link->ping_in);
+        }
     }
     return NULL;
 }
@@ -68,16 +89,20 @@ static void ping(struct link *link, int64_t number) {
         if (link->is_echoed_here) {
             (void)tern_subscription_poll(link->ping_in, echo, link, 10);
         }
-        if (tern_subscription_poll(link->pong_in, on_pong, link, 10) == 0 &&
-            ++empty % EMPTY_POLLS_MAX == 0) {
-            (void)sched_yield();
+        if (tern_subscription_poll(link->pong_in, on_pong, link, 10) == 0) {
+            idle(link, link->pong_in);
+            if (++empty % EMPTY_POLLS_MAX == 0) {
+                (void)sched_yield();
+            }
         }
     }
 }
 
 static void measure(struct link *link, int64_t count, struct bench_samples *samples) {
     int64_t warm_up = count / WARM_UP_FRACTION + 1;
-    bench_pin(0);
+    if (link->ends != ENDS_WAIT) {
+        bench_pin(0);
+    }
     for (int64_t i = 1; i <= count + warm_up; i++) {
         int64_t start_ns = bench_now_ns();
         ping(link, i);
@@ -91,32 +116,52 @@ static void measure(struct link *link, int64_t count, struct bench_samples *samp
     }
 }
 
+static enum ends find_ends(const char *name) {
+    static const char *const names[] = {"spin", "yield", "wait"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(names[i], name) == 0) {
+            return (enum ends)i;
+        }
+    }
+    errno = EINVAL;
+    bench_fail(name);
+}
+
+static void run(struct link *link, int64_t count, struct bench_samples *samples) {
+    pthread_t thread;
+    if (!link->is_echoed_here && pthread_create(&thread, NULL, run_echo, link) != 0) {
+        bench_fail("cannot start a thread");
+    }
+    measure(link, count, samples);
+    __atomic_store_n(&link->is_done, true, __ATOMIC_RELEASE);
+    if (!link->is_echoed_here) {
+        (void)pthread_join(thread, NULL);
+    }
+}
+
 int main(int argc, char **argv) {
     static struct link link; /* too large for the stack */
     struct bench_samples samples;
-    pthread_t thread;
-    if (argc != 8) {
+    if (argc != 8 && argc != 9) {
         fprintf(stderr, "usage: measure_rtt NAME FLOOR PING_CHANNEL PONG_CHANNEL LENGTH COUNT "
-                        "THREADS\n");
+                        "THREADS [spin|yield|wait]\n");
         return 64;
     }
     link.length = (int32_t)link_number(argv[5], 8, MESSAGE_MAX);
     int64_t count = link_number(argv[6], 1, 10000000);
     link.is_echoed_here = link_number(argv[7], 1, 2) == 1;
+    link.ends = find_ends(argc == 9 ? argv[8] : "spin");
+    if (link.is_echoed_here && link.ends == ENDS_WAIT) {
+        errno = EINVAL;
+        bench_fail("one thread cannot wait for two ends");
+    }
     bench_samples_init(&samples, (size_t)count);
     tern_client *client = link_client();
     link.ping_in = link_subscribe(client, argv[3], PING_STREAM_ID);
     link.pong_in = link_subscribe(client, argv[4], PONG_STREAM_ID);
     link.ping_out = link_publish_exclusive(client, argv[3], PING_STREAM_ID);
     link.pong_out = link_publish_exclusive(client, argv[4], PONG_STREAM_ID);
-    if (!link.is_echoed_here && pthread_create(&thread, NULL, run_echo, &link) != 0) {
-        bench_fail("cannot start a thread");
-    }
-    measure(&link, count, &samples);
-    __atomic_store_n(&link.is_done, true, __ATOMIC_RELEASE);
-    if (!link.is_echoed_here) {
-        (void)pthread_join(thread, NULL);
-    }
+    run(&link, count, &samples);
     bench_print_latency(argv[1], &samples, argv[2]);
     bench_samples_close(&samples);
     tern_exclusive_publication_close(link.ping_out);

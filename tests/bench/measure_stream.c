@@ -1,9 +1,15 @@
-/* measure_stream NAME FLOOR exclusive|shared CHANNEL LENGTH SECONDS: messages of one stream that a
- * subscriber received per second, while a publisher offers as fast as it can.
+/* measure_stream NAME FLOOR exclusive|shared CHANNEL LENGTH SECONDS [PLACEMENT]: messages of one
+ * stream that a subscriber received per second, while a publisher offers as fast as it can.
  *
- * Over IPC publisher and subscriber are two threads. Over UDP they share one, which leaves the
- * other core of a small machine to the driver.
+ * Messages that do not fit a frame are assembled, as a user has to. PLACEMENT says where the two
+ * ends run on a machine of few cores:
+ *     split     two threads on two cores: for IPC (its default), where the driver has little to do
+ *     one       one thread on core 0 offers and polls in turn: for UDP (its default); the other
+ *               core is the driver's
+ *     together  two threads share core 0 and yield to each other when they have nothing to do
+ *     free      two threads that the kernel places, and which yield
  */
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdbool.h>
@@ -25,14 +31,28 @@ struct stream {
     tern_subscription *subscription;
     tern_exclusive_publication *exclusive;
     tern_publication *shared;
+    tern_fragment_assembler *assembler;
+    int64_t count; /* the receiving thread's own */
     int32_t length;
     bool is_done;
-    int64_t received_count; /* written by the receiving thread */
+    int64_t received_count; /* what of it others may see */
+    int publisher_cpu;      /* -1: any */
+    int subscriber_cpu;
     uint8_t message[MESSAGE_MAX];
 };
 
-static void on_fragment(void *context, const uint8_t *buffer, int32_t length,
-                        const tern_header *header) {
+struct placement {
+    const char *name;
+    int thread_count;
+    int publisher_cpu;
+    int subscriber_cpu;
+};
+
+static const struct placement placements[] = {
+    {"split", 2, 1, 0}, {"one", 1, 0, 0}, {"together", 2, 0, 0}, {"free", 2, -1, -1}};
+
+static void on_message(void *context, const uint8_t *buffer, int32_t length,
+                       const tern_header *header) {
     int64_t *count = context;
     (void)buffer;
     (void)length;
@@ -40,11 +60,12 @@ static void on_fragment(void *context, const uint8_t *buffer, int32_t length,
     (*count)++;
 }
 
-static int receive(struct stream *stream, int64_t *count) {
+static int receive(struct stream *stream) {
     int fragments =
-        tern_subscription_poll(stream->subscription, on_fragment, count, FRAGMENT_LIMIT);
+        tern_subscription_poll(stream->subscription, tern_fragment_assembler_on_fragment,
+                               stream->assembler, FRAGMENT_LIMIT);
     if (fragments > 0) {
-        __atomic_store_n(&stream->received_count, *count, __ATOMIC_RELEASE);
+        __atomic_store_n(&stream->received_count, stream->count, __ATOMIC_RELEASE);
     }
     return fragments;
 }
@@ -66,10 +87,16 @@ static bool is_done(const struct stream *stream) {
     return __atomic_load_n(&stream->is_done, __ATOMIC_ACQUIRE);
 }
 
+static void pin(int cpu) {
+    if (cpu >= 0) {
+        bench_pin(cpu);
+    }
+}
+
 static void *run_publisher(void *argument) {
     struct stream *stream = argument;
     int refusals = 0;
-    bench_pin(1);
+    pin(stream->publisher_cpu);
     while (!is_done(stream)) {
         refusals = offer(stream) > 0 ? 0 : refusals + 1;
         if (refusals > REFUSALS_MAX) {
@@ -81,11 +108,10 @@ static void *run_publisher(void *argument) {
 
 static void *run_subscriber(void *argument) {
     struct stream *stream = argument;
-    int64_t count = 0;
     int empty = 0;
-    bench_pin(0);
+    pin(stream->subscriber_cpu);
     while (!is_done(stream)) {
-        empty = receive(stream, &count) > 0 ? 0 : empty + 1;
+        empty = receive(stream) > 0 ? 0 : empty + 1;
         if (empty > REFUSALS_MAX) {
             (void)sched_yield();
         }
@@ -95,11 +121,10 @@ static void *run_subscriber(void *argument) {
 
 static void *run_both(void *argument) {
     struct stream *stream = argument;
-    int64_t count = 0;
     int idle = 0;
-    bench_pin(0);
+    pin(stream->subscriber_cpu);
     while (!is_done(stream)) {
-        int work = receive(stream, &count);
+        int work = receive(stream);
         for (int i = 0; i < OFFERS_PER_TURN && offer(stream) > 0; i++) {
             work++;
         }
@@ -127,44 +152,79 @@ static double measure(struct stream *stream, int64_t duration_ns) {
     return (double)(received(stream) - start_count) * 1e9 / (double)(bench_now_ns() - start_ns);
 }
 
-int main(int argc, char **argv) {
-    static struct stream stream; /* too large for the stack */
-    pthread_t threads[2];
-    if (argc != 7) {
-        fprintf(stderr, "usage: measure_stream NAME FLOOR exclusive|shared CHANNEL LENGTH "
-                        "SECONDS\n");
-        return 64;
+static const struct placement *find_placement(const char *name) {
+    for (size_t i = 0; i < sizeof placements / sizeof placements[0]; i++) {
+        if (strcmp(placements[i].name, name) == 0) {
+            return &placements[i];
+        }
     }
-    const char *channel = argv[4];
-    stream.length = (int32_t)link_number(argv[5], 0, MESSAGE_MAX);
-    int64_t duration_ns = link_number(argv[6], 1, 60) * INT64_C(1000000000);
-    tern_client *client = link_client();
-    stream.subscription = link_subscribe(client, channel, STREAM_ID);
-    if (strcmp(argv[3], "exclusive") == 0) {
-        stream.exclusive = link_publish_exclusive(client, channel, STREAM_ID);
+    errno = EINVAL;
+    bench_fail(name);
+}
+
+static void open_stream(struct stream *stream, tern_client *client, const char *channel,
+                        const char *kind) {
+    stream->assembler = tern_fragment_assembler_create(on_message, &stream->count);
+    if (stream->assembler == NULL) {
+        bench_fail("no memory");
+    }
+    stream->subscription = link_subscribe(client, channel, STREAM_ID);
+    if (strcmp(kind, "exclusive") == 0) {
+        stream->exclusive = link_publish_exclusive(client, channel, STREAM_ID);
     } else {
-        stream.shared = link_publish_shared(client, channel, STREAM_ID);
+        stream->shared = link_publish_shared(client, channel, STREAM_ID);
     }
-    bool is_ipc = strncmp(channel, "aeron:ipc", 9) == 0;
-    int thread_count = is_ipc ? 2 : 1;
-    void *(*const runs[])(void *) = {is_ipc ? run_subscriber : run_both, run_publisher};
-    for (int i = 0; i < thread_count; i++) {
-        if (pthread_create(&threads[i], NULL, runs[i], &stream) != 0) {
+}
+
+static void close_stream(struct stream *stream) {
+    tern_exclusive_publication_close(stream->exclusive);
+    tern_publication_close(stream->shared);
+    tern_subscription_close(stream->subscription);
+    tern_fragment_assembler_destroy(stream->assembler);
+}
+
+/* The rate; negative when an end failed. */
+static double run(struct stream *stream, const struct placement *placement, int64_t duration_ns) {
+    void *(*const runs[])(void *) = {placement->thread_count == 2 ? run_subscriber : run_both,
+                                     run_publisher};
+    pthread_t threads[2];
+    stream->publisher_cpu = placement->publisher_cpu;
+    stream->subscriber_cpu = placement->subscriber_cpu;
+    for (int i = 0; i < placement->thread_count; i++) {
+        if (pthread_create(&threads[i], NULL, runs[i], stream) != 0) {
             bench_fail("cannot start a thread");
         }
     }
-    double rate = measure(&stream, duration_ns);
-    bool has_failed = is_done(&stream);
-    __atomic_store_n(&stream.is_done, true, __ATOMIC_RELEASE);
-    for (int i = 0; i < thread_count; i++) {
+    double rate = measure(stream, duration_ns);
+    bool has_failed = is_done(stream);
+    __atomic_store_n(&stream->is_done, true, __ATOMIC_RELEASE);
+    for (int i = 0; i < placement->thread_count; i++) {
         (void)pthread_join(threads[i], NULL);
     }
-    if (!has_failed) {
+    return has_failed ? -1 : rate;
+}
+
+int main(int argc, char **argv) {
+    static struct stream stream; /* too large for the stack */
+    if (argc != 7 && argc != 8) {
+        fprintf(stderr, "usage: measure_stream NAME FLOOR exclusive|shared CHANNEL LENGTH "
+                        "SECONDS [split|one|together|free]\n");
+        return 64;
+    }
+    const char *channel = argv[4];
+    bool is_ipc = strncmp(channel, "aeron:ipc", 9) == 0;
+    const struct placement *placement = find_placement(argc == 8 ? argv[7]
+                                                       : is_ipc  ? "split"
+                                                                 : "one");
+    stream.length = (int32_t)link_number(argv[5], 0, MESSAGE_MAX);
+    int64_t duration_ns = link_seconds_ns(argv[6]);
+    tern_client *client = link_client();
+    open_stream(&stream, client, channel, argv[3]);
+    double rate = run(&stream, placement, duration_ns);
+    if (rate >= 0) {
         bench_print(argv[1], rate, "msg/s", argv[2]);
     }
-    tern_exclusive_publication_close(stream.exclusive);
-    tern_publication_close(stream.shared);
-    tern_subscription_close(stream.subscription);
+    close_stream(&stream);
     tern_client_close(client);
-    return has_failed ? 1 : 0;
+    return rate < 0 ? 1 : 0;
 }
