@@ -1,11 +1,15 @@
-/* Floors of shared memory: a cache line handed to another core and back, copying 1 KiB pieces
- * through a buffer that does not fit the first cache, and messages with a 32-byte header through a
- * ring from one core to another. */
+/* floor_memory [PART...]: floors of shared memory; all parts without an argument.
+ *     rtt          a cache line handed to another core and back
+ *     copy         1 KiB pieces through a buffer that does not fit the first cache
+ *     ring:LENGTH  messages of that length behind a header of 32 bytes through a ring from one core
+ *                  to another */
+#include <errno.h>
 #include <pthread.h>
 #include <stdalign.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,9 +25,11 @@
 #define COPY_NS INT64_C(500000000)
 #define RING_LENGTH (1 << 22)
 #define RING_WINDOW (RING_LENGTH / 2)
+#define RING_BATCH 128
+#define PAUSES 50
 #define RING_NS INT64_C(500000000)
 #define HEADER_LENGTH 32
-#define MESSAGE_MAX 1024
+#define MESSAGE_MAX 8192
 
 struct lines {
     alignas(CACHE_LINE_LENGTH) int64_t ping;
@@ -85,8 +91,9 @@ static void measure_copy(void) {
     bench_print("floor_memcpy", (double)bytes * 1e3 / (double)(now_ns - start_ns), "MB/s", "-");
 }
 
-/* The least that a log of messages needs: the producer copies a message and publishes its end, the
- * consumer looks at each length and publishes how far it came. */
+/* The least that a log of messages needs: the producer copies messages and publishes the end of a
+ * batch, the consumer looks at each length and publishes how far it came. A consumer that caught up
+ * pauses, for it works fastest in batches, too. */
 struct ring {
     alignas(CACHE_LINE_LENGTH) int64_t tail;
     alignas(CACHE_LINE_LENGTH) int64_t head;
@@ -102,7 +109,9 @@ static void *consume(void *argument) {
     while (!__atomic_load_n(&ring->is_done, __ATOMIC_ACQUIRE)) {
         int64_t tail = __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE);
         if (head == tail) {
-            cpu_relax(); /* leave the line to the producer */
+            for (int i = 0; i < PAUSES; i++) {
+                cpu_relax();
+            }
             continue;
         }
         while (head < tail) {
@@ -115,14 +124,14 @@ static void *consume(void *argument) {
     return NULL;
 }
 
-static int64_t produce(struct ring *ring) {
+/* Inline, so that a length that the caller knows makes a copy without a call. */
+static inline int64_t produce_records(struct ring *ring, int32_t length) {
     static const uint8_t message[MESSAGE_MAX];
     int64_t tail = 0;
     int64_t limit = RING_WINDOW;
     int64_t start_ns = bench_now_ns();
-    int32_t length = (int32_t)ring->record_length;
     while (bench_now_ns() - start_ns < RING_NS) {
-        for (int i = 0; i < 1000; i++) {
+        for (int i = 0; i < RING_BATCH; i++) {
             while (tail + length > limit) {
                 limit = __atomic_load_n(&ring->head, __ATOMIC_ACQUIRE) + RING_WINDOW;
             }
@@ -130,13 +139,25 @@ static int64_t produce(struct ring *ring) {
             memcpy(record, &length, sizeof length);
             memcpy(record + HEADER_LENGTH, message, (size_t)(length - HEADER_LENGTH));
             tail += length;
-            __atomic_store_n(&ring->tail, tail, __ATOMIC_RELEASE);
         }
+        __atomic_store_n(&ring->tail, tail, __ATOMIC_RELEASE);
     }
     return tail / length;
 }
 
-static void measure_ring(const char *name, int64_t message_length) {
+static int64_t produce(struct ring *ring) {
+    switch (ring->record_length) {
+    case 32 + HEADER_LENGTH:
+        return produce_records(ring, 32 + HEADER_LENGTH);
+    case 100 + HEADER_LENGTH:
+        return produce_records(ring, 100 + HEADER_LENGTH);
+    default:
+        return produce_records(ring, (int32_t)ring->record_length);
+    }
+}
+
+static void measure_ring(int message_length) {
+    char name[64];
     struct ring ring = {.record_length = message_length + HEADER_LENGTH};
     pthread_t thread;
     ring.bytes = calloc(1, RING_LENGTH + MESSAGE_MAX + HEADER_LENGTH);
@@ -149,14 +170,31 @@ static void measure_ring(const char *name, int64_t message_length) {
     double rate = (double)count * 1e9 / (double)(bench_now_ns() - start_ns);
     __atomic_store_n(&ring.is_done, true, __ATOMIC_RELEASE);
     (void)pthread_join(thread, NULL);
+    (void)snprintf(name, sizeof name, "floor_ring_%d", message_length);
     bench_print(name, rate, "msg/s", "-");
     free(ring.bytes);
 }
 
-int main(void) {
-    measure_hand_over();
-    measure_copy();
-    measure_ring("floor_ring_32", 32);
-    measure_ring("floor_ring_1024", 1024);
+static void measure(const char *part) {
+    if (strcmp(part, "rtt") == 0) {
+        measure_hand_over();
+    } else if (strcmp(part, "copy") == 0) {
+        measure_copy();
+    } else if (strncmp(part, "ring:", 5) == 0 && atoi(part + 5) > 0 &&
+               atoi(part + 5) <= MESSAGE_MAX) {
+        measure_ring(atoi(part + 5));
+    } else {
+        errno = EINVAL;
+        bench_fail(part);
+    }
+}
+
+int main(int argc, char **argv) {
+    static char *const all[] = {"rtt", "copy", "ring:32", "ring:1024"};
+    char *const *parts = argc > 1 ? argv + 1 : all;
+    int count = argc > 1 ? argc - 1 : (int)(sizeof all / sizeof all[0]);
+    for (int i = 0; i < count; i++) {
+        measure(parts[i]);
+    }
     return 0;
 }

@@ -1,10 +1,18 @@
-/* Floors: round trip of a 64-byte datagram over loopback, between two spinning threads and between
- * two that block, and how many 1408-byte datagrams per second one thread can hand to another, also
- * as messages: as many as fit a datagram with their 32-byte headers. */
+/* floor_udp [PART...]: what the kernel's loopback can do; all parts without an argument.
+ *     rtt       round trip of a 64-byte datagram between two spinning threads
+ *     block     the same between two that sleep in the kernel
+ *     stream    datagrams of MTU 1408 that one thread can hand to another, one call each
+ *     gso:MTU   the same in calls of many (UDP_SEGMENT, UDP_GRO)
+ *
+ * Streams are printed as messages, too: as many as fit their datagrams with headers of 32 bytes.
+ * What counts is what arrives; the sender does not wait for the receiver, so some may be lost. */
+#include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <pthread.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -13,8 +21,11 @@
 
 #define ROUND_TRIPS 40000
 #define WARM_UP 4000
-#define STREAM_NS INT64_C(1000000000)
-#define DATAGRAM_LENGTH_MAX 1408
+#define STREAM_NS INT64_C(500000000)
+#define DATAGRAM_LENGTH 1408
+#define BATCH_LENGTH_MAX 65000 /* of one call with UDP_SEGMENT */
+#define SEGMENTS_MAX 64
+#define BUFFER_LENGTH 65536
 #define BLOCKING_ROUND_TRIPS 4000
 #define FRAME_ALIGNMENT 32
 #define DATA_HEADER_LENGTH 32
@@ -23,7 +34,7 @@ struct pair {
     int near_fd;
     int far_fd;
     bool is_done;
-    int64_t received_count;
+    int64_t received_bytes;
 };
 
 static int open_socket(struct sockaddr_in *address) {
@@ -59,7 +70,7 @@ static void close_pair(struct pair *pair) {
 
 static void *echo(void *argument) {
     struct pair *pair = argument;
-    char datagram[DATAGRAM_LENGTH_MAX];
+    char datagram[DATAGRAM_LENGTH];
     bench_pin(1);
     while (!__atomic_load_n(&pair->is_done, __ATOMIC_ACQUIRE)) {
         ssize_t length = recv(pair->far_fd, datagram, sizeof datagram, 0);
@@ -72,11 +83,12 @@ static void *echo(void *argument) {
 
 static void *consume(void *argument) {
     struct pair *pair = argument;
-    char datagram[DATAGRAM_LENGTH_MAX];
+    static char buffer[BUFFER_LENGTH];
     bench_pin(1);
     while (!__atomic_load_n(&pair->is_done, __ATOMIC_ACQUIRE)) {
-        if (recv(pair->far_fd, datagram, sizeof datagram, 0) > 0) {
-            pair->received_count++;
+        ssize_t length = recv(pair->far_fd, buffer, sizeof buffer, 0);
+        if (length > 0) {
+            pair->received_bytes += length;
         }
     }
     return NULL;
@@ -114,7 +126,7 @@ static void measure_round_trip(void) {
 /* As measure_round_trip, but a receiver sleeps until its datagram comes. */
 static void *echo_blocking(void *argument) {
     struct pair *pair = argument;
-    char datagram[DATAGRAM_LENGTH_MAX];
+    char datagram[DATAGRAM_LENGTH];
     bench_pin(1);
     for (int i = 0; i < BLOCKING_ROUND_TRIPS; i++) {
         ssize_t length = recv(pair->far_fd, datagram, sizeof datagram, 0);
@@ -156,36 +168,89 @@ static void measure_blocking_round_trip(void) {
     close_pair(&pair);
 }
 
-static void print_messages(const char *name, double datagrams, int length) {
-    int frame_length =
-        (DATA_HEADER_LENGTH + length + FRAME_ALIGNMENT - 1) / FRAME_ALIGNMENT * FRAME_ALIGNMENT;
-    bench_print(name, datagrams * (DATAGRAM_LENGTH_MAX / frame_length), "msg/s", "-");
-}
-
-static void measure_stream(void) {
+/* Datagrams that arrive per second when they are sent in calls of batch_length bytes. */
+static double measure_datagrams(int mtu, size_t batch_length) {
+    static const char batch[BATCH_LENGTH_MAX];
     struct pair pair;
     pthread_t thread;
-    char datagram[DATAGRAM_LENGTH_MAX] = {0};
     open_pair(&pair);
+    if (batch_length > (size_t)mtu) {
+        int on = 1;
+        if (setsockopt(pair.near_fd, SOL_UDP, UDP_SEGMENT, &mtu, sizeof mtu) != 0 ||
+            setsockopt(pair.far_fd, SOL_UDP, UDP_GRO, &on, sizeof on) != 0) {
+            bench_fail("no UDP_SEGMENT and UDP_GRO");
+        }
+    }
     if (pthread_create(&thread, NULL, consume, &pair) != 0) {
         bench_fail("cannot start a thread");
     }
+    bench_pin(0);
     int64_t start_ns = bench_now_ns();
     while (bench_now_ns() - start_ns < STREAM_NS) {
-        (void)send(pair.near_fd, datagram, sizeof datagram, 0);
+        (void)send(pair.near_fd, batch, batch_length, 0);
     }
     __atomic_store_n(&pair.is_done, true, __ATOMIC_RELEASE);
     (void)pthread_join(thread, NULL);
-    double datagrams = (double)pair.received_count * 1e9 / (double)STREAM_NS;
-    bench_print("floor_udp_stream", datagrams * DATAGRAM_LENGTH_MAX / 1e6, "MB/s", "-");
-    print_messages("floor_udp_32", datagrams, 32);
-    print_messages("floor_udp_1024", datagrams, 1024);
     close_pair(&pair);
+    return (double)pair.received_bytes * 1e9 / (double)STREAM_NS / mtu;
 }
 
-int main(void) {
-    measure_round_trip();
-    measure_blocking_round_trip();
-    measure_stream();
+/* Messages of a length in so many datagrams: many in one, or one in many. */
+static double messages(double datagrams, int mtu, int length) {
+    int payload_max = mtu - DATA_HEADER_LENGTH;
+    if (length > payload_max) {
+        return datagrams * payload_max / length;
+    }
+    int frame_length =
+        (DATA_HEADER_LENGTH + length + FRAME_ALIGNMENT - 1) / FRAME_ALIGNMENT * FRAME_ALIGNMENT;
+    return datagrams * (mtu / frame_length);
+}
+
+static void measure_stream(void) {
+    double datagrams = measure_datagrams(DATAGRAM_LENGTH, DATAGRAM_LENGTH);
+    bench_print("floor_udp_stream", datagrams * DATAGRAM_LENGTH / 1e6, "MB/s", "-");
+    bench_print("floor_udp_32", messages(datagrams, DATAGRAM_LENGTH, 32), "msg/s", "-");
+    bench_print("floor_udp_1024", messages(datagrams, DATAGRAM_LENGTH, 1024), "msg/s", "-");
+}
+
+static void measure_segments(int mtu) {
+    static const int lengths[] = {32, 100, 1024, 8192};
+    int count = BATCH_LENGTH_MAX / mtu > SEGMENTS_MAX ? SEGMENTS_MAX : BATCH_LENGTH_MAX / mtu;
+    double datagrams = measure_datagrams(mtu, (size_t)(mtu * count));
+    char name[64];
+    (void)snprintf(name, sizeof name, "floor_gso_mtu%d", mtu);
+    bench_print(name, datagrams, "dgram/s", "-");
+    (void)snprintf(name, sizeof name, "floor_plain_mtu%d", mtu);
+    bench_print(name, measure_datagrams(mtu, (size_t)mtu), "dgram/s", "-");
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+        (void)snprintf(name, sizeof name, "floor_gso_%d_mtu%d", lengths[i], mtu);
+        bench_print(name, messages(datagrams, mtu, lengths[i]), "msg/s", "-");
+    }
+}
+
+static void measure(const char *part) {
+    if (strcmp(part, "rtt") == 0) {
+        measure_round_trip();
+    } else if (strcmp(part, "block") == 0) {
+        measure_blocking_round_trip();
+    } else if (strcmp(part, "stream") == 0) {
+        measure_stream();
+    } else if (strcmp(part, "gso:1408") == 0) {
+        measure_segments(1408);
+    } else if (strcmp(part, "gso:8192") == 0) {
+        measure_segments(8192);
+    } else {
+        errno = EINVAL;
+        bench_fail(part);
+    }
+}
+
+int main(int argc, char **argv) {
+    static char *const all[] = {"rtt", "block", "stream", "gso:1408", "gso:8192"};
+    char *const *parts = argc > 1 ? argv + 1 : all;
+    int count = argc > 1 ? argc - 1 : (int)(sizeof all / sizeof all[0]);
+    for (int i = 0; i < count; i++) {
+        measure(parts[i]);
+    }
     return 0;
 }
