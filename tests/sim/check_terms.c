@@ -4,6 +4,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/bits.h"
+
 static void grow_leaders(struct check_terms *check, int64_t term_id) {
     int64_t capacity = term_id + 64;
     check->leaders = realloc(check->leaders, (size_t)capacity * sizeof check->leaders[0]);
@@ -50,7 +52,25 @@ bool check_terms_on_vote(struct check_terms *check, const struct check_vote *vot
         assert(check->votes != NULL);
     }
     check->votes[check->vote_count++] = *vote;
+    assert(vote->voter >= 0 && vote->voter < CHECK_TERMS_MEMBERS_MAX);
+    int64_t *next_term = &check->next_terms[vote->voter];
+    *next_term = max_i64(*next_term, vote->term_id + 1);
     return true;
+}
+
+bool check_terms_on_ballot(const struct check_terms *check, int32_t member, int64_t voted_term_id,
+                           struct tern_error *problem) {
+    int64_t known = check->next_terms[member] - 1;
+    if (voted_term_id < known) {
+        (void)error_set(problem, -1, "member %d voted in term %lld and knows only of term %lld",
+                        member, (long long)known, (long long)voted_term_id);
+        return false;
+    }
+    return true;
+}
+
+void check_terms_on_disk_lost(struct check_terms *check, int32_t member) {
+    check->next_terms[member] = 0;
 }
 
 void check_terms_close(struct check_terms *check) {

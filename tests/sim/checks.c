@@ -51,6 +51,9 @@ static void look_at_module(struct process *process) {
     }
     int32_t member = process->machine->index;
     note_position(process);
+    if (!check_terms_on_ballot(&checks->terms, member, raft->ballot.voted_term_id, &problem)) {
+        sim_fail(sim, "%s", problem.text);
+    }
     if (!raft_is_leader(raft)) {
         return;
     }
@@ -169,6 +172,7 @@ bool checks_may_lose_disk(const struct sim *sim, const struct machine *machine) 
 
 void checks_on_disk_lost(struct sim *sim, const struct machine *machine) {
     check_quorum_on_disk_lost(&sim->checks->quorum, machine->index);
+    check_terms_on_disk_lost(&sim->checks->terms, machine->index);
 }
 
 void checks_on_settled(struct sim *sim) {

@@ -44,7 +44,7 @@ TWICE = (3, 101)
 PLANTED = {
     "own-vote-suffices": (40, "--faults", "net,crash"),
     "shorter-log-elected": (40, "--faults", "net,crash"),
-    "node-state-not-written": (20, "--faults", "net,crash"),
+    "node-state-not-written": (5, "--faults", "net,crash"),
     "recording-log-not-synced": (40, "--faults", "crash"),
     "segments-not-synced": (40, "--faults", "crash"),
     "minority-commits": (5,),
