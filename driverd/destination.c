@@ -71,6 +71,9 @@ struct destination *destination_tracker_find(const struct destination_tracker *t
     uint16_t port = net_address_port(source);
     for (int32_t i = 0; i < tracker->count; i++) {
         struct destination *destination = tracker->destinations[i];
+        if (destination->is_group) {
+            continue;
+        }
         bool is_match = destination->has_receiver_id
                             ? destination->receiver_id == receiver_id &&
                                   net_address_port(&destination->address) == port

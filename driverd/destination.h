@@ -2,6 +2,10 @@
  *
  * The sender owns the list. Manual destinations are objects that the conductor makes and hands over
  * by command; dynamic ones live in a fixed table and come and go with status messages.
+ *
+ * A manual destination that is a multicast group has sockets of its own, as a publication to that
+ * group has: data leaves by its interface and with its TTL, and the feedback of its receivers comes
+ * in the control group. All other destinations use the endpoint's socket.
  */
 #ifndef DRIVERD_DESTINATION_H
 #define DRIVERD_DESTINATION_H
@@ -11,10 +15,21 @@
 
 #include "base/clock.h"
 #include "base/net.h"
+#include "driverd/endpoint_socket.h"
 #include "driverd/udp_channel.h"
 
 #define DESTINATIONS_MAX 1024
 #define DESTINATION_TIMEOUT_NS (5 * NS_PER_S)
+
+struct destination;
+struct endpoint_send;
+
+/* A socket that control frames come to, as the sender's poller knows it. */
+struct control_source {
+    struct endpoint_send *endpoint;
+    struct destination *destination; /* a group's own; NULL: the socket is the endpoint's */
+    int handle;
+};
 
 struct destination {
     /* conductor */
@@ -24,6 +39,9 @@ struct destination {
     bool is_resolving;
     /* set before the hand-over */
     int64_t registration_id; /* of the command that added it; -1: dynamic */
+    bool is_group;
+    struct endpoint_socket socket; /* of a group only */
+    struct control_source control; /* likewise */
     /* sender */
     union net_address address;
     bool has_receiver_id;
@@ -59,7 +77,8 @@ bool destination_tracker_remove(struct destination_tracker *tracker,
 struct destination *destination_tracker_on_sm(struct destination_tracker *tracker,
                                               int64_t receiver_id, const union net_address *source,
                                               int64_t now_ns);
-/* The entry that a frame of this receiver came from, or NULL. */
+/* The entry that a frame of this receiver came from, or NULL; not a group, which is known by the
+ * socket that its frames come to. */
 struct destination *destination_tracker_find(const struct destination_tracker *tracker,
                                              int64_t receiver_id, const union net_address *source);
 /* Drop dynamic entries that have been silent; returns how many. */

@@ -34,15 +34,19 @@ int endpoint_send_table_init(struct endpoint_send_table *table, struct driver_co
     return result;
 }
 
-static void destroy_destination(struct destination *destination) {
+static void destroy_destination(struct endpoint_send_table *table,
+                                struct destination *destination) {
+    if (destination->is_group) {
+        endpoint_socket_close(&destination->socket, table->context, &table->ports);
+    }
     udp_channel_destroy(destination->channel);
     free(destination);
 }
 
-static void destroy_destinations(struct destination *list) {
+static void destroy_destinations(struct endpoint_send_table *table, struct destination *list) {
     while (list != NULL) {
         struct destination *next = list->next;
-        destroy_destination(list);
+        destroy_destination(table, list);
         list = next;
     }
 }
@@ -52,7 +56,7 @@ static void destroy(struct endpoint_send_table *table, struct endpoint_send *end
     if (endpoint->destinations_counter_id >= 0) {
         driver_context_free_counter(table->context, &endpoint->destinations_counter_id);
     }
-    destroy_destinations(endpoint->manual_destinations);
+    destroy_destinations(table, endpoint->manual_destinations);
     destination_tracker_close(&endpoint->tracker);
     hash_map_close(&endpoint->publications);
     udp_channel_destroy(endpoint->channel);
@@ -63,8 +67,8 @@ void endpoint_send_table_close(struct endpoint_send_table *table) {
     for (int32_t i = 0; i < table->count; i++) {
         destroy(table, table->endpoints[i]);
     }
+    destroy_destinations(table, table->closing_destinations);
     free(table->endpoints);
-    destroy_destinations(table->closing_destinations);
     *table = (struct endpoint_send_table){0};
 }
 
@@ -188,6 +192,8 @@ static int create(struct endpoint_send_table *table, struct udp_channel *channel
         result = open_tracker(endpoint, table->context, error);
     }
     if (result == 0) {
+        endpoint->control =
+            (struct control_source){endpoint, NULL, endpoint->socket.control_handle};
         result = append(table, endpoint, error);
     }
     if (result != 0) {
@@ -233,9 +239,8 @@ void endpoint_send_release(struct endpoint_send_table *table, struct endpoint_se
     endpoint->is_removed = sender_remove_endpoint(table->sender, endpoint);
 }
 
-int endpoint_send_add_destination(struct endpoint_send_table *table, struct endpoint_send *endpoint,
-                                  struct udp_channel *channel, int64_t registration_id,
-                                  struct tern_error *error) {
+static int check_destination(const struct endpoint_send *endpoint,
+                             const struct udp_channel *channel, struct tern_error *error) {
     assert(channel->role == UDP_CHANNEL_SEND_DESTINATION);
     if (endpoint->channel->control_mode != CONTROL_MODE_MANUAL) {
         return error_set(error, DRIVER_ERROR(DRIVER_ERROR_GENERIC),
@@ -243,11 +248,54 @@ int endpoint_send_add_destination(struct endpoint_send_table *table, struct endp
                          "%.120s",
                          endpoint->channel->text);
     }
-    if (channel->remote.base.sa_family != endpoint->socket.bound.base.sa_family) {
+    if (!channel->is_multicast &&
+        channel->remote.base.sa_family != endpoint->socket.bound.base.sa_family) {
         return error_set(error, DRIVER_ERROR(DRIVER_ERROR_INVALID_CHANNEL),
                          "the destination is of another address family than the publication: "
                          "%.120s",
                          channel->text);
+    }
+    return 0;
+}
+
+/* The sockets of a multicast group: one that sends by the destination's interface and with its TTL,
+ * and one that is in the control group. */
+static int open_group(struct endpoint_send_table *table, struct endpoint_send *endpoint,
+                      struct destination *destination, struct tern_error *error) {
+    const struct endpoint_socket_params params = {.channel = destination->channel,
+                                                  .options = endpoint->channel,
+                                                  .is_send = true,
+                                                  .ports = &table->ports,
+                                                  .registration_id = destination->registration_id};
+    int result = endpoint_socket_bind(&destination->socket, table->context, &params, error);
+    if (result != 0) {
+        return result;
+    }
+    destination->is_group = true;
+    destination->control =
+        (struct control_source){endpoint, destination, destination->socket.control_handle};
+    return endpoint_socket_announce(&destination->socket, table->context, &params,
+                                    endpoint->socket.status_counter_id, error);
+}
+
+/* Opened, and the sender's. */
+static int start_destination(struct endpoint_send_table *table, struct endpoint_send *endpoint,
+                             struct destination *destination, struct tern_error *error) {
+    int result =
+        destination->channel->is_multicast ? open_group(table, endpoint, destination, error) : 0;
+    if (result == 0 && !sender_add_destination(table->sender, endpoint, destination)) {
+        result = error_set(error, DRIVER_ERROR(DRIVER_ERROR_TEMPORARILY_UNAVAILABLE),
+                           "the sender's command queue is full, try again");
+    }
+    return result;
+}
+
+int endpoint_send_add_destination(struct endpoint_send_table *table, struct endpoint_send *endpoint,
+                                  struct udp_channel *channel, int64_t registration_id,
+                                  struct tern_error *error) {
+    int result = check_destination(endpoint, channel, error);
+    if (result != 0) {
+        return result;
     }
     struct destination *destination = calloc(1, sizeof *destination);
     if (destination == NULL) {
@@ -258,10 +306,11 @@ int endpoint_send_add_destination(struct endpoint_send_table *table, struct endp
     destination->address = channel->remote;
     destination->asked_ns = table->context->now_ns;
     destination->last_sm_time_ns = table->context->now_ns;
-    if (!sender_add_destination(table->sender, endpoint, destination)) {
-        free(destination);
-        return error_set(error, DRIVER_ERROR(DRIVER_ERROR_TEMPORARILY_UNAVAILABLE),
-                         "the sender's command queue is full, try again");
+    result = start_destination(table, endpoint, destination, error);
+    if (result != 0) {
+        destination->channel = NULL; /* still the caller's */
+        destroy_destination(table, destination);
+        return result;
     }
     destination->next = endpoint->manual_destinations;
     endpoint->manual_destinations = destination;
@@ -308,7 +357,7 @@ static int free_released_destinations(struct endpoint_send_table *table) {
         struct destination *destination = *link;
         if (load_acquire_u8(&destination->is_released) != 0) {
             *link = destination->next;
-            destroy_destination(destination);
+            destroy_destination(table, destination);
             freed++;
         } else {
             link = &destination->next;

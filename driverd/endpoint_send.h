@@ -34,6 +34,7 @@ struct endpoint_send {
     struct destination *manual_destinations; /* list by `next` */
     /* set before the hand-over, read by both */
     struct endpoint_socket socket;
+    struct control_source control;
     bool is_mdc;
     bool is_group; /* multicast or MDC */
     uint8_t ttl;   /* of the URI */

@@ -92,20 +92,35 @@ static void post_no_memory(struct sender *sender) {
     driver_context_post_error(sender->context, &error);
 }
 
-static void add_endpoint(struct sender *sender, struct endpoint_send *endpoint) {
+static void listen_to(struct sender *sender, struct control_source *control) {
     const struct net *net = sender->context->io.net;
     struct tern_error error;
-    if (pointer_list_add(&sender->endpoints, endpoint) != 0) {
-        post_no_memory(sender);
-    } else if (net->poller_add(net->context, sender->poller, endpoint->socket.control_handle,
-                               endpoint, &error) != 0) {
+    if (net->poller_add(net->context, sender->poller, control->handle, control, &error) != 0) {
         driver_context_post_error(sender->context, &error);
     }
 }
 
-static void remove_endpoint(struct sender *sender, struct endpoint_send *endpoint) {
+static void stop_listening_to(struct sender *sender, const struct control_source *control) {
     const struct net *net = sender->context->io.net;
-    net->poller_remove(net->context, sender->poller, endpoint->socket.control_handle);
+    net->poller_remove(net->context, sender->poller, control->handle);
+}
+
+static void add_endpoint(struct sender *sender, struct endpoint_send *endpoint) {
+    if (pointer_list_add(&sender->endpoints, endpoint) != 0) {
+        post_no_memory(sender);
+    } else {
+        listen_to(sender, &endpoint->control);
+    }
+}
+
+static void remove_endpoint(struct sender *sender, struct endpoint_send *endpoint) {
+    const struct destination_tracker *tracker = &endpoint->tracker;
+    for (int32_t i = 0; i < tracker->count; i++) { /* they go with it */
+        if (tracker->destinations[i]->is_group) {
+            stop_listening_to(sender, &tracker->destinations[i]->control);
+        }
+    }
+    stop_listening_to(sender, &endpoint->control);
     (void)pointer_list_remove(&sender->endpoints, endpoint);
     store_release_u8(&endpoint->is_released, 1);
 }
@@ -160,8 +175,20 @@ static void add_destination(struct sender *sender, const struct sender_command *
         struct tern_error error;
         (void)error_set(&error, -ENOSPC, "more than %d destinations", DESTINATIONS_MAX);
         driver_context_post_error(sender->context, &error);
+    } else if (command->destination->is_group) {
+        listen_to(sender, &command->destination->control);
     }
     publish_destination_count(endpoint);
+}
+
+static void remove_destination(struct sender *sender, const struct sender_command *command) {
+    struct destination *destination = command->destination;
+    bool was_there = destination_tracker_remove(&command->endpoint->tracker, destination);
+    if (was_there && destination->is_group) {
+        stop_listening_to(sender, &destination->control);
+    }
+    publish_destination_count(command->endpoint);
+    store_release_u8(&destination->is_released, 1);
 }
 
 static void on_command(void *context, int32_t type, const uint8_t *payload, int32_t length) {
@@ -186,9 +213,7 @@ static void on_command(void *context, int32_t type, const uint8_t *payload, int3
         add_destination(sender, &command);
         break;
     case SENDER_COMMAND_REMOVE_DESTINATION:
-        (void)destination_tracker_remove(&command.endpoint->tracker, command.destination);
-        publish_destination_count(command.endpoint);
-        store_release_u8(&command.destination->is_released, 1);
+        remove_destination(sender, &command);
         break;
     case SENDER_COMMAND_SET_ADDRESS:
         set_address(sender, &command);
@@ -261,6 +286,7 @@ static const struct sweep_items sweep_items = {
 struct control_frame {
     struct sender *sender;
     struct endpoint_send *endpoint;
+    struct destination *group; /* whose control group it came to; NULL: to the endpoint */
     const uint8_t *data;
     uint32_t length;
     const union net_address *source;
@@ -286,7 +312,9 @@ static int on_sm(const struct control_frame *frame) {
         context_count(context, SYSTEM_COUNTER_STATUS_MESSAGES_REJECTED, 1);
         return 0;
     }
-    if (endpoint->is_mdc) {
+    if (frame->group != NULL) {
+        store_release_i64(&frame->group->last_sm_time_ns, frame->now_ns);
+    } else if (endpoint->is_mdc) {
         int32_t count = endpoint->tracker.count;
         (void)destination_tracker_on_sm(&endpoint->tracker, sm.receiver_id, frame->source,
                                         frame->now_ns);
@@ -341,7 +369,8 @@ static void on_error(const struct control_frame *frame) {
         .text_length = frame_err_text_length(&err, frame->length),
     };
     const struct destination *destination =
-        frame->endpoint->is_mdc
+        frame->group != NULL ? frame->group
+        : frame->endpoint->is_mdc
             ? destination_tracker_find(&frame->endpoint->tracker, err.receiver_id, frame->source)
             : NULL;
     if (destination != NULL) {
@@ -414,19 +443,19 @@ static int on_control_frame(const struct control_frame *frame) {
     return 1;
 }
 
-static int poll_endpoint(struct sender *sender, struct endpoint_send *endpoint, int64_t now_ns) {
+static int poll_source(struct sender *sender, const struct control_source *source, int64_t now_ns) {
     const struct net *net = sender->context->io.net;
     int work = 0;
     for (int round = 0; round < SENDER_CONTROL_ROUNDS_MAX; round++) {
-        int count = net->receive(net->context, endpoint->socket.control_handle, sender->control,
-                                 sender->batch);
+        int count = net->receive(net->context, source->handle, sender->control, sender->batch);
         int64_t bytes = 0;
         trace_frames(sender->context, TRACE_FRAME_RECEIVED,
                      (struct trace_frames){sender->control, count, NULL, now_ns});
         for (int i = 0; i < count; i++) {
             const struct net_datagram *datagram = &sender->control[i];
-            struct control_frame frame = {sender,           endpoint,           datagram->data,
-                                          datagram->length, &datagram->address, now_ns};
+            struct control_frame frame = {sender,         source->endpoint, source->destination,
+                                          datagram->data, datagram->length, &datagram->address,
+                                          now_ns};
             bytes += datagram->length;
             work += on_control_frame(&frame);
         }
@@ -448,11 +477,11 @@ static int poll_endpoint(struct sender *sender, struct endpoint_send *endpoint, 
 
 static int poll_control(struct sender *sender, int64_t now_ns) {
     const struct net *net = sender->context->io.net;
-    void *endpoints[NET_BATCH_COUNT_MAX];
+    void *sources[NET_BATCH_COUNT_MAX];
     int work = 0;
-    int count = net->poller_ready(net->context, sender->poller, endpoints, NET_BATCH_COUNT_MAX);
+    int count = net->poller_ready(net->context, sender->poller, sources, NET_BATCH_COUNT_MAX);
     for (int i = 0; i < count; i++) {
-        work += poll_endpoint(sender, endpoints[i], now_ns);
+        work += poll_source(sender, sources[i], now_ns);
     }
     sender->cycles_since_poll = 0;
     sender->next_poll_ns = now_ns + sender->context->conf->status_message_timeout_ns / 2;

@@ -33,10 +33,15 @@ static bool is_segmentation_refused(int code) {
     return code == -EINVAL || code == -EIO || code == -EMSGSIZE || code == -EOPNOTSUPP;
 }
 
-static int send_datagrams(struct endpoint_send *endpoint, const struct net *net,
+/* Where to: an address, and the socket that leads there. */
+struct way {
+    int handle;
+    const union net_address *address;
+};
+
+static int send_datagrams(struct endpoint_send *endpoint, const struct net *net, int handle,
                           const struct net_datagram *datagrams, int count) {
     unsigned flags = endpoint->socket.is_connected ? 0 : NET_SEND_TO_ADDRESS;
-    int handle = endpoint->socket.handle;
     if (count > 1 && !endpoint->is_unsegmented) {
         int sent = net->send(net->context, handle, datagrams, count, flags | NET_SEND_SEGMENTED);
         if (!is_segmentation_refused(sent)) {
@@ -47,13 +52,13 @@ static int send_datagrams(struct endpoint_send *endpoint, const struct net *net,
     return net->send(net->context, handle, datagrams, count, flags);
 }
 
-static int send_to(struct endpoint_send *endpoint, struct driver_context *context,
-                   const union net_address *address, struct net_datagram *datagrams, int count,
-                   int64_t now_ns) {
+static int send_to(struct endpoint_send *endpoint, struct driver_context *context, struct way way,
+                   struct net_datagram *datagrams, int count, int64_t now_ns) {
+    const union net_address *address = way.address;
     for (int i = 0; !endpoint->socket.is_connected && i < count; i++) {
         datagrams[i].address = *address;
     }
-    int sent = send_datagrams(endpoint, context->io.net, datagrams, count);
+    int sent = send_datagrams(endpoint, context->io.net, way.handle, datagrams, count);
     if (sent < 0) {
         report(endpoint, context, sent, address, now_ns);
         return sent;
@@ -74,15 +79,19 @@ int transmit_batch(struct endpoint_send *endpoint, struct driver_context *contex
                    struct net_datagram *datagrams, int count, int64_t now_ns) {
     assert(count > 0 && count <= NET_BATCH_COUNT_MAX);
     if (!endpoint->is_mdc) {
-        int sent = send_to(endpoint, context, &endpoint->remote, datagrams, count, now_ns);
+        const struct way way = {endpoint->socket.handle, &endpoint->remote};
+        int sent = send_to(endpoint, context, way, datagrams, count, now_ns);
         return sent < 0 ? 0 : sent;
     }
     struct destination_tracker *tracker = &endpoint->tracker;
     int taken = count;
     for (int32_t i = 0; i < tracker->count; i++) {
         int32_t index = (tracker->rotation + i) % tracker->count;
-        const union net_address *address = &tracker->destinations[index]->address;
-        int sent = send_to(endpoint, context, address, datagrams, count, now_ns);
+        const struct destination *destination = tracker->destinations[index];
+        const struct way way = {destination->is_group ? destination->socket.handle
+                                                      : endpoint->socket.handle,
+                                &destination->address};
+        int sent = send_to(endpoint, context, way, datagrams, count, now_ns);
         if (sent >= 0 && sent < taken) {
             taken = sent;
         }

@@ -61,6 +61,8 @@ void sim_world_start(struct sim_world *world, struct sim_node *node) {
         die("context", &error);
     }
     tern_context_set_use_invoker(node->context, true);
+    tern_context_set_publication_error_handler(node->context, node->on_publication_error,
+                                               node->on_publication_error_context);
     tern_context_set_clock(node->context, &world->clock.table);
     tern_context_set_random(node->context, &world->random.table);
     tern_context_set_driver_timeout_ms(node->context, 1000000);

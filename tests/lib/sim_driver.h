@@ -14,6 +14,8 @@
 
 struct sim_node {
     struct driver_conf conf;
+    tern_publication_error_handler on_publication_error; /* of the client; NULL: none */
+    void *on_publication_error_context;
     struct io io;
     struct driver *driver;
     tern_context *context;

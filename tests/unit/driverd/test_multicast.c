@@ -286,3 +286,100 @@ Test(multicast, the_ttl_is_that_of_the_channel_or_else_the_configured) {
     cr_assert_neq(sending->socket.control_handle, sending->socket.handle);
     end(&world, &flow);
 }
+
+static int change(struct sim_world *world, tern_publication *publication, const char *channel,
+                  bool is_adding, struct tern_error *error) {
+    tern_async *async =
+        is_adding ? tern_publication_async_add_destination(publication, channel, error)
+                  : tern_publication_async_remove_destination(publication, channel, error);
+    int result = 0;
+    while (result == 0) {
+        cr_assert_not_null(async);
+        sim_world_step(world, SIM_STEP_NS);
+        result = tern_async_poll_destination(async, error);
+    }
+    return result;
+}
+
+static void on_publication_error(void *context, const struct tern_publication_error *values) {
+    *(int64_t *)context = values->destination_registration_id;
+}
+
+static bool is_told(void *context) {
+    return *(int64_t *)context != -1;
+}
+
+/* Two groups and a single host: feedback of each comes by its own way. */
+Test(multicast, groups_are_destinations_of_a_publication_beside_others) {
+    static struct sim_world world;
+    struct traffic traffic = {.drop_offset = -1};
+    struct tern_error error = {0};
+    start(&world, 15, "multicast_min");
+    struct sim_node *from = &world.nodes[0];
+    world.net.filter = watch;
+    world.net.filter_context = &traffic;
+    struct flow flow = {
+        .subscriptions = {sim_add_subscription(&world, &world.nodes[1], GROUP, STREAM),
+                          sim_add_subscription(&world, &world.nodes[2],
+                                               "aeron:udp?endpoint=127.0.0.1:24330", STREAM)},
+        .publication =
+            sim_add_publication(&world, from, "aeron:udp?control-mode=manual|fc=min,g:/2", STREAM),
+    };
+    const char *const unicast = "aeron:udp?endpoint=127.0.0.1:24330";
+    cr_assert_eq(change(&world, flow.publication, GROUP "|ttl=9", true, &error), 1, "%s",
+                 error.text);
+    cr_assert_eq(change(&world, flow.publication, unicast, true, &error), 1, "%s", error.text);
+    const struct endpoint_send *endpoint = from->driver->conductor.endpoints_send.endpoints[0];
+    const struct destination *group = endpoint->manual_destinations->next;
+    cr_assert(group->is_group);
+    cr_assert_eq(world.net.sockets[group->socket.handle].ttl, 9);
+    cr_assert(world.net.sockets[group->socket.control_handle].has_group);
+    cr_assert_eq(sim_net_open_count(&world.net), 5, "two receive, three belong to the publication");
+    send_messages(&world, &flow, 50);
+    const struct publication_net *publication = from->driver->conductor.publications_net.items[0];
+    cr_assert_eq(publication->flow.receiver_count, 2);
+    cr_assert_gt(traffic.to_data_group, 0);
+    cr_assert_gt(traffic.to_control_group, 0);
+    cr_assert_eq(load_acquire_i64(endpoint->destinations_counter), 2);
+    cr_assert_gt(load_acquire_i64(&group->last_sm_time_ns), group->asked_ns);
+
+    cr_assert_eq(change(&world, flow.publication, GROUP, false, &error), 1, "%s", error.text);
+    sim_world_run(&world, NS_PER_MS);
+    cr_assert_eq(sim_net_open_count(&world.net), 3, "the group's sockets are closed");
+    cr_assert_eq(
+        change(&world, flow.publication, "aeron:udp?endpoint=224.20.30.40:24326", true, &error),
+        TERN_ERROR_DRIVER_BASE - DRIVER_ERROR_INVALID_CHANNEL);
+    cr_assert_eq(change(&world, flow.publication, GROUP, true, &error), 1, "%s", error.text);
+    send_messages(&world, &flow, 5);
+    end(&world, &flow); /* with the group in it */
+}
+
+Test(multicast, a_loss_and_a_rejection_in_a_group_that_is_a_destination_come_back_to_it) {
+    static struct sim_world world;
+    struct traffic traffic = {.drop_offset = 1000};
+    struct tern_error error = {0};
+    int64_t destination_id = -1;
+    sim_world_init(&world, 17);
+    struct sim_node *from = sim_world_add(&world), *to = sim_world_add(&world);
+    from->on_publication_error = on_publication_error;
+    from->on_publication_error_context = &destination_id;
+    sim_world_start(&world, from);
+    sim_world_start(&world, to);
+    world.net.filter = watch;
+    world.net.filter_context = &traffic;
+    struct flow flow = {
+        .subscriptions = {sim_add_subscription(&world, to, GROUP, STREAM), NULL},
+        .publication = sim_add_publication(&world, from, "aeron:udp?control-mode=manual", STREAM),
+    };
+    cr_assert_eq(change(&world, flow.publication, GROUP, true, &error), 1, "%s", error.text);
+    send_messages(&world, &flow, 20);
+    cr_assert_eq(traffic.naks, 1);
+    cr_assert_eq(sim_system_counter(from, SYSTEM_COUNTER_RETRANSMITS_SENT), 1);
+    const struct endpoint_send *endpoint = from->driver->conductor.endpoints_send.endpoints[0];
+    tern_image *image = tern_subscription_image_at_index(flow.subscriptions[0], 0);
+    cr_assert_geq(tern_image_reject(image, "enough", &error), 0, "%s", error.text);
+    tern_image_release(image);
+    cr_assert(sim_world_until(&world, is_told, &destination_id, TIMEOUT_NS));
+    cr_assert_eq(destination_id, endpoint->manual_destinations->registration_id);
+    end(&world, &flow);
+}

@@ -145,6 +145,34 @@ Test(network, spies_and_destinations_follow_their_publication) {
     driver_fixture_close(&f);
 }
 
+Test(network, a_group_that_is_a_destination_answers_by_the_interface_of_the_destination) {
+    static const char group[] = "aeron:udp?endpoint=224.20.30.39:28702|interface=localhost|ttl=1";
+    struct driver_fixture f;
+    struct response image;
+    driver_fixture_init(&f);
+    driver_fixture_open(&f);
+    (void)driver_fixture_add_subscription(&f, group, STREAM);
+    struct response publication =
+        driver_fixture_add_publication(&f, "aeron:udp?control-mode=manual", STREAM, false);
+    struct command add = {.type = COMMAND_ADD_DESTINATION,
+                          .registration_id = publication.correlation_id,
+                          .channel = driver_fixture_text(group)};
+    cr_assert(driver_fixture_call(&f, &add).type == RESPONSE_OPERATION_SUCCESS);
+    cr_assert(driver_fixture_count_counters(&f, COUNTER_TYPE_LOCAL_SOCKADDR) == 3);
+    cr_assert(await(&f, RESPONSE_AVAILABLE_IMAGE, &image), "SETUP comes to the group");
+    for (int i = 0; i < 1000 && driver_fixture_counter(&f, publication.counter_id) == 0; i++) {
+        (void)driver_fixture_step(&f, NS_PER_MS);
+    }
+    cr_assert(driver_fixture_counter(&f, publication.counter_id) > 0, "a status message came");
+    struct command remove = {.type = COMMAND_REMOVE_DESTINATION,
+                             .registration_id = publication.correlation_id,
+                             .channel = driver_fixture_text(group)};
+    cr_assert(driver_fixture_call(&f, &remove).type == RESPONSE_OPERATION_SUCCESS);
+    driver_fixture_run(&f, 100 * NS_PER_MS);
+    cr_assert(driver_fixture_count_counters(&f, COUNTER_TYPE_LOCAL_SOCKADDR) == 2);
+    driver_fixture_close(&f);
+}
+
 Test(network, subscriptions_of_one_stream_must_agree) {
     struct driver_fixture f;
     driver_fixture_init(&f);
