@@ -250,6 +250,28 @@ static int create(struct endpoint_recv_table *table, struct udp_channel *channel
     return 0;
 }
 
+/* A later subscription asks for arrival times (media-rcv-ts-offset) that the first did not want. */
+static int note_arrivals(struct endpoint_recv_table *table, struct endpoint_recv *endpoint,
+                         const struct udp_channel *channel, struct tern_error *error) {
+    const struct net *net = table->context->io.net;
+    struct timestamp_offsets *offsets = &endpoint->channel->timestamps;
+    if (channel->timestamps.media_receive == TIMESTAMP_NONE ||
+        offsets->media_receive != TIMESTAMP_NONE) {
+        return 0;
+    }
+    int result = 0;
+    for (int32_t i = 0; result == 0 && i < ENDPOINT_DESTINATIONS_MAX; i++) {
+        const struct destination_recv *destination = endpoint->destinations[i];
+        if (destination != NULL && !destination->is_removing) {
+            result = net->note_arrivals(net->context, destination->socket.handle, error);
+        }
+    }
+    if (result == 0) { /* of sockets that are opened from now on, too */
+        offsets->media_receive = channel->timestamps.media_receive;
+    }
+    return result;
+}
+
 int endpoint_recv_acquire(struct endpoint_recv_table *table, struct udp_channel *channel,
                           int64_t registration_id, struct endpoint_recv **endpoint,
                           struct tern_error *error) {
@@ -259,13 +281,14 @@ int endpoint_recv_acquire(struct endpoint_recv_table *table, struct udp_channel 
     if (result != 0) {
         return result;
     }
-    if (found != NULL) {
+    bool is_new = found == NULL;
+    result = is_new ? create(table, channel, registration_id, &found, error)
+                    : note_arrivals(table, found, channel, error);
+    if (result != 0) {
+        return result;
+    }
+    if (!is_new) {
         udp_channel_destroy(channel);
-    } else {
-        result = create(table, channel, registration_id, &found, error);
-        if (result != 0) {
-            return result;
-        }
     }
     endpoint_recv_reference(found);
     found->subscription_count++;

@@ -274,12 +274,5 @@ int endpoint_socket_match_options(const struct udp_channel *existing,
     if (result == 0) {
         result = match_option("rcv-wnd", existing->rcv_wnd_bytes, wanted->rcv_wnd_bytes, error);
     }
-    if (result == 0 && wanted->role == UDP_CHANNEL_SUBSCRIPTION &&
-        wanted->timestamps.media_receive != TIMESTAMP_NONE &&
-        existing->timestamps.media_receive == TIMESTAMP_NONE) {
-        result = error_set(error, DRIVER_ERROR(DRIVER_ERROR_INVALID_CHANNEL),
-                           "media-rcv-ts-offset: the channel is open without arrival times: %.100s",
-                           existing->text);
-    }
     return result;
 }

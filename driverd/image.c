@@ -51,15 +51,9 @@ int image_check_setup(const struct endpoint_recv *endpoint,
 
 static bool is_group(const struct image *image, const struct image_spec *spec) {
     const struct message_create_image *setup = spec->setup;
-    const struct udp_channel *channel = image->endpoint->channel;
     bool is_multicast = image->endpoint->destinations[spec->destination_index]->is_multicast;
-    int wish = channel->has_group_consideration
-                   ? (channel->group == GROUP_TRUE    ? DRIVER_GROUP_TRUE
-                      : channel->group == GROUP_FALSE ? DRIVER_GROUP_FALSE
-                                                      : DRIVER_GROUP_INFER)
-                   : image->context->conf->group_consideration;
-    return wish == DRIVER_GROUP_TRUE ||
-           (wish == DRIVER_GROUP_INFER &&
+    return spec->group == GROUP_TRUE ||
+           (spec->group == GROUP_INFER &&
             (is_multicast || (setup->setup_flags & FRAME_SETUP_FLAG_GROUP) != 0));
 }
 

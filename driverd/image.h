@@ -153,6 +153,7 @@ struct image_spec {
     int32_t destination_index; /* that the SETUP came by */
     const struct message_create_image *setup;
     const struct subscription *subscription; /* the oldest that wants it: options of the log */
+    enum group_consideration group;          /* of the oldest that says it, else as configured */
     struct log_file *file; /* made; the image's from here on, also when it fails */
 };
 

@@ -112,20 +112,31 @@ int network_check_port(struct conductor *conductor, const struct udp_channel *ch
 
 /* -- images -- */
 
+/* Optionally only of those that say something of `group`. */
 static struct subscription *find_oldest(const struct conductor *conductor,
                                         const struct endpoint_recv *endpoint,
-                                        const struct message_create_image *setup) {
+                                        const struct message_create_image *setup, bool has_group) {
     const struct pointer_list *list = &conductor->subscriptions;
     struct subscription *oldest = NULL;
     for (int32_t i = 0; i < list->count; i++) {
         struct subscription *subscription = list->items[i];
         if (subscription->kind == SUBSCRIPTION_NET && subscription->endpoint == endpoint &&
             subscription_wants(subscription, setup->stream_id, setup->session_id) &&
+            (!has_group || subscription->params.has_group) &&
             (oldest == NULL || subscription->registration_id < oldest->registration_id)) {
             oldest = subscription;
         }
     }
     return oldest;
+}
+
+static enum group_consideration group_of(const struct conductor *conductor,
+                                         const struct endpoint_recv *endpoint,
+                                         const struct message_create_image *setup) {
+    const struct subscription *subscription = find_oldest(conductor, endpoint, setup, true);
+    return subscription != NULL
+               ? subscription->params.group
+               : (enum group_consideration)conductor->context->conf->group_consideration;
 }
 
 static void disable_older(struct conductor *conductor, const struct image *image) {
@@ -150,7 +161,8 @@ static int create_image(struct conductor *conductor, struct endpoint_recv *endpo
         .endpoint = endpoint,
         .destination_index = destination == NULL ? -1 : destination->index,
         .setup = setup,
-        .subscription = find_oldest(conductor, endpoint, setup),
+        .subscription = find_oldest(conductor, endpoint, setup, false),
+        .group = group_of(conductor, endpoint, setup),
         .file = file,
     };
     if (spec.subscription == NULL || destination == NULL) {
@@ -211,7 +223,7 @@ static bool is_under_way(const struct conductor *conductor, const struct endpoin
 static int request_image(struct conductor *conductor, struct endpoint_recv *endpoint,
                          const struct message_create_image *setup, struct tern_error *error) {
     struct driver_context *context = conductor->context;
-    const struct subscription *subscription = find_oldest(conductor, endpoint, setup);
+    const struct subscription *subscription = find_oldest(conductor, endpoint, setup, false);
     if (subscription == NULL) {
         return -ENOENT; /* it went while the SETUP was on its way */
     }

@@ -49,6 +49,20 @@ static int refuse_timestamps(const struct subscription *subscription, const char
                      subscription->channel);
 }
 
+/* Of those to the same streams: one that says the contrary of `group`. */
+static bool has_other_group(const struct conductor *conductor,
+                            const struct subscription *subscription) {
+    const struct pointer_list *list = &conductor->subscriptions;
+    for (int32_t i = 0; subscription->params.has_group && i < list->count; i++) {
+        const struct subscription *other = list->items[i];
+        if (other != subscription && is_same_filter(other, subscription) &&
+            other->params.has_group && other->params.group != subscription->params.group) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Subscribers of one stream at one endpoint share its image: they must agree on it (3.12). */
 static int check_clash(const struct conductor *conductor, const struct subscription *subscription,
                        struct tern_error *error) {
@@ -74,7 +88,11 @@ static int check_clash(const struct conductor *conductor, const struct subscript
     if (have->channel_receive != wanted->channel_receive) {
         return refuse_timestamps(subscription, "channel-rcv-ts-offset", error);
     }
-    return 0;
+    return has_other_group(conductor, subscription)
+               ? error_set(error, DRIVER_ERROR(DRIVER_ERROR_INVALID_CHANNEL),
+                           "option conflicts with existing subscription: another group: %.100s",
+                           subscription->channel)
+               : 0;
 }
 
 static int add_spy(struct conductor *conductor, const struct command *command,

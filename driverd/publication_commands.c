@@ -60,6 +60,21 @@ static const struct publication *find_tagged(const struct pointer_list *list, in
     return NULL;
 }
 
+const struct publication *publication_commands_find_tagged(const struct conductor *conductor,
+                                                           int64_t entity_tag,
+                                                           struct tern_error *error) {
+    const struct publication *tagged = find_tagged(&conductor->publications_net, entity_tag);
+    if (tagged == NULL) {
+        tagged = find_tagged(&conductor->publications_ipc, entity_tag);
+    }
+    if (tagged == NULL) {
+        (void)error_set(error, DRIVER_ERROR(DRIVER_ERROR_GENERIC),
+                        "session-id=tag:%lld: no publication has this entity tag",
+                        (long long)entity_tag);
+    }
+    return tagged;
+}
+
 int publication_commands_apply_session_tag(const struct conductor *conductor,
                                            struct publication_params *params,
                                            enum publication_kind kind, struct tern_error *error) {
@@ -67,14 +82,9 @@ int publication_commands_apply_session_tag(const struct conductor *conductor,
         return 0;
     }
     const struct publication *tagged =
-        find_tagged(&conductor->publications_net, params->session_tag);
+        publication_commands_find_tagged(conductor, params->session_tag, error);
     if (tagged == NULL) {
-        tagged = find_tagged(&conductor->publications_ipc, params->session_tag);
-    }
-    if (tagged == NULL) {
-        return error_set(error, DRIVER_ERROR(DRIVER_ERROR_GENERIC),
-                         "session-id=tag:%lld: no publication has this entity tag",
-                         (long long)params->session_tag);
+        return DRIVER_ERROR(DRIVER_ERROR_GENERIC);
     }
     params->has_session_id = true;
     params->session_id = tagged->session_id;

@@ -11,6 +11,10 @@ struct pointer_list;
 
 /* The next session id that no publication of the stream uses (media-driver.md 2.2). */
 int32_t publication_commands_next_session_id(struct conductor *conductor, int32_t stream_id);
+/* The publication that session-id=tag:<n> names, of the network or IPC; NULL and an error. */
+const struct publication *publication_commands_find_tagged(const struct conductor *conductor,
+                                                           int64_t entity_tag,
+                                                           struct tern_error *error);
 /* session-id=tag:<n>: copy session id, MTU and term length of the publication with the tag; what
  * the URI says of the latter must agree. */
 int publication_commands_apply_session_tag(const struct conductor *conductor,

@@ -12,6 +12,7 @@
 #include "driverd/linking.h"
 #include "driverd/network.h"
 #include "driverd/subscription.h"
+#include "driverd/subscription_commands.h"
 
 static bool is_adding(const struct command *command) {
     return command->type == COMMAND_ADD_RECEIVE_DESTINATION;
@@ -60,7 +61,7 @@ static struct subscription *find_local(const struct conductor *conductor, int64_
 static int parse_params(const struct conductor *conductor, const struct subscription *subscription,
                         const struct uri *uri, struct subscription_params *params,
                         struct tern_error *error) {
-    int result = subscription_params_parse(params, uri, conductor->context->conf, error);
+    int result = subscription_commands_parse(conductor, uri, params, error);
     if (result < 0 || !subscription->params.has_session_id) {
         return result;
     }

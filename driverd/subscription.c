@@ -15,6 +15,11 @@
 #include "driverd/udp_channel.h"
 
 #define CAPACITY_MIN 4
+#define SESSION_TAG_PREFIX "tag:"
+
+static_assert((int)DRIVER_GROUP_INFER == (int)GROUP_INFER, "one order of values");
+static_assert((int)DRIVER_GROUP_TRUE == (int)GROUP_TRUE, "one order of values");
+static_assert((int)DRIVER_GROUP_FALSE == (int)GROUP_FALSE, "one order of values");
 
 static int parse_booleans(struct subscription_params *params, const struct uri *uri,
                           struct tern_error *error) {
@@ -51,7 +56,10 @@ static int parse_net(struct subscription_params *params, const struct uri *uri,
     if (uri->media != URI_MEDIA_UDP) {
         return 0;
     }
-    int result = congestion_parse(uri_get(uri, "cc"), &params->congestion, error);
+    const char *group = uri_get(uri, "group");
+    params->has_group = group != NULL;
+    int result = udp_channel_parse_group(group, &params->group, error);
+    result = result < 0 ? result : congestion_parse(uri_get(uri, "cc"), &params->congestion, error);
     if (conf->congestion_supplier != DRIVER_CONGESTION_DEFAULT) {
         params->congestion = conf->congestion_supplier == DRIVER_CONGESTION_CUBIC
                                  ? CONGESTION_CUBIC
@@ -63,6 +71,21 @@ static int parse_net(struct subscription_params *params, const struct uri *uri,
     return result < 0 ? result : timestamp_offsets_parse(&params->timestamps, uri, error);
 }
 
+static int parse_session(struct subscription_params *params, const struct uri *uri,
+                         struct tern_error *error) {
+    static const char prefix[] = SESSION_TAG_PREFIX;
+    const char *value = uri_get(uri, "session-id");
+    if (value != NULL && strncmp(value, prefix, sizeof prefix - 1) == 0) {
+        params->has_session_tag = true;
+        return parse_i64(value + sizeof prefix - 1, &params->session_tag) == 0
+                   ? 0
+                   : error_set(error, -EINVAL, "session-id=%.100s: expected tag:<number>", value);
+    }
+    int result = uri_get_i32(uri, "session-id", &params->session_id, error);
+    params->has_session_id = result == 1;
+    return result;
+}
+
 int subscription_params_parse(struct subscription_params *params, const struct uri *uri,
                               const struct driver_conf *conf, struct tern_error *error) {
     *params = (struct subscription_params){
@@ -72,6 +95,7 @@ int subscription_params_parse(struct subscription_params *params, const struct u
         .is_sparse = conf->term_buffer_sparse,
         .congestion = CONGESTION_STATIC,
         .nak_unicast_delay_ns = conf->nak_unicast_delay_ns,
+        .group = (enum group_consideration)conf->group_consideration,
         .timestamps = {TIMESTAMP_NONE, TIMESTAMP_NONE, TIMESTAMP_NONE},
         .untethered_window_limit_timeout_ns = conf->untethered_window_limit_timeout_ns,
         .untethered_linger_timeout_ns = driver_conf_untethered_linger_ns(conf),
@@ -80,12 +104,11 @@ int subscription_params_parse(struct subscription_params *params, const struct u
     int result = parse_booleans(params, uri, error);
     result = result < 0 ? result : parse_timeouts(params, uri, error);
     result = result < 0 ? result : parse_net(params, uri, conf, error);
-    result = result < 0 ? result : uri_get_i32(uri, "session-id", &params->session_id, error);
+    result = result < 0 ? result : parse_session(params, uri, error);
     if (result < 0) {
         return result;
     }
     const char *mode = uri_get(uri, "control-mode");
-    params->has_session_id = result == 1;
     params->is_response = !uri->is_spy && mode != NULL && strcmp(mode, "response") == 0;
     return 0;
 }

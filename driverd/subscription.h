@@ -11,13 +11,13 @@
 #include "base/uri.h"
 #include "driverd/congestion.h"
 #include "driverd/timestamp.h"
+#include "driverd/udp_channel.h"
 #include "wire/command.h"
 
 struct driver_conf;
 struct driver_context;
 struct endpoint_recv;
 struct subscribable;
-struct udp_channel;
 
 enum subscription_kind { SUBSCRIPTION_IPC, SUBSCRIPTION_SPY, SUBSCRIPTION_NET };
 
@@ -25,12 +25,16 @@ enum subscription_kind { SUBSCRIPTION_IPC, SUBSCRIPTION_SPY, SUBSCRIPTION_NET };
 struct subscription_params {
     bool has_session_id;
     int32_t session_id;
+    bool has_session_tag; /* session-id=tag:<n>: the conductor finds the session */
+    int64_t session_tag;
     bool is_tether;
     bool is_rejoin;
     bool is_reliable;
     bool is_sparse;
     enum congestion_strategy congestion; /* network only */
     int64_t nak_unicast_delay_ns;        /* network only */
+    bool has_group;                      /* the URI says it */
+    enum group_consideration group;      /* network only */
     struct timestamp_offsets timestamps; /* network only */
     bool is_response; /* control-mode=response: waits for its session unless that is given */
     int64_t untethered_window_limit_timeout_ns;

@@ -12,6 +12,22 @@
 #include "driverd/subscription_commands.h"
 #include "wire/frame.h"
 
+int subscription_commands_parse(const struct conductor *conductor, const struct uri *uri,
+                                struct subscription_params *params, struct tern_error *error) {
+    int result = subscription_params_parse(params, uri, conductor->context->conf, error);
+    if (result < 0 || !params->has_session_tag) {
+        return result;
+    }
+    const struct publication *tagged =
+        publication_commands_find_tagged(conductor, params->session_tag, error);
+    if (tagged == NULL) {
+        return DRIVER_ERROR(DRIVER_ERROR_GENERIC);
+    }
+    params->has_session_id = true;
+    params->session_id = tagged->session_id;
+    return 0;
+}
+
 int subscription_commands_register(struct conductor *conductor, struct subscription *subscription) {
     int result = pointer_list_reserve(&conductor->subscriptions);
     if (result == 0) {
@@ -72,7 +88,7 @@ int conductor_add_subscription(struct conductor *conductor, const struct command
         return error_set(error, DRIVER_ERROR(DRIVER_ERROR_INVALID_CHANNEL),
                          "aeron-spy: is for network channels only");
     }
-    result = subscription_params_parse(&params, &uri, conductor->context->conf, error);
+    result = subscription_commands_parse(conductor, &uri, &params, error);
     if (result < 0) {
         return result;
     }

@@ -5,8 +5,16 @@
 
 #include <stdint.h>
 
+#include "base/error.h"
+#include "base/uri.h"
+
 struct conductor;
 struct subscription;
+struct subscription_params;
+
+/* What the URI says, with the session of the publication that session-id=tag:<n> names. */
+int subscription_commands_parse(const struct conductor *conductor, const struct uri *uri,
+                                struct subscription_params *params, struct tern_error *error);
 
 /* Into the conductor's list and map; 0 or -ENOMEM with neither changed. */
 int subscription_commands_register(struct conductor *conductor, struct subscription *subscription);

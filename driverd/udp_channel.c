@@ -116,29 +116,27 @@ static int parse_size_i32(const struct udp_channel *channel, const char *key, in
     return result < 0 ? result : 0;
 }
 
-static int parse_group(struct udp_channel *channel, struct tern_error *error) {
-    const char *group = uri_get(&channel->uri, "group");
-    if (group == NULL) {
-        return 0;
+int udp_channel_parse_group(const char *text, enum group_consideration *group,
+                            struct tern_error *error) {
+    static const char *const names[] = {
+        [GROUP_INFER] = "infer", [GROUP_TRUE] = "true", [GROUP_FALSE] = "false"};
+    for (size_t i = 0; text != NULL && i < ARRAY_COUNT(names); i++) {
+        if (strcmp(text, names[i]) == 0) {
+            *group = (enum group_consideration)i;
+            return 0;
+        }
     }
-    channel->has_group_consideration = true;
-    if (strcmp(group, "true") == 0) {
-        channel->group = GROUP_TRUE;
-    } else if (strcmp(group, "false") == 0) {
-        channel->group = GROUP_FALSE;
-    } else if (strcmp(group, "infer") == 0) {
-        channel->group = GROUP_INFER;
-    } else {
-        return error_set(error, -EINVAL, "group must be true, false or infer, came '%.100s'",
-                         group);
-    }
-    return 0;
+    return text == NULL ? 0
+                        : error_set(error, -EINVAL,
+                                    "group must be true, false or infer, came '%.100s'", text);
 }
 
 static int parse_values(struct udp_channel *channel, struct tern_error *error) {
     const struct uri *uri = &channel->uri;
     int32_t ttl = 0;
-    enum congestion_strategy ignored; /* what is a subscription's own is only checked here */
+    /* What is a subscription's own is only checked here. */
+    enum congestion_strategy ignored;
+    enum group_consideration ignored_group;
     int64_t ignored_ns;
     int result = parse_size_i32(channel, "so-sndbuf", &channel->so_sndbuf_bytes, error);
     if (result == 0) {
@@ -151,7 +149,7 @@ static int parse_values(struct udp_channel *channel, struct tern_error *error) {
         result = timestamp_offsets_parse(&channel->timestamps, uri, error);
     }
     if (result == 0) {
-        result = parse_group(channel, error);
+        result = udp_channel_parse_group(uri_get(uri, "group"), &ignored_group, error);
     }
     if (result == 0) {
         result = congestion_parse(uri_get(uri, "cc"), &ignored, error);

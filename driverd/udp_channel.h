@@ -35,6 +35,7 @@ enum control_mode {
     CONTROL_MODE_RESPONSE,
 };
 
+/* Is a stream one of a group of receivers? Infer: when it comes by multicast or says so. */
 enum group_consideration { GROUP_INFER, GROUP_TRUE, GROUP_FALSE };
 
 /* "host:port" of a channel. */
@@ -65,8 +66,6 @@ struct udp_channel {
     int32_t so_sndbuf_bytes; /* 0: not given */
     int32_t so_rcvbuf_bytes;
     int32_t rcv_wnd_bytes;
-    enum group_consideration group;
-    bool has_group_consideration; /* `group` was given */
     bool has_group_tag;
     int64_t group_tag;
     struct timestamp_offsets timestamps; /* sockets want to know; streams have their own */
@@ -115,6 +114,10 @@ bool udp_channel_is_tag_reference(const struct udp_channel *channel);
  * matches but control mode or addresses contradict (8.4). */
 int udp_channel_match(const struct udp_channel *existing, const struct udp_channel *wanted,
                       struct tern_error *error);
+
+/* A value of `group`; NULL leaves *group. */
+int udp_channel_parse_group(const char *text, enum group_consideration *group,
+                            struct tern_error *error);
 
 /* "host:port", "[v6]:port"; the port is mandatory. */
 int udp_host_parse(struct udp_host *host, const char *key, const char *text,

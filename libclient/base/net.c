@@ -149,6 +149,12 @@ static int socket_open(void *context, const struct net_socket_params *params, in
     return 0;
 }
 
+static int socket_note_arrivals(void *context, int fd, struct tern_error *error) {
+    (void)context;
+    (void)set_int(fd, SOL_UDP, UDP_GRO, 0, "UDP_GRO", NULL); /* may be unknown to the kernel */
+    return set_int(fd, SOL_SOCKET, SO_TIMESTAMPNS, 1, "SO_TIMESTAMPNS", error);
+}
+
 static void socket_close(void *context, int fd) {
     (void)context;
     (void)close(fd);
@@ -402,6 +408,7 @@ const struct net *net_system(void) {
     static const struct net table = {
         .open = socket_open,
         .connect = socket_connect,
+        .note_arrivals = socket_note_arrivals,
         .close = socket_close,
         .send = socket_send,
         .receive = socket_receive,

@@ -94,6 +94,9 @@ struct net {
     /* Change the peer of a connected socket (re-resolution). */
     int (*connect)(void *context, int socket, const union net_address *address,
                    struct tern_error *error);
+    /* From now on as if it had been opened with has_arrival_times and without joins_segments; what
+     * came before may still be joined. Any thread. 0 or a negative code. */
+    int (*note_arrivals)(void *context, int socket, struct tern_error *error);
     void (*close)(void *context, int socket);
 
     /* Send `count` datagrams in order; returns how many the system took (0 when it would block or

@@ -127,6 +127,12 @@ static void close_socket(void *context, int handle) {
     *socket = (struct sim_socket){0};
 }
 
+static int note_arrivals(void *context, int handle, struct tern_error *error) {
+    (void)error;
+    socket_at(context, handle)->has_arrival_times = true;
+    return 0;
+}
+
 static struct sim_socket *find_receiver(struct sim_net *net, const struct sim_packet *packet) {
     for (int i = 0; i < SIM_SOCKETS_MAX; i++) {
         struct sim_socket *socket = &net->sockets[i];
@@ -355,6 +361,7 @@ void sim_net_init(struct sim_net *net, const struct sim_clock *clock, uint64_t s
         .table = {.context = net,
                   .open = open_socket,
                   .connect = connect_socket,
+                  .note_arrivals = note_arrivals,
                   .close = close_socket,
                   .send = send_datagrams,
                   .receive = receive_datagrams,

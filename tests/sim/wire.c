@@ -56,6 +56,11 @@ static bool is_own_address(const struct wire_host *host, const union net_address
     return net_address_is_wildcard(address) || net_address_equal(&own, address);
 }
 
+static int note_arrivals(void *context, int handle, struct tern_error *error) {
+    (void)context, (void)handle, (void)error; /* they stay "not known" */
+    return 0;
+}
+
 static int open_socket(void *context, const struct net_socket_params *params, int *handle,
                        union net_address *bound, struct tern_error *error) {
     struct wire_host *host = context;
@@ -446,6 +451,7 @@ struct wire_host *wire_add_host(struct wire *wire) {
     *host = (struct wire_host){.table = {.context = host,
                                          .open = open_socket,
                                          .connect = connect_socket,
+                                         .note_arrivals = note_arrivals,
                                          .close = close_socket,
                                          .send = send_datagrams,
                                          .receive = receive_datagrams,

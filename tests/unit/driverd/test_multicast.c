@@ -220,6 +220,30 @@ Test(multicast, group_semantics_can_be_forced_either_way) {
     }
 }
 
+Test(multicast, each_stream_of_an_open_channel_has_its_own_wish_for_group_semantics) {
+    static struct sim_world world;
+    struct tern_error error = {0};
+    sim_world_init(&world, 8);
+    struct sim_node *from = sim_world_add(&world), *to = sim_world_add(&world);
+    sim_world_start(&world, from);
+    sim_world_start(&world, to);
+    tern_subscription *opener = sim_add_subscription(&world, to, GROUP "|group=true", STREAM + 1);
+    struct flow flow = {
+        .subscriptions = {sim_add_subscription(&world, to, GROUP, STREAM),
+                          sim_add_subscription(&world, to, GROUP "|group=false", STREAM)},
+        .publication = sim_add_publication(&world, from, GROUP, STREAM),
+    };
+    send_messages(&world, &flow, 1);
+    cr_assert_eq(image_of(to)->loss_detector.params.mode, NAK_UNICAST);
+    cr_assert_null(sim_try_add_subscription(&world, to, GROUP "|group=true", STREAM, &error));
+    cr_assert_eq(error.code, TERN_ERROR_DRIVER_BASE - DRIVER_ERROR_INVALID_CHANNEL);
+    cr_assert_not_null(strstr(error.text, "group"), "%s", error.text);
+    tern_subscription *same = sim_add_subscription(&world, to, GROUP "|group=false", STREAM);
+    tern_subscription_close(same);
+    tern_subscription_close(opener);
+    end(&world, &flow);
+}
+
 Test(multicast, a_group_is_a_destination_of_a_subscription_and_several_channels_share_nothing) {
     static struct sim_world world;
     struct traffic traffic = {.drop_offset = -1};

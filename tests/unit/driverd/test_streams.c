@@ -672,8 +672,6 @@ Test(streams, subscriptions_and_publications_of_one_stream_agree_on_timestamps) 
     tern_subscription *same =
         sim_add_subscription(&world, a, CHANNEL "|channel-rcv-ts-offset=8", STREAM);
     tern_subscription *other = sim_add_subscription(&world, a, CHANNEL, STREAM + 1);
-    cr_assert(refuses(&world, a, CHANNEL "|media-rcv-ts-offset=0", STREAM + 2,
-                      "open without arrival times"));
     tern_publication *publication =
         sim_add_publication(&world, a, CHANNEL "|channel-snd-ts-offset=0", STREAM);
     struct tern_error error = {0};
@@ -684,6 +682,31 @@ Test(streams, subscriptions_and_publications_of_one_stream_agree_on_timestamps) 
     tern_subscription_close(first);
     tern_subscription_close(same);
     tern_subscription_close(other);
+    sim_world_close(&world);
+}
+
+Test(streams, an_open_channel_begins_to_note_arrivals_when_a_subscription_asks_for_them) {
+    static struct sim_world world;
+    sim_world_init(&world, 28);
+    struct sim_node *a = sim_world_add(&world), *b = sim_world_add(&world);
+    sim_world_start(&world, a);
+    sim_world_start(&world, b);
+    world.net.faults.delay_min_ns = world.net.faults.delay_max_ns = 3 * NS_PER_MS + 7;
+    tern_subscription *first = sim_add_subscription(&world, b, CHANNEL, STREAM + 1);
+    struct stamped_stream stream = {
+        .subscription =
+            sim_add_subscription(&world, b, CHANNEL "|media-rcv-ts-offset=reserved", STREAM),
+        .publication = sim_add_publication(&world, a, CHANNEL "|channel-snd-ts-offset=16", STREAM),
+    };
+    cr_assert(sim_world_until(&world, is_connected, stream.publication, 10 * NS_PER_S));
+    uint8_t message[32];
+    memset(message, 0x5A, sizeof message);
+    cr_assert_gt(tern_publication_offer(stream.publication, message, sizeof message), 0);
+    cr_assert(sim_world_until(&world, is_stamped_received, &stream, NS_PER_S));
+    cr_assert_eq(stream.stamped.media_ns, stream.stamped.sent_ns + 3 * NS_PER_MS + 7);
+    tern_publication_close(stream.publication);
+    tern_subscription_close(stream.subscription);
+    tern_subscription_close(first);
     sim_world_close(&world);
 }
 

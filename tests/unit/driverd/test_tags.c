@@ -166,3 +166,54 @@ Test(tags, a_session_by_tag_brings_its_geometry_along) {
     tern_publication_close(positioned);
     sim_world_close(&world);
 }
+
+static bool has_two_images(void *context) {
+    return tern_subscription_image_count(context) == 2;
+}
+
+Test(tags, a_subscription_to_the_session_of_a_tagged_publication) {
+    static struct sim_world world;
+    struct tern_error error = {0};
+    sim_world_init(&world, 7);
+    struct sim_node *node = sim_world_add(&world);
+    sim_world_start(&world, node);
+    static const struct {
+        const char *tagged, *all, *session;
+    } rows[] = {
+        {"aeron:udp?endpoint=127.0.0.1:24010|tags=1,2", "aeron:udp?endpoint=127.0.0.1:24010",
+         "aeron:udp?endpoint=127.0.0.1:24010|session-id=tag:2"},
+        {"aeron:ipc?tags=4,5", "aeron:ipc", "aeron:ipc?session-id=tag:5"},
+        {"aeron:udp?endpoint=127.0.0.1:24011|tags=6,7|ssc=true",
+         "aeron-spy:aeron:udp?endpoint=127.0.0.1:24011",
+         "aeron-spy:aeron:udp?endpoint=127.0.0.1:24011|session-id=tag:7"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        cr_assert_null(sim_try_add_subscription(&world, node, rows[i].session, STREAM, &error));
+        cr_assert_not_null(strstr(error.text, "session-id=tag:"), "%s", error.text);
+        tern_publication *tagged = sim_add_publication(&world, node, rows[i].tagged, STREAM);
+        tern_exclusive_publication *other = NULL;
+        tern_async *async = tern_client_async_add_exclusive_publication(
+            node->client, rows[i].all + (i == 2 ? strlen("aeron-spy:") : 0), STREAM, &error);
+        while (other == NULL) {
+            cr_assert_geq(tern_async_poll_exclusive_publication(async, &other, &error), 0, "%s",
+                          error.text);
+            sim_world_step(&world, SIM_STEP_NS);
+        }
+        tern_subscription *all = sim_add_subscription(&world, node, rows[i].all, STREAM);
+        tern_subscription *one = sim_add_subscription(&world, node, rows[i].session, STREAM);
+        cr_assert(sim_world_until(&world, has_two_images, all, 10 * NS_PER_S), "%s", rows[i].all);
+        cr_assert_eq(tern_subscription_image_count(one), 1);
+        tern_image *image =
+            tern_subscription_image_by_session_id(one, tern_publication_session_id(tagged));
+        cr_assert_not_null(image);
+        tern_image_release(image);
+        tern_subscription_close(one);
+        tern_subscription_close(all);
+        tern_exclusive_publication_close(other);
+        tern_publication_close(tagged);
+        sim_world_run(&world, NS_PER_S);
+    }
+    cr_assert_null(
+        sim_try_add_subscription(&world, node, "aeron:ipc?session-id=tag:x", STREAM, &error));
+    sim_world_close(&world);
+}

@@ -186,7 +186,6 @@ Test(udp_channel, values_are_kept_as_given) {
     cr_assert_eq(channel->so_sndbuf_bytes, 65536);
     cr_assert_eq(channel->so_rcvbuf_bytes, 1 << 20);
     cr_assert_eq(channel->rcv_wnd_bytes, 131072);
-    cr_assert(channel->has_group_consideration && channel->group == GROUP_TRUE);
     cr_assert(channel->has_group_tag && channel->group_tag == -77);
     cr_assert(channel->has_tag && channel->tag == 5);
     cr_assert(channel->has_entity_tag && channel->entity_tag == 9);
