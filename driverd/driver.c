@@ -105,14 +105,25 @@ static int check_buffers(const struct driver_context *context, struct tern_error
 }
 
 static int open_parts(struct driver *driver, const struct io *io, struct tern_error *error) {
-    int result = driver_directory_prepare(driver->conf, io, error);
+    struct tern_error warning = {0};
+    int cpus = driver_cpus_choose(driver->conf, &driver->cpus, &warning);
+    if (cpus < 0) {
+        *error = warning;
+        return cpus;
+    }
+    int result = driver_libraries_load(driver->conf, &driver->on_thread_start, error);
+    result = result < 0 ? result : driver_directory_prepare(driver->conf, io, error);
     if (result < 0) {
         return result;
     }
     driver->has_directory = true;
     result = driver_context_open(&driver->context, driver->conf, io, error);
     result = result < 0 ? result : check_buffers(&driver->context, error);
-    return result < 0 ? result : open_agents(driver, error);
+    result = result < 0 ? result : open_agents(driver, error);
+    if (result == 0 && cpus > 0) {
+        driver_context_log_error(&driver->context, &warning);
+    }
+    return result;
 }
 
 /* Two drivers that start at the same moment can both find the directory unused, and the later one
@@ -333,9 +344,18 @@ static void wake_log_agent(void *context) {
 
 /* -- threads -- */
 
+static void on_thread_start(void *start_context, const char *role) {
+    const struct driver *driver = start_context;
+    if (driver->on_thread_start != NULL) {
+        driver->on_thread_start(NULL, role);
+    }
+}
+
 static int start_runner(struct driver *driver, struct agent_runner_params *params,
                         struct tern_error *error) {
     params->clock = driver->context.io.clock;
+    params->on_start = on_thread_start;
+    params->start_context = driver;
     params->agent.context = driver;
     assert(driver->runner_count < DRIVER_THREADS_MAX);
     int result = agent_runner_start(&driver->runners[driver->runner_count], params, error);
@@ -349,28 +369,43 @@ static int start(struct driver *driver, struct agent_runner_params *params,
     return result < 0 ? result : start_runner(driver, params, error);
 }
 
+/* Without arguments they sleep until they are woken, which is as good as any shorter period. */
+static int parse_helper_idle(const struct driver *driver, struct idle_strategy *idle,
+                             struct tern_error *error) {
+    const struct driver_idle_conf *conf = &driver->conf->helper_idle;
+    int result = idle_strategy_parse(idle, conf->name, conf->arguments, error);
+    if (result == 0 && idle->kind == IDLE_SLEEP && conf->arguments[0] == '\0') {
+        idle->park_max_ns = HELPER_PARK_NS;
+    }
+    return result;
+}
+
 static int start_log_agent(struct driver *driver, struct tern_error *error) {
     struct agent_runner_params params = {
         .agent = {.name = "log-agent", .do_work = do_log_agent_work, .wait = wait_for_log_agent},
         .wake = wake_log_agent,
-        .idle = {.kind = IDLE_SLEEP, .park_max_ns = HELPER_PARK_NS},
-        .cpu = -1,
+        .cpu = driver->cpus.helper,
+        .role = "aeron-md-nra",
     };
-    return start_runner(driver, &params, error);
+    int result = parse_helper_idle(driver, &params.idle, error);
+    return result < 0 ? result : start_runner(driver, &params, error);
 }
 
 static int start_resolver(struct driver *driver, struct tern_error *error) {
     static const char *const names[RESOLVER_AGENT_COUNT] = {"resolver", "resolver-again"};
     int result = 0;
     for (int i = 0; result == 0 && i < RESOLVER_AGENT_COUNT; i++) {
-        const struct agent_runner_params params = {
+        struct agent_runner_params params = {
             .agent = {names[i], &driver->resolver->agents[i], do_resolver_work, wait_for_resolver},
             .wake = wake_resolver,
-            .idle = {.kind = IDLE_SLEEP, .park_max_ns = HELPER_PARK_NS},
             .clock = driver->context.io.clock,
-            .cpu = -1,
+            .cpu = driver->cpus.helper,
+            .on_start = on_thread_start,
+            .start_context = driver,
         };
-        result = agent_runner_start(&driver->resolver_runners[i], &params, error);
+        result = parse_helper_idle(driver, &params.idle, error);
+        result =
+            result < 0 ? result : agent_runner_start(&driver->resolver_runners[i], &params, error);
     }
     return result;
 }
@@ -379,18 +414,19 @@ int driver_start(struct driver *driver, struct tern_error *error) {
     const struct driver_conf *conf = driver->conf;
     struct agent_runner_params sender = {
         .agent = {.name = "sender", .do_work = do_sender_work, .wait = wait_for_sender},
-        .cpu = conf->sender_cpu,
+        .cpu = driver->cpus.sender,
         .wake = wake_sender,
     };
     struct agent_runner_params receiver = {
         .agent = {.name = "receiver", .do_work = do_receiver_work, .wait = wait_for_receiver},
-        .cpu = conf->receiver_cpu,
+        .cpu = driver->cpus.receiver,
         .wake = wake_receiver,
     };
     struct agent_runner_params network = {
         .agent = {.name = "sender,receiver", .do_work = do_network_work, .wait = wait_for_network},
-        .cpu = conf->sender_cpu,
+        .cpu = driver->cpus.sender,
         .wake = wake_sender,
+        .role = "[sender, receiver]",
     };
     int result = 0;
     switch ((enum driver_threading)conf->threading) {
@@ -426,7 +462,10 @@ int driver_main_agent(struct driver *driver, struct agent_runner_params *params,
     const struct driver_idle_conf *idle =
         is_shared || is_invoker ? &conf->shared_idle : &conf->conductor_idle;
     params->clock = driver->context.io.clock;
-    params->cpu = conf->conductor_cpu;
+    params->cpu = driver->cpus.conductor;
+    params->on_start = on_thread_start;
+    params->start_context = driver;
+    params->role = is_shared || is_invoker ? "[conductor, sender, receiver]" : "conductor";
     params->agent = (struct agent){
         .name = "driverd",
         .context = driver,

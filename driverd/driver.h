@@ -21,6 +21,7 @@
 #include "driverd/receiver.h"
 #include "driverd/resolver.h"
 #include "driverd/sender.h"
+#include "driverd/thread_setup.h"
 #include "driverd/trace.h"
 
 #define DRIVER_THREADS_MAX 3 /* sender, receiver, log agent */
@@ -39,6 +40,8 @@ struct driver {
     struct gossip_socket gossip;
     struct agent_runner *runners[DRIVER_THREADS_MAX];
     int runner_count;
+    struct driver_cpus cpus;
+    driver_start_function on_thread_start; /* NULL: none */
 };
 
 /* Prepare the directory, make cnc.dat, publish it: clients may attach when it returns. `conf` is

@@ -1,8 +1,8 @@
 /* The option table of the media driver: every option that Aeron 1.52 has (media-driver.md 7), under
  * its own name in the file and its AERON_ name in the environment.
  *
- * Options of parts that are not built yet stand in the table as OPTION_NOT_YET, so that a
- * deployment that relies on one of them is told so instead of being ignored. Cross checks
+ * Options that can mean nothing here stand in the table as OPTION_REFUSED, with the reason, so that
+ * a deployment that relies on one of them is told so instead of being ignored. Cross checks
  * follow 7.12; those that need a socket (SO_SNDBUF in force) are made when the driver starts.
  */
 #include "driverd/driver_conf.h"
@@ -72,6 +72,8 @@ static const char *const group_names[] = {"infer", "true", "false", NULL};
     }
 #define NOT_YET(key_, env_, text_, doc_)                                                           \
     { .key = key_, .env = env_, .type = OPTION_NOT_YET, .default_text = text_, .doc = doc_ }
+#define REFUSED(key_, env_, text_, doc_)                                                           \
+    { .key = key_, .env = env_, .type = OPTION_REFUSED, .default_text = text_, .doc = doc_ }
 #define IDLE(key_, env_, member, doc_)                                                             \
     TEXT(key_, env_, member.name, "backoff", doc_),                                                \
         TEXT(key_ "_args", env_ "_INIT_ARGS", member.arguments, "", "Arguments of " key_ ".")
@@ -214,20 +216,23 @@ static const struct option_row rows[] = {
     TEXT("multicast_flowcontrol_supplier", "AERON_MULTICAST_FLOWCONTROL_SUPPLIER",
          multicast_flow_control, "multicast_max",
          "Flow control of publications to several destinations."),
-    NOT_YET("unicast_flow_control_strategy", "AERON_UNICAST_FLOW_CONTROL_STRATEGY", "",
-            "Names a class of the Java implementation; see unicast_flowcontrol_supplier."),
-    NOT_YET("multicast_flow_control_strategy", "AERON_MULTICAST_FLOW_CONTROL_STRATEGY", "",
-            "Names a class of the Java implementation; see multicast_flowcontrol_supplier."),
+    TEXT("unicast_flow_control_strategy", "AERON_UNICAST_FLOW_CONTROL_STRATEGY",
+         unicast_flow_control_class, "",
+         "The same by a class of the Java implementation; wins over unicast_flowcontrol_supplier."),
+    TEXT("multicast_flow_control_strategy", "AERON_MULTICAST_FLOW_CONTROL_STRATEGY",
+         multicast_flow_control_class, "",
+         "The same by a class of the Java implementation; wins over "
+         "multicast_flowcontrol_supplier."),
     I32("unicast_flow_control_rrwm", "AERON_UNICAST_FLOW_CONTROL_RRWM", unicast_retransmit_multiple,
         "16", 1, INT32_MAX, "A NAK of a unicast publication has at most this many windows resent."),
     I32("multicast_flow_control_rrwm", "AERON_MULTICAST_FLOW_CONTROL_RRWM",
         group_retransmit_multiple, "4", 1, INT32_MAX,
         "The same for publications to several destinations, where fc says no other."),
-    NOT_YET("preferredmulticastflowcontrol_asf", "AERON_PREFERREDMULTICASTFLOWCONTROL_ASF", "",
-            "Application-specific feedback in status messages."),
-    NOT_YET("flow_control_sm_applicationspecificfeedback",
+    REFUSED("preferredmulticastflowcontrol_asf", "AERON_PREFERREDMULTICASTFLOWCONTROL_ASF", "",
+            "Feedback of 4 bytes, which the protocol has given up: use flow_control_group_tag."),
+    REFUSED("flow_control_sm_applicationspecificfeedback",
             "AERON_FLOW_CONTROL_SM_APPLICATIONSPECIFICFEEDBACK", "",
-            "Application-specific feedback in status messages."),
+            "Feedback of 4 bytes, which the protocol has given up: use receiver_group_tag."),
     ENUM("congestioncontrol_supplier", "AERON_CONGESTIONCONTROL_SUPPLIER", congestion_supplier,
          "default", congestion_names,
          "Congestion control of images: default is what the channel says (cc=static, cc=cubic)."),
@@ -257,18 +262,18 @@ static const struct option_row rows[] = {
         receiver_io_vector_capacity, "16", 1, 16, "Datagrams per receive call."),
     I32("sender_io_vector_capacity", "AERON_SENDER_IO_VECTOR_CAPACITY", sender_io_vector_capacity,
         "16", 1, 16, "Control datagrams per receive call."),
-    NOT_YET("udp_channel_transport_bindings_media", "AERON_UDP_CHANNEL_TRANSPORT_BINDINGS_MEDIA",
-            "default", "Another transport than UDP sockets."),
-    NOT_YET("conductor_udp_channel_transport_bindings_media",
+    REFUSED("udp_channel_transport_bindings_media", "AERON_UDP_CHANNEL_TRANSPORT_BINDINGS_MEDIA",
+            "default", "There is no other transport than the system's UDP sockets."),
+    REFUSED("conductor_udp_channel_transport_bindings_media",
             "AERON_CONDUCTOR_UDP_CHANNEL_TRANSPORT_BINDINGS_MEDIA", "default",
-            "Another transport of the name resolver."),
+            "There is no other transport than the system's UDP sockets."),
     NOT_YET("udp_channel_transport_bindings_loss_args",
             "AERON_UDP_CHANNEL_TRANSPORT_BINDINGS_LOSS_ARGS", "",
             "Loss that is made on purpose, for tests."),
-    NOT_YET("sendchannelendpoint_supplier", "AERON_SENDCHANNELENDPOINT_SUPPLIER", "",
-            "Names a class of the Java implementation; has no meaning here."),
-    NOT_YET("receivechannelendpoint_supplier", "AERON_RECEIVECHANNELENDPOINT_SUPPLIER", "",
-            "Names a class of the Java implementation; has no meaning here."),
+    REFUSED("sendchannelendpoint_supplier", "AERON_SENDCHANNELENDPOINT_SUPPLIER", "",
+            "A class to load into the Java implementation; there is nothing to load it into."),
+    REFUSED("receivechannelendpoint_supplier", "AERON_RECEIVECHANNELENDPOINT_SUPPLIER", "",
+            "A class to load into the Java implementation; there is nothing to load it into."),
     NOT_YET("udp_channel_outgoing_interceptors", "AERON_UDP_CHANNEL_OUTGOING_INTERCEPTORS", "",
             "Interceptors of sent datagrams."),
     NOT_YET("udp_channel_incoming_interceptors", "AERON_UDP_CHANNEL_INCOMING_INTERCEPTORS", "",
@@ -329,8 +334,9 @@ static const struct option_row rows[] = {
      .doc = "A driver whose heartbeat is older is dead."},
     ENUM("driver_termination_validator", "AERON_DRIVER_TERMINATION_VALIDATOR", termination, "deny",
          termination_names, "Whether a client may end the driver."),
-    NOT_YET("enable_experimental_features", "AERON_ENABLE_EXPERIMENTAL_FEATURES", "false",
-            "Features that are not settled."),
+    BOOL("enable_experimental_features", "AERON_ENABLE_EXPERIMENTAL_FEATURES",
+         experimental_features, "false",
+         "Allow features that are not settled; at present there are none."),
 
     ENUM("threading_mode", "AERON_THREADING_MODE", threading, "SHARED", threading_names,
          "One thread for all agents or several; INVOKER runs on the main thread."),
@@ -344,22 +350,27 @@ static const struct option_row rows[] = {
          "What the thread of all agents does without work."),
     IDLE("sharednetwork_idle_strategy", "AERON_SHAREDNETWORK_IDLE_STRATEGY", shared_network_idle,
          "What the thread of sender and receiver does without work."),
-    NOT_YET("driver_native_resource_agent_idle_strategy",
-            "AERON_DRIVER_NATIVE_RESOURCE_AGENT_IDLE_STRATEGY", "sleep-ns",
-            "What the helper thread does without work: it blocks."),
+    TEXT("driver_native_resource_agent_idle_strategy",
+         "AERON_DRIVER_NATIVE_RESOURCE_AGENT_IDLE_STRATEGY", helper_idle.name, "sleep-ns",
+         "What the threads that make log files and look up names do without work."),
+    TEXT("driver_native_resource_agent_idle_strategy_args",
+         "AERON_DRIVER_NATIVE_RESOURCE_AGENT_IDLE_STRATEGY_INIT_ARGS", helper_idle.arguments, "",
+         "Its arguments; empty with sleep-ns: they block until somebody has work for them."),
     I32("conductor_cpu_affinity", "AERON_CONDUCTOR_CPU_AFFINITY", conductor_cpu, "-1", -1, CPU_MAX,
         "Processor of the conductor's (or the only) thread; -1 is any."),
     I32("sender_cpu_affinity", "AERON_SENDER_CPU_AFFINITY", sender_cpu, "-1", -1, CPU_MAX,
         "Processor of the sender's thread."),
     I32("receiver_cpu_affinity", "AERON_RECEIVER_CPU_AFFINITY", receiver_cpu, "-1", -1, CPU_MAX,
         "Processor of the receiver's thread."),
-    NOT_YET("driver_native_resource_agent_cpu_affinity",
-            "AERON_DRIVER_NATIVE_RESOURCE_AGENT_CPU_AFFINITY", "-1",
-            "Processor of the helper thread."),
-    NOT_YET("driver_cpuset_affinity", "AERON_DRIVER_CPUSET_AFFINITY", "false",
-            "Derive processors from the cpuset."),
-    NOT_YET("driver_cpuset_warnings_as_errors", "AERON_DRIVER_CPUSET_WARNINGS_AS_ERRORS", "false",
-            "Fail when the cpuset does not fit."),
+    I32("driver_native_resource_agent_cpu_affinity",
+        "AERON_DRIVER_NATIVE_RESOURCE_AGENT_CPU_AFFINITY", helper_cpu, "-1", -1, CPU_MAX,
+        "Processor of the threads that make log files and look up names."),
+    BOOL("driver_cpuset_affinity", "AERON_DRIVER_CPUSET_AFFINITY", cpuset_affinity, "false",
+         "Pin conductor, sender and receiver to one processor each of those that the process may "
+         "use, where no other option names one."),
+    BOOL("driver_cpuset_warnings_as_errors", "AERON_DRIVER_CPUSET_WARNINGS_AS_ERRORS",
+         cpuset_warnings_as_errors, "false",
+         "Do not start when these are fewer than threads, instead of pinning none."),
     DURATION("driver_conductor_cycle_threshold", "AERON_DRIVER_CONDUCTOR_CYCLE_THRESHOLD",
              conductor_cycle_threshold_ns, "100ms", 0,
              "A conductor cycle that takes longer is counted."),
@@ -368,10 +379,14 @@ static const struct option_row rows[] = {
     DURATION("driver_receiver_cycle_threshold", "AERON_DRIVER_RECEIVER_CYCLE_THRESHOLD",
              receiver_cycle_threshold_ns, "100ms", 0,
              "A receiver cycle that takes longer is counted."),
-    NOT_YET("agent_on_start_function", "AERON_AGENT_ON_START_FUNCTION", "",
-            "Function called in each thread."),
-    NOT_YET("driver_dynamic_libraries", "AERON_DRIVER_DYNAMIC_LIBRARIES", "",
-            "Libraries to load at start."),
+    TEXT("agent_on_start_function", "AERON_AGENT_ON_START_FUNCTION", agent_on_start_function, "",
+         "Function of a loaded library that each thread calls first: void f(void *, const char "
+         "*role)."),
+    {.key = "driver_dynamic_libraries",
+     .env = "AERON_DRIVER_DYNAMIC_LIBRARIES",
+     STORE(dynamic_libraries),
+     .type = OPTION_LIST,
+     .doc = "Libraries to load at start."},
     NOT_YET("event_log", "AERON_EVENT_LOG", "", "Events to trace."),
     NOT_YET("event_log_disable", "AERON_EVENT_LOG_DISABLE", "", "Events not to trace."),
     NOT_YET("event_log_filename", "AERON_EVENT_LOG_FILENAME", "", "File for traced events."),
@@ -427,6 +442,12 @@ static void check_strategy(const char *name, const char *key, struct options *op
     struct tern_error error;
     if (flow_control_strategy_parse(name, &strategy, &error) != 0) {
         options_refuse(options, key, "%s", error.text);
+    }
+}
+
+static void check_class(const char *name, const char *key, struct options *options) {
+    if (*name != '\0') {
+        check_strategy(name, key, options);
     }
 }
 
@@ -506,10 +527,13 @@ static void check(const void *context, struct options *options) {
     check_idle(&conf->receiver_idle, "receiver_idle_strategy", options);
     check_idle(&conf->shared_idle, "shared_idle_strategy", options);
     check_idle(&conf->shared_network_idle, "sharednetwork_idle_strategy", options);
+    check_idle(&conf->helper_idle, "driver_native_resource_agent_idle_strategy", options);
     check_ports(conf->sender_port_range, "sender_wildcard_port_range", options);
     check_ports(conf->receiver_port_range, "receiver_wildcard_port_range", options);
     check_strategy(conf->unicast_flow_control, "unicast_flowcontrol_supplier", options);
     check_strategy(conf->multicast_flow_control, "multicast_flowcontrol_supplier", options);
+    check_class(conf->unicast_flow_control_class, "unicast_flow_control_strategy", options);
+    check_class(conf->multicast_flow_control_class, "multicast_flow_control_strategy", options);
     if (conf->reserved_session_id_low > conf->reserved_session_id_high) {
         options_refuse(options, "publication_reserved_session_id_low",
                        "is above publication_reserved_session_id_high");
@@ -571,6 +595,14 @@ int64_t driver_conf_untethered_linger_ns(const struct driver_conf *conf) {
 
 bool driver_conf_receiver_group_tag(const struct driver_conf *conf, int64_t *tag) {
     return conf->receiver_group_tag[0] != '\0' && parse_i64(conf->receiver_group_tag, tag) == 0;
+}
+
+const char *driver_conf_flow_control(const struct driver_conf *conf, bool is_group) {
+    const char *class =
+        is_group ? conf->multicast_flow_control_class : conf->unicast_flow_control_class;
+    return class[0] != '\0' ? class
+           : is_group       ? conf->multicast_flow_control
+                            : conf->unicast_flow_control;
 }
 
 const char *driver_threading_name(int threading) {

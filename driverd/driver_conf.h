@@ -19,6 +19,8 @@
 #define DRIVER_STRATEGY_MAX 96
 #define DRIVER_NAME_MAX 256
 #define DRIVER_NAMES_TEXT_MAX 4096
+#define DRIVER_LIBRARIES_MAX 4096
+#define DRIVER_SYMBOL_MAX 256
 
 enum driver_profile { DRIVER_PROFILE_LOWCPU, DRIVER_PROFILE_LOWLATENCY };
 
@@ -110,6 +112,8 @@ struct driver_conf {
     int32_t flow_control_group_min_size;
     char unicast_flow_control[DRIVER_STRATEGY_MAX];
     char multicast_flow_control[DRIVER_STRATEGY_MAX];
+    char unicast_flow_control_class[DRIVER_STRATEGY_MAX]; /* empty, else it wins */
+    char multicast_flow_control_class[DRIVER_STRATEGY_MAX];
     int32_t unicast_retransmit_multiple;
     int32_t group_retransmit_multiple;
     int congestion_supplier; /* enum driver_congestion */
@@ -154,6 +158,13 @@ struct driver_conf {
     int32_t conductor_cpu;
     int32_t sender_cpu;
     int32_t receiver_cpu;
+    int32_t helper_cpu; /* of the log agent and the resolver */
+    struct driver_idle_conf helper_idle;
+    bool cpuset_affinity;
+    bool cpuset_warnings_as_errors;
+    char agent_on_start_function[DRIVER_SYMBOL_MAX];
+    char dynamic_libraries[DRIVER_LIBRARIES_MAX]; /* a list of paths */
+    bool experimental_features;
     int64_t conductor_cycle_threshold_ns;
     int64_t sender_cycle_threshold_ns;
     int64_t receiver_cycle_threshold_ns;
@@ -169,6 +180,8 @@ int driver_conf_port_range(const char *text, uint16_t *low, uint16_t *high,
                            struct tern_error *error);
 
 int64_t driver_conf_untethered_linger_ns(const struct driver_conf *conf);
+/* The name of the strategy in force. */
+const char *driver_conf_flow_control(const struct driver_conf *conf, bool is_group);
 /* False when none is configured. */
 bool driver_conf_receiver_group_tag(const struct driver_conf *conf, int64_t *tag);
 

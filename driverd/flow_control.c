@@ -45,6 +45,16 @@ int flow_control_strategy_parse(const char *name, enum flow_control_strategy *st
         {"aeron_max_multicast_flow_control_strategy_supplier", FLOW_CONTROL_MAX},
         {"aeron_min_flow_control_strategy_supplier", FLOW_CONTROL_MIN},
         {"aeron_tagged_flow_control_strategy_supplier", FLOW_CONTROL_TAGGED},
+        /* What deployments of the Java implementation have in the same variables. */
+        {"io.aeron.driver.UnicastFlowControl", FLOW_CONTROL_UNICAST},
+        {"io.aeron.driver.DefaultUnicastFlowControlSupplier", FLOW_CONTROL_UNICAST},
+        {"io.aeron.driver.MaxMulticastFlowControl", FLOW_CONTROL_MAX},
+        {"io.aeron.driver.MaxMulticastFlowControlSupplier", FLOW_CONTROL_MAX},
+        {"io.aeron.driver.DefaultMulticastFlowControlSupplier", FLOW_CONTROL_MAX},
+        {"io.aeron.driver.MinMulticastFlowControl", FLOW_CONTROL_MIN},
+        {"io.aeron.driver.MinMulticastFlowControlSupplier", FLOW_CONTROL_MIN},
+        {"io.aeron.driver.TaggedMulticastFlowControl", FLOW_CONTROL_TAGGED},
+        {"io.aeron.driver.TaggedMulticastFlowControlSupplier", FLOW_CONTROL_TAGGED},
     };
     for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
         if (strcmp(name, names[i].name) == 0) {

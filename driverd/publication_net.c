@@ -36,9 +36,8 @@ static int flow_control_defaults(const struct driver_context *context, bool is_g
         .retransmit_window_multiple =
             is_group ? conf->group_retransmit_multiple : conf->unicast_retransmit_multiple,
     };
-    return flow_control_strategy_parse(is_group ? conf->multicast_flow_control
-                                                : conf->unicast_flow_control,
-                                       &params->strategy, error);
+    return flow_control_strategy_parse(driver_conf_flow_control(conf, is_group), &params->strategy,
+                                       error);
 }
 
 int publication_net_check_mtu(const struct driver_context *context,

@@ -159,6 +159,10 @@ void agent_run(const struct agent_runner_params *params, const bool *running) {
     struct idle_strategy idle = params->idle;
     /* The default slack of 50 us would swallow every short park (machine limits, not policy). */
     (void)prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
+    if (params->on_start != NULL) {
+        params->on_start(params->start_context,
+                         params->role != NULL ? params->role : params->agent.name);
+    }
     while (__atomic_load_n(running, __ATOMIC_ACQUIRE)) {
         int work = params->agent.do_work(params->agent.context, clock_now_ns(params->clock));
         idle_strategy_idle(&idle, &params->agent, work);

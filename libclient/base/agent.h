@@ -56,6 +56,10 @@ struct agent_runner_params {
     /* Optional: ends a wait of the agent that is going on, or the next one. For agent_runner_stop.
      */
     void (*wake)(void *context);
+    /* Optional: called once on the agent's thread before its first cycle. */
+    void (*on_start)(void *start_context, const char *role);
+    void *start_context;
+    const char *role; /* NULL: the agent's name */
 };
 
 /* Start a thread that runs the agent until agent_runner_stop, which joins and frees. */

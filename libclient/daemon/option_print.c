@@ -116,7 +116,7 @@ void options_print(const struct options *options, FILE *out) {
     fprintf(out, "# effective configuration of %s\n", options->table->daemon);
     for (int i = 0; i < options->table->count; i++) {
         const struct option_row *row = &options->table->rows[i];
-        if (row->type == OPTION_NOT_YET) {
+        if (option_is_refused(row)) {
             continue;
         }
         char text[OPTION_TEXT_MAX];
@@ -199,7 +199,7 @@ void options_print_sample(const struct option_table *table, FILE *out) {
             "# --print-config shows the effective values and where each comes from.\n",
             table->daemon, table->summary, table->daemon);
     for (int i = 0; i < table->count; i++) {
-        if (table->rows[i].type != OPTION_NOT_YET) {
+        if (!option_is_refused(&table->rows[i])) {
             print_sample_row(&groups, table, &table->rows[i]);
         }
     }
@@ -270,21 +270,30 @@ static void print_man_profiles(const struct option_table *table, FILE *out) {
     }
 }
 
-static void print_man_rows(const struct option_table *table, bool is_not_yet, FILE *out) {
+static void print_man_rows(const struct option_table *table, FILE *out) {
     for (int i = 0; i < table->count; i++) {
-        if ((table->rows[i].type == OPTION_NOT_YET) == is_not_yet) {
+        if (!option_is_refused(&table->rows[i])) {
             print_man_row(out, table, &table->rows[i]);
         }
     }
 }
 
-static bool has_not_yet(const struct option_table *table) {
+static void print_man_refused(const struct option_table *table, enum option_type type,
+                              const char *title, FILE *out) {
+    bool is_first = true;
     for (int i = 0; i < table->count; i++) {
-        if (table->rows[i].type == OPTION_NOT_YET) {
-            return true;
+        if (table->rows[i].type != type) {
+            continue;
         }
+        if (is_first) {
+            fprintf(out,
+                    ".SH %s\nKnown options of the original that are refused when they are set to "
+                    "anything but the default.\n",
+                    title);
+            is_first = false;
+        }
+        print_man_row(out, table, &table->rows[i]);
     }
-    return false;
 }
 
 void options_print_man(const struct option_table *table, FILE *out) {
@@ -297,13 +306,9 @@ void options_print_man(const struct option_table *table, FILE *out) {
             "names are errors.\n",
             table->daemon, TERN_VERSION, table->daemon, table->daemon, table->summary);
     fputs(".SH OPTIONS\n", out);
-    print_man_rows(table, false, out);
+    print_man_rows(table, out);
     print_man_profiles(table, out);
-    if (has_not_yet(table)) {
-        fputs(".SH NOT YET\nKnown options of the original that are refused when they are set to "
-              "anything but the default.\n",
-              out);
-        print_man_rows(table, true, out);
-    }
+    print_man_refused(table, OPTION_NOT_YET, "NOT YET", out);
+    print_man_refused(table, OPTION_REFUSED, "NOT HERE", out);
     fprintf(out, ".SH SEE ALSO\n.BR %s (8)\n", table->daemon);
 }

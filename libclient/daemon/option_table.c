@@ -23,6 +23,7 @@ static bool has_right_size(const struct option_row *row) {
     case OPTION_LIST:
         return row->size > 1 && row->size <= OPTION_TEXT_MAX;
     case OPTION_NOT_YET:
+    case OPTION_REFUSED:
         return row->size == 0;
     }
     return false;
@@ -67,7 +68,7 @@ static const char *row_mistake(const struct option_table *table, int index) {
     if (!has_right_size(row)) {
         return "the member's size does not fit the type";
     }
-    if (row->type != OPTION_NOT_YET && row->offset + row->size > table->conf_size) {
+    if (!option_is_refused(row) && row->offset + row->size > table->conf_size) {
         return "the member lies outside of the conf struct";
     }
     if (!has_right_bounds(row)) {

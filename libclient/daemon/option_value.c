@@ -244,19 +244,24 @@ int option_value_set(const struct option_row *row, void *conf, const char *text,
     case OPTION_ENUM:
         return set_enum(row, conf, text, error);
     case OPTION_NOT_YET:
+    case OPTION_REFUSED:
         break;
     }
     if (strcasecmp(text, row->default_text == NULL ? "" : row->default_text) == 0) {
         return 0;
     }
-    return error_set(error, -EINVAL, "is not supported yet; leave it at \"%s\"",
-                     row->default_text == NULL ? "" : row->default_text);
+    const char *default_text = row->default_text == NULL ? "" : row->default_text;
+    return row->type == OPTION_REFUSED
+               ? error_set(error, -EINVAL, "is refused: %s Leave it at \"%s\".", row->doc,
+                           default_text)
+               : error_set(error, -EINVAL, "is not supported yet; leave it at \"%s\"",
+                           default_text);
 }
 
 void option_value_format(const struct option_row *row, const void *conf, char *text, size_t size) {
     if (is_text(row)) {
         (void)snprintf(text, size, "%s", (const char *)conf + row->offset);
-    } else if (row->type == OPTION_NOT_YET) {
+    } else if (option_is_refused(row)) {
         (void)snprintf(text, size, "%s", row->default_text == NULL ? "" : row->default_text);
     } else if (row->type == OPTION_BOOL) {
         (void)snprintf(text, size, "%s", load_member(row, conf) != 0 ? "true" : "false");

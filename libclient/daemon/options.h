@@ -39,7 +39,9 @@ enum option_type {
     OPTION_PATH,     /* char[]; {user} in the text becomes the user's name */
     OPTION_ENUM,     /* an enum or int: index in `names`, compared without case */
     OPTION_LIST,     /* char[]: the items joined by commas; in the file also ("a", "b") */
-    OPTION_NOT_YET,  /* no member: any other value than the default is refused, naming the row */
+    /* No member; any other value than the default is refused, naming the row: */
+    OPTION_NOT_YET, /* what is not built yet */
+    OPTION_REFUSED, /* what can mean nothing here; the doc says why */
 };
 
 /* Unit of a bare number of a duration; Aeron has variables in ms. The stored value is in ns. */
@@ -69,6 +71,10 @@ struct option_row {
 
 #define OPTION_STORE(type_, member)                                                                \
     .offset = offsetof(type_, member), .size = sizeof(((type_ *)0)->member)
+
+static inline bool option_is_refused(const struct option_row *row) {
+    return row->type == OPTION_NOT_YET || row->type == OPTION_REFUSED;
+}
 
 /* Other defaults for some rows; applied before the values of the file. */
 struct option_override {

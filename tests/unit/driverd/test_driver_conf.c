@@ -44,6 +44,21 @@ Test(driver_conf, profiles_and_environment_change_values) {
     cr_assert(driver_conf_receiver_group_tag(&conf, &tag) && tag == -9);
 }
 
+Test(driver_conf, flow_control_may_be_named_as_the_java_implementation_does) {
+    static struct driver_conf conf;
+    static struct options options;
+    cr_assert(load(&conf, &options, "AERON_MULTICAST_FLOWCONTROL_SUPPLIER=multicast_min") == 0);
+    cr_assert_str_eq(driver_conf_flow_control(&conf, true), "multicast_min");
+    cr_assert_str_eq(driver_conf_flow_control(&conf, false), "unicast_max");
+    static char class[] = "AERON_MULTICAST_FLOW_CONTROL_STRATEGY="
+                          "io.aeron.driver.TaggedMulticastFlowControl";
+    cr_assert(load(&conf, &options, class) == 0, "%s", options.errors);
+    cr_assert_str_eq(driver_conf_flow_control(&conf, true), strchr(class, '=') + 1);
+    static char supplier[] = "AERON_UNICAST_FLOWCONTROL_SUPPLIER="
+                             "io.aeron.driver.DefaultUnicastFlowControlSupplier";
+    cr_assert(load(&conf, &options, supplier) == 0, "%s", options.errors);
+}
+
 Test(driver_conf, bad_and_unsupported_values_are_refused_by_name) {
     static char *const variables[] = {
         "AERON_TERM_BUFFER_LENGTH=100000",
@@ -67,6 +82,11 @@ Test(driver_conf, bad_and_unsupported_values_are_refused_by_name) {
         "AERON_CUBICCONGESTIONCONTROL_INITIALRTT=0",
         "AERON_CONGESTIONCONTROL_SUPPLIER=warp",
         "AERON_COUNTERS_BUFFER_LENGTH=500m", /* cnc.dat above 2^31-1 */
+        "AERON_UNICAST_FLOW_CONTROL_STRATEGY=com.example.Mine",
+        "AERON_DRIVER_NATIVE_RESOURCE_AGENT_IDLE_STRATEGY=nap",
+        "AERON_DRIVER_NATIVE_RESOURCE_AGENT_CPU_AFFINITY=256",
+        "AERON_UDP_CHANNEL_TRANSPORT_BINDINGS_MEDIA=dpdk",
+        "AERON_SENDCHANNELENDPOINT_SUPPLIER=com.example.Mine",
     };
     static struct driver_conf conf;
     static struct options options;
