@@ -38,6 +38,8 @@ void election_on_canvass(struct raft *raft, int32_t member,
     }
     if (log_term_id > raft->leadership_term_id) {
         election_fail(raft, "a member holds a newer term than the one of this election");
+    } else if (message->leadership_term_id > raft->leadership_term_id) {
+        election_fail(raft, "a member has promised itself to a newer term");
     } else if (raft->has_log_session) {
         raft_send_new_term(raft, member, log_term_id);
     }
@@ -106,10 +108,15 @@ void election_on_vote(struct raft *raft, int32_t member, const struct cluster_vo
 
 /* -- a leader speaks -- */
 
+/* It could be followed: neither followed nor promised was a newer one. */
+static bool is_recent(const struct raft *raft, int64_t term_id) {
+    return term_id >= max_i64(raft->leadership_term_id, raft->ballot.promised_term_id);
+}
+
 static bool is_eligible(const struct raft *raft,
                         const struct cluster_new_leadership_term *message) {
     int64_t term_id = message->leadership_term_id;
-    if (term_id < raft->leadership_term_id || term_id < raft->ballot.promised_term_id) {
+    if (!is_recent(raft, term_id)) {
         return false;
     }
     switch (raft->election.state) {
@@ -218,7 +225,7 @@ void election_on_new_term(struct raft *raft, int32_t member,
     struct raft_election *election = &raft->election;
     (void)member;
     forgive(raft, message->leader_member_id);
-    if (message->leadership_term_id >= raft->leadership_term_id) {
+    if (is_recent(raft, message->leadership_term_id)) {
         raft->leader_heard_ns = raft_now_ns(raft);
     }
     if (is_eligible(raft, message)) {

@@ -35,6 +35,7 @@ FOUND_ELSEWHERE = {
     5000162: "a recording that began after its stop was asked for",
     5000186: "a leader's recording that failed while its services still joined",
     5000727: "bytes of a failed write that came back behind an extension",
+    7000214: "members that waited for a leader below the term that they had promised",
     6000368: "a dead client with a heartbeat from the future, after the clock was set back",
 }
 FIXED = (7, 10)

@@ -230,6 +230,44 @@ Test(election, what_was_heard_in_a_canvass_expires) {
     desk_free(desk);
 }
 
+/* A leader elect whose ballot was overtaken by one for a newer term: those who voted there may not
+ * follow it, and must not wait for it either (sim seed 7000214: for ever). */
+Test(election, leader_below_the_promise_does_not_hold_up_the_canvass) {
+    struct desk *desk = desk_make(3, (struct desk_log){3, 640, 640});
+    desk_request_vote(desk, 1, 6, 3, 640);
+    desk_run(desk, DESK_ELECTION_TIMEOUT_MS + 1);
+    cr_assert_eq(state_of(desk), ELECTION_CANVASS);
+    struct cluster_new_leadership_term announcement = desk_announcement(desk, 5, 640, 640);
+    announcement.leader_member_id = 2;
+    for (int i = 0; i < 15 && state_of(desk) == ELECTION_CANVASS; i++) {
+        raft_on_new_term(&desk->raft, &announcement);
+        desk_canvass(desk, 1, 3, 640);
+        desk_run(desk, 100);
+    }
+    cr_assert_neq(state_of(desk), ELECTION_CANVASS);
+    cr_assert_neq(desk->raft.leader_id, 2);
+    desk_free(desk);
+}
+
+Test(election, leader_elect_stands_again_above_what_a_member_has_promised) {
+    struct desk *desk = desk_make(3, (struct desk_log){3, 640, 640});
+    desk_elect(desk);
+    desk_finish(desk, RAFT_OPERATION_PUBLISH);
+    int64_t term_id = desk->raft.leadership_term_id;
+    struct cluster_canvass_position message = {.log_leadership_term_id = 3,
+                                               .log_position = 640,
+                                               .leadership_term_id = term_id,
+                                               .follower_member_id = 1};
+    raft_on_canvass(&desk->raft, &message);
+    desk_run(desk, 1);
+    cr_assert_eq(state_of(desk), ELECTION_LEADER_LOG_REPLICATION);
+    message.leadership_term_id = term_id + 1;
+    raft_on_canvass(&desk->raft, &message);
+    desk_run(desk, 1);
+    cr_assert_eq(state_of(desk), ELECTION_INIT);
+    desk_free(desk);
+}
+
 /* -- what counts as committed (H3; bugs 1 and 3) -- */
 
 /* The seven steps of bug 1, as the new leader sees them: member 2 has a longer log of an older
