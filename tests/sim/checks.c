@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "archived/archive_server.h"
 #include "base/bits.h"
 #include "consensusd/consensus.h"
 #include "sim/check_recording.h"
@@ -72,9 +73,23 @@ static void look_at_module(struct process *process) {
     }
 }
 
+/* -- archives -- */
+
+/* Whatever a disk did, and when the archive was killed then: no record may be beyond use. */
+static void look_at_archive(struct process *process) {
+    const struct archive_server *server = process->instance;
+    if (server->catalog.quarantined_count > 0) {
+        sim_fail(process->sim, "%s: the archive sets %d recordings aside", process->machine->name,
+                 server->catalog.quarantined_count);
+    }
+}
+
 void checks_after_step(struct process *process, int work) {
     struct sim *sim = process->sim;
     (void)work;
+    if (process->kind == PROCESS_ARCHIVE && process->instance != NULL) {
+        look_at_archive(process);
+    }
     if (process->kind == PROCESS_CONSENSUS && process->instance != NULL) {
         look_at_module(process);
     }

@@ -319,17 +319,17 @@ static int64_t read_file(void *context, int handle, void *buffer, int64_t length
     return count;
 }
 
-/* Where a write of `length` bytes may end: at any byte, but for the segments of recordings without
- * checksums. Their recovery relies on pages that are written as a whole (archive.md 4.8), as the
- * page cache does it; and what is overwritten in place changes by sectors. */
-static int64_t tear_at(const struct disk *disk, const struct disk_file *file, int64_t offset,
-                       int64_t length) {
+/* Where a write that ends at `end` may break off: at any byte, but for the segments of recordings
+ * without checksums. Their recovery relies on pages that are written as a whole (archive.md 4.8),
+ * as the page cache does it; and what is overwritten in place, in a file of this length, changes by
+ * sectors. */
+static int64_t tear_at(const struct disk *disk, const struct disk_file *file, int64_t end,
+                       int64_t file_length) {
     const char *suffix = strrchr(file->path, '.');
-    int64_t end = offset + length;
     if (suffix != NULL && strcmp(suffix, ".rec") == 0 && !disk->has_checksums) {
         return end / PAGE_LENGTH * PAGE_LENGTH;
     }
-    return end < file->durable_length ? end / SECTOR_LENGTH * SECTOR_LENGTH : end;
+    return end < file_length ? end / SECTOR_LENGTH * SECTOR_LENGTH : end;
 }
 
 /* A write that fails has written a part of it. */
@@ -346,7 +346,8 @@ static int write_file(void *context, int handle, const void *buffer, int64_t len
         disk->error_count += is_refused;
         done = is_refused ? max_i64(0, file->length - offset)
                           : (int64_t)(random_unit(&disk->random) * (double)length);
-        done = min_i64(length, max_i64(0, tear_at(disk, file, offset, done) - offset));
+        done =
+            min_i64(length, max_i64(0, tear_at(disk, file, offset + done, file->length) - offset));
     }
     disk->write_count += done > 0;
     for (int64_t at = 0; at < done;) {
@@ -450,7 +451,7 @@ void disk_drop_owner(struct disk *disk, int owner) {
 
 static void tear(struct disk *disk, const struct disk_file *file, struct disk_write *write) {
     int64_t kept = (int64_t)(random_unit(&disk->random) * (double)write->length);
-    int64_t end = tear_at(disk, file, write->offset, kept);
+    int64_t end = tear_at(disk, file, write->offset + kept, file->durable_length);
     write->length = min_i64(write->length, max_i64(0, end - write->offset));
 }
 

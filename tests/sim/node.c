@@ -136,6 +136,9 @@ static int work_archive(struct process *process, int64_t now_ns, struct tern_err
     int work = archive_server_do_work(process->instance, now_ns);
     if (work < 0) {
         *error = *archive_server_failure(process->instance);
+        if (error->code == -EBADMSG) {
+            checks_on_refusal(process, error);
+        }
     }
     return work;
 }

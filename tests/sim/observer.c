@@ -188,3 +188,9 @@ void *observer_inner(const struct process *process) {
     const struct observer *observer = host == NULL ? NULL : host->instance;
     return observer == NULL ? NULL : observer->inner;
 }
+
+bool observer_is_following(const struct process *process) {
+    const struct tern_service_host *host = process->is_up ? process->instance : NULL;
+    return host != NULL &&
+           (host->state == SERVICE_HOST_FOLLOW || host->state == SERVICE_HOST_SNAPSHOT);
+}

@@ -11,5 +11,7 @@
 const struct tern_service_plugin *observer_plugin(struct process *process);
 /* The workload's own instance in a running service, or NULL. */
 void *observer_inner(const struct process *process);
+/* The service follows the log. */
+bool observer_is_following(const struct process *process);
 
 #endif

@@ -310,10 +310,21 @@ static void settle(struct sim *sim) {
     }
 }
 
-/* Until every member has found its place, and what the faults left behind has timed out. */
+/* A service that was started again waits for its module to miss the one before. */
+static bool are_services_joined(const struct sim *sim) {
+    for (int i = 0; i < sim->process_count; i++) {
+        const struct process *process = &sim->processes[i];
+        if (process->kind == PROCESS_SERVICE && !observer_is_following(process)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Until everybody has found its place, and what the faults left behind has timed out. */
 static void await_calm(struct sim *sim) {
     int64_t deadline_ns = sim->now_ns + RECOVERY_NS;
-    while (!sim->has_failed && !checks_are_members_settled(sim)) {
+    while (!sim->has_failed && (!checks_are_members_settled(sim) || !are_services_joined(sim))) {
         if (sim->now_ns > deadline_ns) {
             sim_fail(sim, "not every member follows %lld s after the last fault",
                      (long long)(RECOVERY_NS / NS_PER_S));

@@ -38,6 +38,11 @@ FOUND_ELSEWHERE = {
     7000214: "members that waited for a leader below the term that they had promised",
     6000368: "a dead client with a heartbeat from the future, after the clock was set back",
 }
+# The same, of runs that were chosen in more than the seed.
+FOUND_WITH = {
+    600113: ("--faults disk,crash --minutes 1.5 --clients 1 --nodes 3",
+             "a stop position of which a failing disk wrote a part: the recording was set aside"),
+}
 FIXED = (7, 10)
 TWICE = (3, 101)
 
@@ -80,6 +85,8 @@ class Seeds(unittest.TestCase):
 
     def test_seeds_that_found_a_bug_are_good(self):
         self.assert_good(list(FOUND), "--workload", "list")
+        for seed, (arguments, _) in FOUND_WITH.items():
+            self.assert_good([seed], *arguments.split())
 
     def test_fixed_seeds_are_good(self):
         self.assert_good([*FIXED, *FOUND_ELSEWHERE])
