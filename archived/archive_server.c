@@ -277,6 +277,7 @@ static int run(struct archive_server *server) {
         server->mark_deadline_ns = server->now_ns + ARCHIVE_MARK_INTERVAL_NS;
         archive_mark_heartbeat(&server->mark, server->now_epoch_ms);
         expire_tokens(server);
+        (void)catalog_repair(&server->catalog); /* when it fails, the next change says so */
     }
     int work = poll_requests(server);
     work += step_subscriptions(server);

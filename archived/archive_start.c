@@ -152,6 +152,11 @@ static int open_catalog(struct archive_server *server, struct tern_error *error)
                              "left %d recordings alone whose geometry cannot be true",
                              server->catalog.quarantined_count);
     }
+    if (result == 0 && server->catalog.lost_stop_count > 0) {
+        archive_server_error(server, -EBADMSG,
+                             "%d recordings have no true stop position: their files tell it",
+                             server->catalog.lost_stop_count);
+    }
     return result;
 }
 

@@ -2,9 +2,14 @@
  * to its capacity. Fields inside a record change in place; records are never moved but by
  * catalog_replace.
  *
- * Order of writes of catalog_add: the next id first, then the record in one write. A crash between
- * the two burns an id, which is legal (gaps are), while the other order would leave a next id that
- * is in use, and such a catalog is refused at open (4.3 rule 7).
+ * catalog_add writes the next id and all of the record but its header, then, when that is durable,
+ * the header. A crash before it burns an id, which is legal (gaps are), and leaves a length of zero
+ * where the records end; one that loses the first and not the second would leave half a record, or
+ * a next id that is in use, and such a catalog is refused at open (4.3 rule 7).
+ *
+ * After a write or a sync that failed the file is suspect: nobody knows what it holds, and a later
+ * sync does not write what an earlier one has lost. Then all of the image is written again before
+ * anything else counts as done. So it is at open, for the last user may have ended that way.
  *
  * Everything read from the file is checked in catalog_open, once; later code decodes records from
  * the image in memory and asserts that they decode.
@@ -36,18 +41,80 @@ static int fail(struct tern_error *error, int result, const char *what,
     return error_set_errno(error, -result, "%s %.120s", what, catalog->path);
 }
 
-static int sync_file(const struct catalog *catalog) {
+static int sync_file(struct catalog *catalog) {
     if (catalog->sync_level == 0) {
         return 0;
     }
-    return catalog->store->sync(catalog->store->context, catalog->file, catalog->sync_level > 1);
+    const struct store *store = catalog->store;
+    int result = store->sync(store->context, catalog->file, catalog->sync_level > 1);
+    catalog->is_suspect |= result != 0;
+    return result;
 }
 
-static int write_range(const struct catalog *catalog, int64_t offset, int64_t length) {
+static int write_range(struct catalog *catalog, int64_t offset, int64_t length) {
     assert(offset >= 0);
     assert(offset + length <= catalog->data_capacity);
-    return catalog->store->pwrite(catalog->store->context, catalog->file, catalog->data + offset,
-                                  length, offset);
+    const struct store *store = catalog->store;
+    int result =
+        store->pwrite(store->context, catalog->file, catalog->data + offset, length, offset);
+    catalog->is_suspect |= result != 0;
+    return result;
+}
+
+/* Write `length` bytes of `data` as a new file of `capacity` bytes and put it in the place of the
+ * old one. When the exchange itself is done but may not survive, this is an error, too. */
+static int swap_file(struct catalog *catalog, const uint8_t *data, int64_t length,
+                     int64_t capacity) {
+    const struct store *store = catalog->store;
+    char path[CATALOG_PATH_MAX + 16];
+    (void)snprintf(path, sizeof path, "%s.updated", catalog->path);
+    int file;
+    int result =
+        store->open(store->context, path, STORE_WRITE | STORE_CREATE | STORE_TRUNCATE, &file);
+    if (result != 0) {
+        return result;
+    }
+    result = store->truncate(store->context, file, capacity);
+    if (result == 0) {
+        result = store->pwrite(store->context, file, data, length, 0);
+    }
+    if (result == 0) {
+        result = store->sync(store->context, file, true);
+    }
+    if (result == 0) {
+        result = store->rename(store->context, path, catalog->path);
+    }
+    if (result != 0) {
+        (void)store->close(store->context, file);
+        (void)store->unlink(store->context, path);
+        return result;
+    }
+    (void)store->close(store->context, catalog->file);
+    catalog->file = file;
+    catalog->capacity = capacity;
+    catalog->is_suspect = false;
+    catalog->soiled_end = 0;
+    /* Without this a power failure may bring the old file back, whole. */
+    result =
+        catalog->sync_level > 0 ? store->sync_directory(store->context, catalog->directory) : 0;
+    catalog->is_name_suspect = result != 0;
+    return result;
+}
+
+int catalog_repair(struct catalog *catalog) {
+    if (catalog->is_name_suspect) {
+        return swap_file(catalog, catalog->data, catalog->length, catalog->capacity);
+    }
+    if (!catalog->is_suspect) {
+        return 0;
+    }
+    /* With the header of an addition that failed, so that nothing of it counts. */
+    bool is_soiled = catalog->soiled_end > catalog->length;
+    int64_t end = catalog->length + (is_soiled ? CATALOG_RECORD_HEADER_LENGTH : 0);
+    int result = write_range(catalog, 0, end);
+    result = result == 0 ? sync_file(catalog) : result;
+    catalog->is_suspect = result != 0;
+    return result;
 }
 
 /* Make room in memory for `length` bytes, zeroed behind the used part. */
@@ -140,14 +207,16 @@ static int check_header(struct catalog *catalog, struct tern_error *error) {
 
 /* Whether the numbers of a record can be those of a recording. */
 static bool record_is_sound(const struct archive_catalog_record *record) {
-    bool has_positions =
-        record->start_position >= 0 && record->start_position % 32 == 0 &&
-        (record->stop_position == ARCHIVE_NULL ||
-         (record->stop_position >= record->start_position && record->stop_position % 32 == 0));
-    return has_positions && log_term_length_is_valid(record->term_buffer_length) &&
+    bool has_start = record->start_position >= 0 && record->start_position % 32 == 0;
+    return has_start && log_term_length_is_valid(record->term_buffer_length) &&
            is_power_of_two(record->segment_file_length) &&
            record->segment_file_length >= record->term_buffer_length &&
            log_mtu_is_valid(record->mtu_length);
+}
+
+static bool stop_is_sound(const struct archive_catalog_record *record) {
+    return record->stop_position == ARCHIVE_NULL ||
+           (record->stop_position >= record->start_position && record->stop_position % 32 == 0);
 }
 
 /* Nothing but zeroes from `offset` to the end of the image. */
@@ -160,20 +229,26 @@ static bool is_zero_behind(const struct catalog *catalog, int64_t offset, int64_
     return true;
 }
 
-/* Index the record at catalog->length. 1: done; 0: no further record; negative: damaged. */
-static int index_record(struct catalog *catalog, int64_t file_length, int64_t *last_id) {
-    int64_t offset = catalog->length;
+/* Length of the record at `offset`; 0: the records end there; negative: damaged. */
+static int64_t decode_at(struct archive_catalog_record *record, const struct catalog *catalog,
+                         int64_t offset, int64_t file_length) {
     if (offset + RECORD_FIXED_LENGTH > file_length || get_i32(catalog->data + offset) <= 0) {
         return 0;
     }
     int64_t length = align_i64(record_length(catalog->data + offset), CATALOG_ALIGNMENT);
-    struct archive_catalog_record record;
     bool is_readable =
         offset + length <= file_length &&
-        archive_catalog_record_decode(&record, catalog->data + offset, (int32_t)length) == 0 &&
-        record.recording_id > *last_id;
-    if (!is_readable) {
-        return -EBADMSG;
+        archive_catalog_record_decode(record, catalog->data + offset, (int32_t)length) == 0;
+    return is_readable ? length : -EBADMSG;
+}
+
+/* Index the record at catalog->length. 1: done; 0: no further record; negative: damaged. */
+static int index_record(struct catalog *catalog, int64_t file_length, int64_t *last_id) {
+    int64_t offset = catalog->length;
+    struct archive_catalog_record record;
+    int64_t length = decode_at(&record, catalog, offset, file_length);
+    if (length <= 0 || record.recording_id <= *last_id) {
+        return length == 0 ? 0 : -EBADMSG;
     }
     if (record.state == ARCHIVE_RECORDING_STATE_VALID && !record_is_sound(&record)) {
         catalog->quarantined_count++;
@@ -181,6 +256,12 @@ static int index_record(struct catalog *catalog, int64_t file_length, int64_t *l
         int result = reserve_entries(catalog);
         if (result != 0) {
             return result;
+        }
+        if (!stop_is_sound(&record)) {
+            /* Its segments say where it ends, as when it was not closed. */
+            put_i64(catalog->data + offset + ARCHIVE_CATALOG_RECORD_STOP_POSITION_OFFSET,
+                    ARCHIVE_NULL);
+            catalog->lost_stop_count++;
         }
         catalog->entries[catalog->count++] = (struct catalog_entry){record.recording_id, offset};
     }
@@ -207,6 +288,29 @@ static int cut_torn_record(struct catalog *catalog, int64_t file_length, struct 
     return result == 0 ? 0 : fail(error, result, "repair", catalog);
 }
 
+/* What stands behind the last record is of an addition that broke off before its header was
+ * written, and goes. Records there mean that one before them has lost its length. */
+static int clear_behind(struct catalog *catalog, int64_t file_length, int64_t last_id,
+                        struct tern_error *error) {
+    if (is_zero_behind(catalog, catalog->length, file_length)) {
+        return 0;
+    }
+    for (int64_t at = catalog->length; at < file_length; at += CATALOG_ALIGNMENT) {
+        struct archive_catalog_record record;
+        if (decode_at(&record, catalog, at, file_length) > 0 && record.recording_id > last_id &&
+            record_is_sound(&record)) {
+            return error_set(error, -EBADMSG, "%.120s: damaged record at offset %" PRId64,
+                             catalog->path, catalog->length);
+        }
+    }
+    if (catalog->is_read_only) {
+        return 0;
+    }
+    memset(catalog->data + catalog->length, 0, (size_t)(file_length - catalog->length));
+    int result = write_range(catalog, catalog->length, file_length - catalog->length);
+    return result == 0 ? 0 : fail(error, result, "repair", catalog);
+}
+
 static int index_records(struct catalog *catalog, int64_t file_length, struct tern_error *error) {
     int64_t last_id = -1;
     int result;
@@ -214,8 +318,9 @@ static int index_records(struct catalog *catalog, int64_t file_length, struct te
     do {
         result = index_record(catalog, file_length, &last_id);
     } while (result == 1);
-    if (result == -EBADMSG) {
-        result = cut_torn_record(catalog, file_length, error);
+    if (result == -EBADMSG || result == 0) {
+        result = result == 0 ? clear_behind(catalog, file_length, last_id, error)
+                             : cut_torn_record(catalog, file_length, error);
         if (result != 0) {
             return result;
         }
@@ -286,6 +391,14 @@ static int read_file(struct catalog *catalog, int64_t file_length, struct tern_e
         }
     }
     catalog->capacity = max_i64(catalog->capacity, file_length);
+    if (result == 0 && catalog->sync_level > 0 && !catalog->is_read_only) {
+        catalog->is_suspect = true;
+        result = catalog_repair(catalog);
+        if (result == 0) {
+            result = store->sync_directory(store->context, catalog->directory);
+        }
+        result = result == 0 ? 0 : fail(error, result, "write", catalog);
+    }
     return result;
 }
 
@@ -328,6 +441,7 @@ int catalog_open(struct catalog *catalog, const struct catalog_params *params,
 void catalog_close(struct catalog *catalog) {
     if (catalog->store != NULL && catalog->file >= 0) {
         if (!catalog->is_read_only) {
+            (void)catalog_repair(catalog);
             (void)catalog->store->sync(catalog->store->context, catalog->file, true);
         }
         (void)catalog->store->close(catalog->store->context, catalog->file);
@@ -477,17 +591,32 @@ static int grow_file(struct catalog *catalog, int64_t length) {
     return result;
 }
 
+/* Write the next id and a record whose header is zero yet; then the header. */
+static int write_added(struct catalog *catalog, int64_t offset,
+                       const struct archive_catalog_record *record) {
+    int64_t length = aligned_length_of(record);
+    uint8_t header[CATALOG_RECORD_HEADER_LENGTH];
+    encode_record(catalog, record, catalog->data + offset, length);
+    memcpy(header, catalog->data + offset, sizeof header);
+    memset(catalog->data + offset, 0, sizeof header);
+    int64_t end = max_i64(offset + length, catalog->soiled_end);
+    int result = write_range(catalog, 0, CATALOG_HEADER_LENGTH);
+    catalog->soiled_end = end;
+    result = result == 0 ? write_range(catalog, offset, end - offset) : result;
+    result = result == 0 ? sync_file(catalog) : result;
+    memcpy(catalog->data + offset, header, sizeof header);
+    result = result == 0 ? write_range(catalog, offset, (int64_t)sizeof header) : result;
+    return result == 0 ? sync_file(catalog) : result;
+}
+
 int catalog_add(struct catalog *catalog, const struct archive_catalog_record *record,
                 int64_t *recording_id, struct tern_error *error) {
     int64_t length = aligned_length_of(record);
     int64_t offset = catalog->length;
-    int result = grow_file(catalog, offset + length);
-    if (result == 0) {
-        result = reserve_data(catalog, offset + length);
-    }
-    if (result == 0) {
-        result = reserve_entries(catalog);
-    }
+    int result = catalog_repair(catalog);
+    result = result == 0 ? grow_file(catalog, offset + length) : result;
+    result = result == 0 ? reserve_data(catalog, offset + length) : result;
+    result = result == 0 ? reserve_entries(catalog) : result;
     if (result != 0) {
         return fail(error, result, "add a recording to", catalog);
     }
@@ -495,22 +624,16 @@ int catalog_add(struct catalog *catalog, const struct archive_catalog_record *re
     added.recording_id = catalog->next_recording_id++;
     put_i64(catalog->data + ARCHIVE_CATALOG_HEADER_NEXT_RECORDING_ID_OFFSET,
             catalog->next_recording_id);
-    result = write_range(catalog, 0, CATALOG_HEADER_LENGTH);
-    encode_record(catalog, &added, catalog->data + offset, length);
-    if (result == 0) {
-        result = write_range(catalog, offset, length);
-    }
-    if (result == 0) {
-        result = sync_file(catalog);
-    }
+    result = write_added(catalog, offset, &added);
     if (result != 0) {
         /* Nothing of a record that was refused may stay; the next one takes its place. */
         memset(catalog->data + offset, 0, (size_t)length);
-        (void)write_range(catalog, offset, length);
+        (void)catalog_repair(catalog);
         return fail(error, result, "add a recording to", catalog);
     }
     catalog->entries[catalog->count++] = (struct catalog_entry){added.recording_id, offset};
     catalog->length = offset + length;
+    catalog->soiled_end = 0;
     *recording_id = added.recording_id;
     return 0;
 }
@@ -522,6 +645,9 @@ static uint8_t *bytes_of(struct catalog *catalog, int64_t recording_id) {
 }
 
 static int write_record(struct catalog *catalog, const uint8_t *record) {
+    if (catalog->is_suspect || catalog->is_name_suspect) {
+        return catalog_repair(catalog); /* the record with the rest */
+    }
     int result = write_range(catalog, record - catalog->data, RECORD_FIXED_LENGTH);
     return result == 0 ? sync_file(catalog) : result;
 }
@@ -610,43 +736,6 @@ int catalog_remove(struct catalog *catalog, int64_t recording_id, int32_t state,
 /* ---- replace ----------------------------------------------------------------------------------
  */
 
-/* Write `length` bytes of `data` as a new file of `capacity` bytes and put it in the place of the
- * old one. */
-static int swap_file(struct catalog *catalog, const uint8_t *data, int64_t length,
-                     int64_t capacity) {
-    const struct store *store = catalog->store;
-    char path[CATALOG_PATH_MAX + 16];
-    (void)snprintf(path, sizeof path, "%s.updated", catalog->path);
-    int file;
-    int result =
-        store->open(store->context, path, STORE_WRITE | STORE_CREATE | STORE_TRUNCATE, &file);
-    if (result != 0) {
-        return result;
-    }
-    result = store->truncate(store->context, file, capacity);
-    if (result == 0) {
-        result = store->pwrite(store->context, file, data, length, 0);
-    }
-    if (result == 0) {
-        result = store->sync(store->context, file, true);
-    }
-    if (result == 0) {
-        result = store->rename(store->context, path, catalog->path);
-    }
-    if (result != 0) {
-        (void)store->close(store->context, file);
-        (void)store->unlink(store->context, path);
-        return result;
-    }
-    (void)store->close(store->context, catalog->file);
-    catalog->file = file;
-    catalog->capacity = capacity;
-    /* The exchange is done; without this sync a power failure may bring the old file back, whole.
-     */
-    (void)store->sync_directory(store->context, catalog->directory);
-    return 0;
-}
-
 /* The image with the record at `offset` changed; later records move by `growth`. */
 static uint8_t *image_with(const struct catalog *catalog, int64_t offset, int64_t growth,
                            const struct archive_catalog_record *record) {
@@ -685,6 +774,7 @@ int catalog_replace(struct catalog *catalog, int64_t recording_id,
     int result = swap_file(catalog, data, catalog->length + growth, capacity);
     if (result != 0) {
         free(data);
+        (void)catalog_repair(catalog);
         return fail(error, result, "update", catalog);
     }
     free(catalog->data);

@@ -47,7 +47,11 @@ struct catalog {
     struct catalog_entry *entries; /* VALID ones, ascending ids */
     int count;
     int entries_capacity;
+    bool is_suspect;       /* a write or a sync failed: the file may differ from `data` */
+    bool is_name_suspect;  /* another file took its place, which may not survive */
+    int64_t soiled_end;    /* of what an addition that failed may have left behind `length` */
     int quarantined_count; /* VALID records whose geometry cannot be true; left alone */
+    int lost_stop_count;   /* VALID records whose stop position could not be true; now NULL */
     int64_t cut_length;    /* bytes of a torn record at the end that open removed */
 };
 
@@ -64,6 +68,9 @@ struct catalog_params {
  * is not above the ids in use. */
 int catalog_open(struct catalog *catalog, const struct catalog_params *params,
                  struct tern_error *error);
+/* Write again what a failed write or sync may have left out; nothing when there is none. All
+ * mutations begin with it, so nothing counts as done on a file that differs. 0 or -errno. */
+int catalog_repair(struct catalog *catalog);
 /* Syncs and closes; idempotent. */
 void catalog_close(struct catalog *catalog);
 

@@ -259,7 +259,7 @@ Test(catalog, a_mutation_that_fails_at_any_call_changes_nothing) {
                 expect_vector_record(&catalog, id, when);
                 cr_assert_eq(mutate(&catalog, which, id, &error), 0, "%s", when);
             } else {
-                cr_assert(!was_hit || which == 4, "%s was not noticed", when);
+                cr_assert(!was_hit, "%s was not noticed", when);
             }
             catalog_close(&catalog);
             place_close(&place);
@@ -347,6 +347,23 @@ Test(catalog, damage_is_refused_repaired_or_set_aside) {
     cr_assert_eq(open_at(&catalog, &place, &checksum, 4096), -EBADMSG);
     write_i32(&place, 32 + 192 + 112, 9);
 
+    /* a length that is gone, with records behind it */
+    write_i32(&place, 32 + 192, 0);
+    cr_assert_eq(open_at(&catalog, &place, &checksum, 4096), -EBADMSG);
+    write_i32(&place, 32 + 192, 160);
+
+    /* a stop position that cannot be one: not known */
+    write_i32(&place, 32 + 192 + 80, 1409);
+    cr_assert_eq(open_at(&catalog, &place, &checksum, 4096), 0);
+    cr_assert_eq(catalog.lost_stop_count, 1);
+    cr_assert_eq(catalog.count, 3);
+    struct archive_catalog_record found;
+    cr_assert(catalog_get(&catalog, 1, &found));
+    cr_assert_eq(found.stop_position, ARCHIVE_NULL);
+    catalog_close(&catalog);
+    write_i32(&place, 32 + 192 + 80, 1408);
+    write_i32(&place, 32 + 192 + 84, 0);
+
     /* no next id: computed; impossible geometry: set aside */
     write_i32(&place, 8, 0);
     write_i32(&place, 32 + 96, 1000);
@@ -365,8 +382,12 @@ Test(catalog, damage_is_refused_repaired_or_set_aside) {
     cr_assert_eq(catalog_add(&catalog, &record, &id, NULL), 0);
     cr_assert_eq(id, 3);
     catalog_close(&catalog);
+
+    /* what an addition left that broke off before its header: cleared */
+    place_write(&place, CATALOG_FILE_NAME, vector_bytes + 32, 100, 32 + 3 * 192 + 32);
     cr_assert_eq(open_at(&catalog, &place, &checksum, 4096), 0);
     cr_assert_eq(catalog.cut_length, 0);
+    cr_assert_eq(catalog.data[32 + 3 * 192 + 48 + 8], 0);
     cr_assert(catalog_contains(&catalog, 3));
     catalog_close(&catalog);
     place_close(&place);
