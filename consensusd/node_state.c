@@ -3,6 +3,10 @@
  *
  * All that changes lies in the first 128 bytes and is written by one write of them, followed by a
  * sync: less than a sector, so a torn write leaves the old or the new content.
+ *
+ * What is read at the start need not be on disk, when the last module ended because a sync failed:
+ * the system has it in memory and does not write it any more. So it is written once more before the
+ * module acts on it.
  */
 #include "consensusd/node_state.h"
 
@@ -108,6 +112,12 @@ static int write_head(struct node_state *state) {
     return result < 0 ? result : store->sync(store->context, state->file, false);
 }
 
+static int make_durable(struct node_state *state, const char *directory) {
+    const struct store *store = state->store;
+    int result = store->sync(store->context, state->file, true);
+    return result < 0 ? result : store->sync_directory(store->context, directory);
+}
+
 static int create(struct node_state *state, const char *directory, struct tern_error *error) {
     const struct store *store = state->store;
     int result = store->allocate(store->context, state->file, 0, NODE_STATE_FILE_LENGTH);
@@ -115,10 +125,7 @@ static int create(struct node_state *state, const char *directory, struct tern_e
         result = write_head(state);
     }
     if (result == 0) {
-        result = store->sync(store->context, state->file, true);
-    }
-    if (result == 0) {
-        result = store->sync_directory(store->context, directory);
+        result = make_durable(state, directory);
     }
     if (result < 0) {
         return error_set_errno(error, -result, "cannot create %s/%s", directory,
@@ -146,7 +153,17 @@ static int load(struct node_state *state, const char *directory, struct tern_err
         return error_set(error, -EBADMSG, "%s/%s is damaged: %d bytes long", directory,
                          NODE_STATE_FILE_NAME, (int)length);
     }
-    return decode(state, bytes, (int32_t)length, error);
+    int result = decode(state, bytes, (int32_t)length, error);
+    if (result < 0) {
+        return result;
+    }
+    result = store->pwrite(store->context, state->file, bytes, HEAD_LENGTH, 0);
+    if (result == 0) {
+        result = make_durable(state, directory);
+    }
+    return result == 0 ? 0
+                       : error_set_errno(error, -result, "cannot write %s/%s", directory,
+                                         NODE_STATE_FILE_NAME);
 }
 
 int node_state_open(struct node_state *state, const struct store *store, const char *directory,

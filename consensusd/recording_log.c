@@ -171,7 +171,26 @@ static int check_terms(const struct recording_log *log, struct tern_error *error
     return 0;
 }
 
-static int load(struct recording_log *log, struct tern_error *error) {
+/* What was read need not be on disk when the last module ended because a sync failed: the system
+ * has it in memory and does not write it any more. The module acts on it, so it is written again.
+ */
+static int make_durable(struct recording_log *log, const uint8_t *bytes, int64_t length,
+                        const char *directory, struct tern_error *error) {
+    const struct store *store = log->store;
+    int result = length == 0 ? 0 : store->pwrite(store->context, log->file, bytes, length, 0);
+    if (result == 0) {
+        result = store->sync(store->context, log->file, true);
+    }
+    if (result == 0) {
+        result = store->sync_directory(store->context, directory);
+    }
+    return result == 0
+               ? 0
+               : error_set_errno(error, -result, "cannot write %s", RECORDING_LOG_FILE_NAME);
+}
+
+/* A writer's `directory`, or NULL. */
+static int load(struct recording_log *log, const char *directory, struct tern_error *error) {
     const struct store *store = log->store;
     int64_t length = store->length(store->context, log->file);
     if (length < 0 || length > FILE_LENGTH_MAX) {
@@ -186,6 +205,9 @@ static int load(struct recording_log *log, struct tern_error *error) {
     int result = read < 0
                      ? error_set_errno(error, (int)-read, "cannot read %s", RECORDING_LOG_FILE_NAME)
                      : parse(log, bytes, read, error);
+    if (result == 0 && directory != NULL) {
+        result = make_durable(log, bytes, min_i64(read, log->file_length), directory, error);
+    }
     free(bytes);
     return result < 0 ? result : check_terms(log, error);
 }
@@ -200,22 +222,13 @@ int recording_log_open(struct recording_log *log, const struct store *store, con
         return error_set(error, -ENAMETOOLONG, "the path of %s is too long",
                          RECORDING_LOG_FILE_NAME);
     }
-    bool is_new = is_writable && !store->exists(store->context, path);
     unsigned flags = is_writable ? STORE_WRITE | STORE_CREATE : STORE_READ;
     int result = store->open(store->context, path, flags, &log->file);
     if (result < 0) {
         return error_set_errno(error, -result, "cannot open %s", path);
     }
     log->is_open = true;
-    if (is_new) {
-        result = store->sync_directory(store->context, directory);
-        if (result < 0) {
-            error_set_errno(error, -result, "cannot sync %s", directory);
-        }
-    }
-    if (result == 0) {
-        result = load(log, error);
-    }
+    result = load(log, is_writable ? directory : NULL, error);
     if (result < 0) {
         recording_log_close(log);
     }
