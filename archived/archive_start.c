@@ -168,6 +168,7 @@ static int recover(struct archive_server *server, const struct archive_catalog_r
         .place = &server->segments,
         .geometry = &geometry,
         .checksum = &server->record_checksum,
+        .session_id = record->session_id,
         .buffer = server->io_buffer,
         .buffer_length = server->conf->io_length_max,
     };
@@ -178,8 +179,8 @@ static int recover(struct archive_server *server, const struct archive_catalog_r
     }
     if (end.torn_length != 0) {
         archive_server_error(server, -EBADMSG,
-                             "recording %" PRId64 ": dropped a torn frame of %" PRId64
-                             " bytes at position %" PRId64,
+                             "recording %" PRId64 ": dropped %" PRId64
+                             " bytes from a torn frame on at position %" PRId64,
                              record->recording_id, end.torn_length, end.position);
     }
     archive_server_log(server, "recording %" PRId64 " was not closed: it ends at position %" PRId64,

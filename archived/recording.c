@@ -26,7 +26,7 @@
 #include "shm/counter_types.h"
 #include "shm/log_buffer.h"
 
-#define BLOCKS_PER_STEP_MAX 8
+#define BLOCKS_PER_STEP_MAX SEGMENT_UNSYNCED_BLOCKS_MAX /* then follows the sync */
 #define SOURCE_IDENTITY_KEY_MAX 88
 
 static void set_state(struct recording *recording, enum recording_state state) {

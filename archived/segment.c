@@ -6,7 +6,12 @@
  * position, so that garbage or leftovers end the recording instead of being replayed. The last
  * frame may have been torn by a kill or a power failure in the middle of a write. Writes reach the
  * file page by page, so a frame whose later pages hold nothing but zeroes is taken for torn, unless
- * its checksum matches or the caller knows that it was written completely.
+ * the writer's marker says that it was written completely.
+ *
+ * With checksums nothing is assumed of pages: of what may not have been synced, which any part of
+ * can be missing, every frame is verified, and the first one that does not match ends the
+ * recording. What is further from the end was durable; a frame there that does not match is damage
+ * of another kind, which is not recovery's to cut off.
  */
 #include "archived/segment.h"
 
@@ -70,6 +75,48 @@ bool segment_name_parse(const char *name, int64_t *recording_id, int64_t *base, 
     return true;
 }
 
+static struct frame_header marker_of(const struct segment_geometry *geometry, int64_t position) {
+    int32_t bits = trailing_zero_bits(geometry->term_length);
+    return (struct frame_header){
+        .frame_length = 0,
+        .term_offset = log_term_offset_of(position, geometry->term_length),
+        .stream_id = geometry->stream_id,
+        .term_id = log_term_id_of(position, bits, geometry->initial_term_id),
+        .reserved_value = MARKER_VALUE,
+    };
+}
+
+int segment_write_marker(const struct segment_place *place, const struct segment_geometry *geometry,
+                         int file, int64_t position) {
+    const struct frame_header marker = marker_of(geometry, position);
+    return place->store->pwrite(place->store->context, file, &marker, (int64_t)sizeof marker,
+                                position - segment_base_of(geometry, position));
+}
+
+static int sync_file(const struct segment_place *place, int file) {
+    return place->sync_level == 0 ? 0 : place->store->sync(place->store->context, file, true);
+}
+
+/* End the data at the position. All before it is whole, and a marker says so before anything of
+ * what stands behind goes: a loss of power may keep some of these steps and not others, and must
+ * neither make the last frame look torn nor leave the beginning of one that was cleared. */
+static int clear_behind(const struct segment_place *place, const struct segment_geometry *geometry,
+                        int file, int64_t position) {
+    const struct store *store = place->store;
+    int64_t end = position - segment_base_of(geometry, position) + LOG_FRAME_HEADER_LENGTH;
+    int result = segment_write_marker(place, geometry, file, position);
+    if (result == 0) {
+        result = sync_file(place, file);
+    }
+    if (result == 0) {
+        result = store->truncate(store->context, file, end);
+    }
+    if (result == 0) {
+        result = store->truncate(store->context, file, geometry->segment_length);
+    }
+    return result == 0 ? sync_file(place, file) : result;
+}
+
 int segment_open_write(const struct segment_place *place, const struct segment_geometry *geometry,
                        int64_t position, bool is_new, int *file) {
     const struct store *store = place->store;
@@ -82,19 +129,8 @@ int segment_open_write(const struct segment_place *place, const struct segment_g
     if (result != 0) {
         return result;
     }
-    if (!is_new) {
-        int64_t length = store->length(store->context, opened);
-        result = length < 0 ? (int)length : 0;
-        if (length > position - base) {
-            result = store->truncate(store->context, opened, position - base);
-        }
-    }
-    if (result == 0) {
-        result = store->truncate(store->context, opened, geometry->segment_length);
-    }
-    if (result == 0 && !is_new && place->sync_level > 0) {
-        result = store->sync(store->context, opened, true);
-    }
+    result = is_new ? store->truncate(store->context, opened, geometry->segment_length)
+                    : clear_behind(place, geometry, opened, position);
     if (result == 0 && place->syncs_directory) {
         result = store->sync_directory(store->context, place->directory);
     }
@@ -258,24 +294,6 @@ bool segment_end_is_doubtful(const uint8_t *block, int32_t length, int64_t file_
     return false;
 }
 
-static struct frame_header marker_of(const struct segment_geometry *geometry, int64_t position) {
-    int32_t bits = trailing_zero_bits(geometry->term_length);
-    return (struct frame_header){
-        .frame_length = 0,
-        .term_offset = log_term_offset_of(position, geometry->term_length),
-        .stream_id = geometry->stream_id,
-        .term_id = log_term_id_of(position, bits, geometry->initial_term_id),
-        .reserved_value = MARKER_VALUE,
-    };
-}
-
-int segment_write_marker(const struct segment_place *place, const struct segment_geometry *geometry,
-                         int file, int64_t position) {
-    const struct frame_header marker = marker_of(geometry, position);
-    return place->store->pwrite(place->store->context, file, &marker, (int64_t)sizeof marker,
-                                position - segment_base_of(geometry, position));
-}
-
 /* 1: the writer's marker stands at the position; 0: no. */
 static int has_marker(const struct segment_scan *scan, int64_t position) {
     const struct segment_place *place = scan->place;
@@ -290,6 +308,10 @@ static int has_marker(const struct segment_scan *scan, int64_t position) {
                                         position - base);
     (void)place->store->close(place->store->context, file);
     return count == (int64_t)sizeof found && memcmp(&found, &wanted, sizeof found) == 0;
+}
+
+static int64_t unsynced_length(const struct segment_scan *scan) {
+    return SEGMENT_UNSYNCED_BLOCKS_MAX * scan->buffer_length;
 }
 
 /* 1: the last frame is whole as far as can be told; 0: torn; -errno. Padding has no body. */
@@ -327,7 +349,73 @@ static int is_frame_whole(const struct segment_scan *scan, int file, int64_t bas
     return 1;
 }
 
-/* Cut the file at `offset` and give it its full length again, as the reference's tool does. */
+/* Whether the frame in the buffer is what its writer meant: checksummed, or written when there were
+ * no checksums, with the session id in its place. */
+static bool frame_matches(const struct segment_scan *scan, const uint8_t *frame, int32_t length) {
+    struct frame_header header;
+    memcpy(&header, frame, sizeof header);
+    return header.type == FRAME_TYPE_PAD || header.session_id == scan->session_id ||
+           header.session_id == checksum_compute(scan->checksum, frame + LOG_FRAME_HEADER_LENGTH,
+                                                 length - LOG_FRAME_HEADER_LENGTH);
+}
+
+/* How far the frames from `offset` to `end`, whose headers are right, are what was written. */
+static int verify_frames(const struct segment_scan *scan, int file, int64_t offset, int64_t end,
+                         int64_t *verified) {
+    const struct store *store = scan->place->store;
+    int64_t first_doubtful = end - unsynced_length(scan);
+    while (offset < end) {
+        int64_t wanted = min_i64(scan->buffer_length, end - offset);
+        int64_t count = store->pread(store->context, file, scan->buffer, wanted, offset);
+        if (count < 0) {
+            return (int)count;
+        }
+        int64_t at = 0;
+        while (at + LOG_FRAME_HEADER_LENGTH <= count) {
+            const uint8_t *frame = scan->buffer + at;
+            int32_t length = log_aligned_frame_length(get_i32(frame));
+            bool is_data = get_u16(frame + offsetof(struct frame_header, type)) == FRAME_TYPE_DATA;
+            bool is_doubtful = is_data && offset + at >= first_doubtful;
+            if (is_doubtful && at + length > count) {
+                break; /* it begins the next chunk */
+            }
+            if (is_doubtful && !frame_matches(scan, frame, length)) {
+                *verified = offset + at;
+                return 0;
+            }
+            at += length;
+        }
+        if (at == 0) {
+            break; /* the file is too short for the frame */
+        }
+        offset += at;
+    }
+    *verified = min_i64(offset, end);
+    return 0;
+}
+
+/* What is read need not be on disk. Its writer may have been killed before it synced, or ended
+ * because a sync failed, and what that has lost no later one writes. It must be there before the
+ * end is written down and relied on, so what may lack a sync is written again. */
+static int write_again(const struct segment_scan *scan, int file, int64_t end) {
+    const struct store *store = scan->place->store;
+    int64_t offset = max_i64(0, end - unsynced_length(scan));
+    while (offset < end) {
+        int64_t length = min_i64(scan->buffer_length, end - offset);
+        int64_t count = store->pread(store->context, file, scan->buffer, length, offset);
+        if (count <= 0) {
+            return (int)count; /* behind the file there is a hole, which no frame needs */
+        }
+        int result = store->pwrite(store->context, file, scan->buffer, count, offset);
+        if (result != 0) {
+            return result;
+        }
+        offset += count;
+    }
+    return sync_file(scan->place, file);
+}
+
+/* Drop what stands at and behind `offset`. */
 static int cut_file(const struct segment_scan *scan, int64_t base, int64_t offset) {
     const struct segment_place *place = scan->place;
     const struct store *store = place->store;
@@ -338,12 +426,9 @@ static int cut_file(const struct segment_scan *scan, int64_t base, int64_t offse
     if (result != 0) {
         return result;
     }
-    result = store->truncate(store->context, file, offset);
+    result = place->sync_level == 0 ? 0 : write_again(scan, file, offset);
     if (result == 0) {
-        result = store->truncate(store->context, file, scan->geometry->segment_length);
-    }
-    if (result == 0) {
-        result = store->sync(store->context, file, true);
+        result = clear_behind(place, scan->geometry, file, base + offset);
     }
     (void)store->close(store->context, file);
     return result;
@@ -361,27 +446,44 @@ static int find_end_in_file(const struct segment_scan *scan, int64_t base, int64
     }
     struct last_frame last;
     result = walk_file(scan, file, base, first, &last);
-    int is_whole = 1;
-    if (result == 0 && last.offset >= 0) {
-        is_whole = is_frame_whole(scan, file, base, &last);
+    int64_t end = last.offset < 0 ? first : last.offset + last.length;
+    int64_t whole_end = end;
+    if (result == 0 && checksum_is_enabled(scan->checksum)) {
+        result = verify_frames(scan, file, first, end, &whole_end);
+    }
+    if (result == 0 && whole_end == end && last.offset >= 0) {
+        int is_whole = is_frame_whole(scan, file, base, &last);
         result = is_whole < 0 ? is_whole : 0;
+        whole_end = is_whole == 0 ? last.offset : end;
     }
     (void)store->close(store->context, file);
     if (result != 0) {
         return result;
     }
-    *end_offset = last.offset < 0 ? first : last.offset + last.length;
-    *torn_length = 0;
-    if (is_whole == 0) {
-        *end_offset = last.offset;
-        *torn_length = last.length;
-        result = cut_file(scan, base, last.offset);
+    *end_offset = whole_end;
+    *torn_length = end - whole_end;
+    return whole_end < end ? cut_file(scan, base, whole_end) : 0;
+}
+
+/* Give the end its marker, so that the next recovery finds it again. */
+static int mark_end(const struct segment_scan *scan, int64_t position) {
+    const struct segment_place *place = scan->place;
+    const struct store *store = place->store;
+    char path[SEGMENT_PATH_MAX];
+    int file;
+    segment_path(place, scan->geometry->recording_id, segment_base_of(scan->geometry, position),
+                 path);
+    int result = store->open(store->context, path, STORE_WRITE, &file);
+    if (result != 0) {
+        return result == -ENOENT ? 0 : result; /* the data ends with the file before */
     }
+    result = segment_write_marker(place, scan->geometry, file, position);
+    result = result == 0 ? sync_file(place, file) : result;
+    (void)store->close(store->context, file);
     return result;
 }
 
-/* What is found need not be on disk: its writer may have been killed before it synced. It must be
- * there before the end is written down and relied on. */
+/* The end is going to be written down and relied on. */
 static int make_durable(const struct segment_scan *scan, int64_t position,
                         struct tern_error *error) {
     const struct segment_place *place = scan->place;
@@ -391,12 +493,15 @@ static int make_durable(const struct segment_scan *scan, int64_t position,
     }
     char path[SEGMENT_PATH_MAX];
     int file;
-    segment_path(place, scan->geometry->recording_id, segment_base_of(scan->geometry, position - 1),
-                 path);
+    int64_t base = segment_base_of(scan->geometry, position - 1);
+    segment_path(place, scan->geometry->recording_id, base, path);
     int result = store->open(store->context, path, STORE_WRITE, &file);
     if (result == 0) {
-        result = store->sync(store->context, file, true);
+        result = write_again(scan, file, position - base);
         (void)store->close(store->context, file);
+    }
+    if (result == 0) {
+        result = mark_end(scan, position);
     }
     if (result == 0) {
         result = store->sync_directory(store->context, place->directory);

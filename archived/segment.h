@@ -12,6 +12,8 @@
 
 #define SEGMENT_PATH_MAX 4096
 #define SEGMENT_PAGE_LENGTH 4096
+/* What a writer may have written since its last sync: so many blocks of the I/O buffer's length. */
+#define SEGMENT_UNSYNCED_BLOCKS_MAX 8
 
 /* What decides where a position lies in the files of a recording. */
 struct segment_geometry {
@@ -43,9 +45,10 @@ void segment_path(const struct segment_place *place, int64_t recording_id, int64
 bool segment_name_parse(const char *name, int64_t *recording_id, int64_t *base, bool *deleted);
 
 /* Open for writing and give it its full length (sparse). With `is_new` an existing file is -EEXIST.
- * Otherwise what stands at and behind `position` is cleared, durably by the sync level: bytes of a
- * write that failed, or of an uncommitted tail, must never be taken for frames by a later recovery.
- */
+ * Otherwise what stands at and behind the position is cleared, durably by the
+ * sync level: bytes of a write that failed, or of
+ * an uncommitted tail, must never be taken for frames by a later recovery. All before it is whole,
+ * which a marker tells. */
 int segment_open_write(const struct segment_place *place, const struct segment_geometry *geometry,
                        int64_t position, bool is_new, int *file);
 
@@ -69,7 +72,8 @@ bool segment_end_is_doubtful(const uint8_t *block, int32_t length, int64_t file_
                              int32_t mtu_length);
 
 /* Then the writer leaves a marker behind the frame: a header with length 0, which ends the data for
- * every reader, and with contents that no torn write leaves. The next frame takes its place. */
+ * every reader, and with contents that no torn write leaves. The next frame takes its place; when
+ * that is cut off, the marker comes back. */
 int segment_write_marker(const struct segment_place *place, const struct segment_geometry *geometry,
                          int file, int64_t position);
 
@@ -77,17 +81,18 @@ struct segment_scan {
     const struct segment_place *place;
     const struct segment_geometry *geometry;
     const struct checksum *checksum; /* frames carry it when enabled */
+    int32_t session_id;              /* of the recorded stream, which others carry in its place */
     uint8_t *buffer;
     int64_t buffer_length; /* at least the longest possible frame: the term length suffices */
 };
 
 struct segment_end {
     int64_t position;
-    int64_t torn_length; /* bytes of a last frame that was dropped; 0: none */
+    int64_t torn_length; /* bytes that were dropped from a torn frame on; 0: none */
 };
 
 /* Find the end of the last whole frame, from the highest segment file backwards over empty ones.
- * A torn last frame is cut off the file, and what is left is made durable when the place syncs. 0,
+ * What is torn is cut off the file, and what is left is made durable when the place syncs. 0,
  * or a negative code with a text. */
 int segment_find_end(const struct segment_scan *scan, struct segment_end *end,
                      struct tern_error *error);

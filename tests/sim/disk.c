@@ -319,14 +319,34 @@ static int64_t read_file(void *context, int handle, void *buffer, int64_t length
     return count;
 }
 
+static bool has_whole_pages(const struct disk *disk, const struct disk_file *file) {
+    const char *suffix = strrchr(file->path, '.');
+    return suffix != NULL && strcmp(suffix, ".rec") == 0 && !disk->has_checksums;
+}
+
+/* Draw whether a volatile write reaches the disk. Where pages are written as a whole, one that has
+ * a later write has the earlier ones, too. */
+static bool survives(struct disk *disk, const struct disk_file *file, struct disk_write *write,
+                     double chance) {
+    write->is_lost = random_unit(&disk->random) >= chance;
+    if (write->offset >= 0 && has_whole_pages(disk, file)) {
+        for (const struct disk_write *before = file->first; before != write;
+             before = before->next) {
+            bool is_same_page =
+                before->offset >= 0 && before->offset / PAGE_LENGTH == write->offset / PAGE_LENGTH;
+            write->is_lost |= is_same_page && before->is_lost;
+        }
+    }
+    return !write->is_lost;
+}
+
 /* Where a write that ends at `end` may break off: at any byte, but for the segments of recordings
  * without checksums. Their recovery relies on pages that are written as a whole (archive.md 4.8),
  * as the page cache does it; and what is overwritten in place, in a file of this length, changes by
  * sectors. */
 static int64_t tear_at(const struct disk *disk, const struct disk_file *file, int64_t end,
                        int64_t file_length) {
-    const char *suffix = strrchr(file->path, '.');
-    if (suffix != NULL && strcmp(suffix, ".rec") == 0 && !disk->has_checksums) {
+    if (has_whole_pages(disk, file)) {
         return end / PAGE_LENGTH * PAGE_LENGTH;
     }
     return end < file_length ? end / SECTOR_LENGTH * SECTOR_LENGTH : end;
@@ -369,8 +389,8 @@ static int sync_file(void *context, int handle, bool metadata) {
         return 0;
     }
     bool is_failing = happens(disk, disk->faults.sync_error);
-    for (const struct disk_write *write = file->first; write != NULL; write = write->next) {
-        if (!is_failing || random_unit(&disk->random) < 0.5) {
+    for (struct disk_write *write = file->first; write != NULL; write = write->next) {
+        if (!is_failing || survives(disk, file, write, 0.5)) {
             apply(&file->durable, &file->durable_length, &file->durable_capacity, write);
         }
     }
@@ -457,7 +477,7 @@ static void tear(struct disk *disk, const struct disk_file *file, struct disk_wr
 
 static void restore(struct disk *disk, struct disk_file *file, double survival) {
     for (struct disk_write *write = file->first; write != NULL; write = write->next) {
-        if (random_unit(&disk->random) >= survival) {
+        if (!survives(disk, file, write, survival)) {
             continue;
         }
         if (write->next == NULL && write->offset >= 0 && random_unit(&disk->random) < 0.5) {

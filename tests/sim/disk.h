@@ -1,7 +1,8 @@
 /* A disk: the store seam of one node in memory, with what disks do to those who trust them.
  *
  * Written bytes are volatile until their file is synced, names until their directory is. When the
- * power goes, each volatile write survives or not by itself, the last one perhaps in part; of the
+ * power goes, each volatile write survives or not by itself, the last one perhaps in part (but
+ * recordings without checksums are written by whole pages, as their recovery relies on); of the
  * changes of names a prefix survives, as a journal keeps them. What a sync that failed has not
  * written is never written any more, though it can be read until then.
  */
@@ -21,6 +22,7 @@
 struct disk_write {
     int64_t offset; /* -1: the length becomes `length` (truncated, or grown by zeroes) */
     int64_t length;
+    bool is_lost;
     uint8_t *bytes;
     struct disk_write *next;
 };
