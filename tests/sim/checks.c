@@ -41,6 +41,16 @@ static void note_position(struct process *process) {
                              max_i64(held, raft->input.recorded_position));
 }
 
+/* One that waits for its disk in the middle of a step may have said already what it holds. */
+static void note_waiting(const struct sim *sim) {
+    for (int i = 0; i < sim->options.node_count; i++) {
+        struct process *process = sim->machines[i].processes[PROCESS_CONSENSUS];
+        if (process->is_stepping && process->is_up && process->instance != NULL) {
+            note_position(process);
+        }
+    }
+}
+
 static void look_at_module(struct process *process) {
     struct sim *sim = process->sim;
     struct checks *checks = sim->checks;
@@ -58,6 +68,7 @@ static void look_at_module(struct process *process) {
     if (!raft_is_leader(raft)) {
         return;
     }
+    note_waiting(sim);
     int64_t term_id = raft->leadership_term_id;
     if (!check_terms_on_leader(&checks->terms, term_id, member, &problem) ||
         !check_quorum_on_commit(&checks->quorum, member, term_id, raft->commit_position,

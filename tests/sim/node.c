@@ -107,6 +107,10 @@ static void configure_archive(struct archive_conf *conf, const struct machine *m
     add(&settings, "AERON_ARCHIVE_FILE_SYNC_LEVEL=%d", level);
     add(&settings, "AERON_ARCHIVE_CATALOG_FILE_SYNC_LEVEL=%d", level);
     add(&settings, "AERON_ARCHIVE_CATALOG_CAPACITY=64k");
+    if (machine->sim->options.checksum != NULL) {
+        add(&settings, "AERON_ARCHIVE_RECORD_CHECKSUM=%s", machine->sim->options.checksum);
+        add(&settings, "AERON_ARCHIVE_REPLAY_CHECKSUM=%s", machine->sim->options.checksum);
+    }
     load(&archive_option_table, conf, &settings);
 }
 
@@ -299,6 +303,7 @@ struct machine *node_add(struct sim *sim) {
     struct node_conf *conf = calloc(1, sizeof *conf);
     assert(conf != NULL);
     machine->conf = conf;
+    machine->disk->has_checksums = sim->options.checksum != NULL;
     configure_driver(&conf->driver, machine);
     configure_archive(&conf->archive, machine);
     configure_consensus(&conf->consensus, machine);

@@ -81,6 +81,7 @@ static void print_faults(unsigned faults, char *text) {
 /* Everything is drawn, whether it is given or not, so that one given option changes no other. */
 static void choose_options(struct sim *sim, const struct run_request *request) {
     static const int node_counts[] = {1, 3, 3, 3, 3, 5};
+    static const char *const checksums[] = {NULL, NULL, "CRC-32C", "CRC-32"};
     struct dice *dice = &sim->dice;
     struct sim_options *options = &sim->options;
     options->seed = request->seed;
@@ -95,6 +96,7 @@ static void choose_options(struct sim *sim, const struct run_request *request) {
     options->snapshot_interval_ns =
         dice_chance(dice, 0.5) ? dice_between(dice, 5, 40) * NS_PER_S : 0;
     options->stream_hz = dice_chance(dice, 0.5) ? dice_scale(dice, 10, 400) : 0;
+    options->checksum = checksums[dice_between(dice, 0, ARRAY_COUNT(checksums) - 1)];
     options->is_tracing = request->is_tracing;
     if (request->node_count > 0) {
         options->node_count = request->node_count;
@@ -127,10 +129,11 @@ static void print_options(const struct sim *sim) {
     char faults[64];
     print_faults(options->faults, faults);
     printf("seed %llu: %d nodes, %d clients, %s at %lld/s, faults %s, %lld s, sync level %d, "
-           "park %lld us, snapshots every %lld s, stream at %lld/s\n",
+           "checksum %s, park %lld us, snapshots every %lld s, stream at %lld/s\n",
            (unsigned long long)options->seed, options->node_count, options->client_count,
            options->workload, (long long)options->rate_hz, faults,
            (long long)(options->duration_ns / NS_PER_S), options->sync_level,
+           options->checksum == NULL ? "none" : options->checksum,
            (long long)(options->park_max_ns / NS_PER_US),
            (long long)(options->snapshot_interval_ns / NS_PER_S), (long long)options->stream_hz);
 }

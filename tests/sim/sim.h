@@ -115,6 +115,7 @@ struct sim_options {
     const char *workload;
     bool is_tracing;
     int sync_level;
+    const char *checksum; /* of the frames of recordings; NULL: none */
     int64_t park_max_ns;
     int64_t rate_hz;              /* of all clients together */
     int64_t snapshot_interval_ns; /* 0: none */
