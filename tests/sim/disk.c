@@ -62,6 +62,9 @@ static void *grow_bytes(uint8_t *bytes, int64_t *capacity, int64_t length) {
 
 static void apply(uint8_t **bytes, int64_t *length, int64_t *capacity,
                   const struct disk_write *write) {
+    if (write->offset >= 0 && write->length == 0) {
+        return; /* nothing of it is left */
+    }
     int64_t end = write->offset < 0 ? write->length : write->offset + write->length;
     *bytes = grow_bytes(*bytes, capacity, end);
     if (write->offset >= 0) {

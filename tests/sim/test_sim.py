@@ -14,8 +14,13 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import tap
 
 SIM = sys.argv.pop(1)
+# In a build with sanitizers an error ends the run as a failed assert does, with the last events.
+for name, options in (("ASAN_OPTIONS", "abort_on_error=1:allow_user_segv_handler=0"),
+                      ("UBSAN_OPTIONS", "abort_on_error=1:print_stacktrace=1")):
+    os.environ[name] = os.environ.get(name, "") + ":" + options
 SEED_TIMEOUT_S = 300
 FRESH_COUNT = int(os.environ.get("TERN_SIM_FRESH", "24"))
+SANITIZED_COUNT = 8
 JOBS = os.cpu_count() or 1
 
 # Seeds that found a bug, and which. A seed means another run whenever the simulation or a daemon
@@ -103,6 +108,18 @@ class Seeds(unittest.TestCase):
         """Other seeds for each commit, the same for everybody who tests that commit."""
         start = seed_of_commit()
         self.assert_good(range(start, start + FRESH_COUNT))
+
+
+class Sanitized(unittest.TestCase):
+    """In a build with sanitizers, where a run takes some ten times as long."""
+
+    def test_fresh_seeds_are_good(self):
+        start = seed_of_commit()
+        seeds = range(start, start + SANITIZED_COUNT)
+        with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
+            results = pool.map(lambda seed: run(seed, "--minutes", "0.6"), seeds)
+            for seed, (code, _, errors) in zip(seeds, results):
+                self.assertEqual(code, 0, "seed %d:\n%s" % (seed, errors))
 
 
 def seed_of_commit():
