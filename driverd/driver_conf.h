@@ -126,6 +126,8 @@ struct driver_conf {
     int32_t multicast_ttl; /* 0: the system's default */
     int32_t send_to_status_poll_ratio;
     bool connect_unicast;
+    bool udp_segment;
+    bool udp_gro;
     char sender_port_range[DRIVER_PORT_RANGE_MAX]; /* "low high", checked */
     char receiver_port_range[DRIVER_PORT_RANGE_MAX];
     int32_t receiver_io_vector_capacity;

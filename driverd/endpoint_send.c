@@ -175,6 +175,7 @@ static int create(struct endpoint_send_table *table, struct udp_channel *channel
         .is_group = udp_channel_is_group(channel),
         .ttl = channel->ttl,
         .remote = channel->remote,
+        .is_unsegmented = !table->context->conf->udp_segment,
         .last_sm_time_ns = table->context->now_ns,
         .asked_ns = table->context->now_ns,
         .destinations_counter_id = COUNTER_NULL_ID,

@@ -43,7 +43,7 @@ struct endpoint_send {
     struct destination_tracker tracker;
     union net_address remote; /* of response channels: that of the publication in turn */
     int64_t *destinations_counter;
-    bool is_unsegmented;   /* segmentation offload was tried and refused */
+    bool is_unsegmented;   /* segmentation offload is switched off, or was refused */
     int64_t last_error_ns; /* a broken socket is reported once per second, not per datagram */
     /* written by the sender, read by the conductor (release / acquire) */
     int64_t last_sm_time_ns;

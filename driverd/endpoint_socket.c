@@ -74,7 +74,8 @@ static int open_handle(struct endpoint_socket *socket, const struct driver_conte
     struct net_socket_params open = {
         .bind = channel->local,
         .connect = params->is_connected ? &channel->remote : NULL,
-        .joins_segments = !params->is_send && !has_times, /* control frames are small and few */
+        /* Control frames are small and few. Joined datagrams would have one time of arrival. */
+        .joins_segments = context->conf->udp_gro && !params->is_send && !has_times,
         .has_arrival_times = has_times,
         .rcvbuf_bytes = first_positive(channel->so_rcvbuf_bytes, options->so_rcvbuf_bytes,
                                        context->conf->so_rcvbuf_bytes),

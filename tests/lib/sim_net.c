@@ -97,6 +97,7 @@ static int open_socket(void *context, const struct net_socket_params *params, in
     assert(free_index < SIM_SOCKETS_MAX);
     net->sockets[free_index] = (struct sim_socket){.is_open = true,
                                                    .has_arrival_times = params->has_arrival_times,
+                                                   .joins_segments = params->joins_segments,
                                                    .bound = address,
                                                    .has_group = has_group,
                                                    .ttl = params->ttl};
@@ -224,6 +225,12 @@ static int send_datagrams(void *context, int handle, const struct net_datagram *
     assert(count > 0 && count <= NET_BATCH_COUNT_MAX);
     bool use_address = (flags & NET_SEND_TO_ADDRESS) != 0;
     assert(use_address || socket->is_connected);
+    if ((flags & NET_SEND_SEGMENTED) != 0) {
+        net->segmented_count++;
+        if (net->segment_error != 0) {
+            return net->segment_error;
+        }
+    }
     if (net->send_count_max > 0 && count > net->send_count_max) {
         count = net->send_count_max;
     }
@@ -237,6 +244,27 @@ static int send_datagrams(void *context, int handle, const struct net_datagram *
         transmit(net, &packet);
     }
     return count;
+}
+
+/* As UDP_GRO does: what has the same source and length as the first, and one shorter, which ends
+ * it. */
+static void join_segments(struct sim_net *net, struct sim_socket *socket,
+                          struct net_datagram *datagram) {
+    uint32_t length = datagram->length;
+    bool is_ended = length == 0;
+    while (!is_ended && socket->queue != NULL && socket->queue->deliver_ns <= net->clock->now_ns &&
+           socket->queue->length > 0 && socket->queue->length <= length &&
+           datagram->length + socket->queue->length <= NET_DATAGRAM_LENGTH_MAX &&
+           net_address_equal(&socket->queue->from, &datagram->address)) {
+        struct sim_packet *packet = socket->queue;
+        socket->queue = packet->next;
+        memcpy((uint8_t *)datagram->data + datagram->length, packet->data, packet->length);
+        datagram->length += packet->length;
+        datagram->segment_length = length;
+        is_ended = packet->length < length;
+        net->joined_count++;
+        destroy_packet(packet);
+    }
 }
 
 static int receive_datagrams(void *context, int handle, struct net_datagram *datagrams, int count) {
@@ -259,6 +287,9 @@ static int receive_datagrams(void *context, int handle, struct net_datagram *dat
             socket->has_arrival_times ? net->clock->epoch_ns - waited_ns : 0;
         memcpy(datagram->data, packet->data, datagram->length);
         destroy_packet(packet);
+        if (net->has_gro && socket->joins_segments) {
+            join_segments(net, socket, datagram);
+        }
     }
     return received;
 }

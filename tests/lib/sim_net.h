@@ -48,6 +48,7 @@ struct sim_socket {
     bool is_open;
     bool is_connected;
     bool has_arrival_times;
+    bool joins_segments;
     union net_address bound;
     union net_address peer;
     struct sim_packet *queue;  /* ordered by deliver_ns, number */
@@ -83,6 +84,8 @@ struct sim_net {
     sim_filter filter; /* asked first; NULL: none */
     void *filter_context;
     int send_count_max; /* datagrams that one send call takes; 0: all */
+    int segment_error;  /* what a send with NET_SEND_SEGMENTED fails with; 0: it does not */
+    bool has_gro;       /* sockets that want it get datagrams of one length joined */
     struct sim_socket sockets[SIM_SOCKETS_MAX];
     struct sim_host hosts[SIM_HOSTS_MAX];
     int host_count;
@@ -92,9 +95,11 @@ struct sim_net {
     int64_t sent_count;
     int64_t dropped_count;
     int64_t duplicated_count;
-    int64_t receive_count; /* calls */
-    int64_t resolve_count; /* calls */
-    int receive_batch_max; /* datagrams that a call asked for */
+    int64_t segmented_count; /* sends with NET_SEND_SEGMENTED */
+    int64_t joined_count;    /* datagrams that came joined to the one before */
+    int64_t receive_count;   /* calls */
+    int64_t resolve_count;   /* calls */
+    int receive_batch_max;   /* datagrams that a call asked for */
 };
 
 void sim_net_init(struct sim_net *net, const struct sim_clock *clock, uint64_t seed);

@@ -1,6 +1,7 @@
 /* Whole drivers on the simulated network: streams survive what the network does to them. */
 #include <criterion/criterion.h>
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -220,6 +221,55 @@ Test(streams, a_short_send_sends_nothing_twice) {
     cr_assert_eq(publication->position, bytes);
     end(&transfer);
     sim_world_close(&world);
+}
+
+/* A stream from a to b; the driver at a sends 16 datagrams per cycle, of equal length where they
+ * are fragments of long messages. */
+static void move_with_offload(struct sim_world *world, bool is_segmenting, bool is_joining) {
+    struct sim_node *a = sim_world_add(world), *b = sim_world_add(world);
+    a->conf.udp_segment = is_segmenting;
+    b->conf.udp_gro = is_joining;
+    sim_world_start(world, a);
+    sim_world_start(world, b);
+    struct transfer transfer = begin(world, a, CHANNEL, b, CHANNEL);
+    move_messages(&transfer, 200, 20 * NS_PER_S);
+    cr_assert_eq(sim_system_counter(a, SYSTEM_COUNTER_ERRORS), 0);
+    cr_assert_eq(sim_system_counter(b, SYSTEM_COUNTER_INVALID_PACKETS), 0);
+    cr_assert_eq(sim_system_counter(b, SYSTEM_COUNTER_NAKS_SENT), 0);
+    end(&transfer);
+}
+
+/* Once refused it is not tried again: a device without it would cost two calls per send. */
+Test(streams, datagrams_go_one_by_one_when_segmentation_is_refused_or_switched_off) {
+    static const struct {
+        bool is_segmenting;
+        int error;
+        int64_t attempts_min;
+        int64_t attempts_max;
+    } rows[] = {
+        {true, 0, 2, INT64_MAX}, {true, -EINVAL, 1, 1},     {true, -EIO, 1, 1},
+        {true, -EMSGSIZE, 1, 1}, {true, -EOPNOTSUPP, 1, 1}, {false, -EIO, 0, 0},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        static struct sim_world world;
+        sim_world_init(&world, 20 + i);
+        world.net.segment_error = rows[i].error;
+        move_with_offload(&world, rows[i].is_segmenting, true);
+        cr_assert_geq(world.net.segmented_count, rows[i].attempts_min, "row %zu", i);
+        cr_assert_leq(world.net.segmented_count, rows[i].attempts_max, "row %zu", i);
+        sim_world_close(&world);
+    }
+}
+
+Test(streams, datagrams_come_joined_unless_that_is_switched_off) {
+    for (int is_joining = 0; is_joining < 2; is_joining++) {
+        static struct sim_world world;
+        sim_world_init(&world, 30);
+        world.net.has_gro = true;
+        move_with_offload(&world, true, is_joining != 0);
+        cr_assert_eq(world.net.joined_count > 0, is_joining != 0, "%d", is_joining);
+        sim_world_close(&world);
+    }
 }
 
 static enum sim_verdict drop_all(void *context, const struct sim_packet *packet) {
