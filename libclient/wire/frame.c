@@ -12,15 +12,35 @@ static bool is_heartbeat(int32_t frame_length, uint32_t length) {
     return frame_length == 0 && length == LOG_FRAME_HEADER_LENGTH;
 }
 
-static struct frame_header header_at(const uint8_t *datagram, uint32_t offset) {
-    struct frame_header header;
-    memcpy(&header, datagram + offset, sizeof header);
-    return header;
+/* The words of a header: length, version, flags and type; term offset and session; stream and term.
+ * Frames are checked by word, as small ones come by the ten million per second. */
+struct words {
+    uint64_t kind;
+    uint64_t place;
+    uint64_t stream;
+};
+
+static struct words words_at(const uint8_t *datagram, uint32_t offset) {
+    static_assert(offsetof(struct frame_header, term_offset) == 8, "layout");
+    static_assert(offsetof(struct frame_header, session_id) == 12, "layout");
+    static_assert(offsetof(struct frame_header, stream_id) == 16, "layout");
+    static_assert(offsetof(struct frame_header, term_id) == 20, "layout");
+    return (struct words){(uint64_t)get_i64(datagram + offset),
+                          (uint64_t)get_i64(datagram + offset + 8),
+                          (uint64_t)get_i64(datagram + offset + 16)};
 }
 
-static bool is_of_one_stream(const struct frame_header *a, const struct frame_header *b) {
-    return a->session_id == b->session_id && a->stream_id == b->stream_id &&
-           a->term_id == b->term_id;
+/* What stands behind the length: 0, flags of any value, the type. */
+static bool is_of_type(const struct words *words, uint16_t type) {
+    const uint64_t mask = UINT64_C(0xFFFF00FF) << 32;
+    return (words->kind & mask) == (uint64_t)type << 48;
+}
+
+/* A frame of the stream of `first`, `offset` bytes behind it in its term. */
+static bool continues(const struct words *words, const struct words *first, uint32_t offset) {
+    uint32_t term_offset = (uint32_t)first->place + offset;
+    return words->stream == first->stream &&
+           words->place == ((first->place & ~(uint64_t)UINT32_MAX) | term_offset);
 }
 
 /* Whole frames one behind the other up to the exact end. A pad is sent as its header only. */
@@ -28,28 +48,24 @@ static enum frame_verdict validate_data(const uint8_t *datagram, uint32_t length
     if (length < LOG_FRAME_HEADER_LENGTH || length > LOG_MTU_LENGTH_MAX) {
         return FRAME_INVALID;
     }
-    struct frame_header first = header_at(datagram, 0);
-    if (is_heartbeat(first.frame_length, length)) {
-        return first.type == FRAME_TYPE_DATA ? FRAME_VALID : FRAME_INVALID;
+    const struct words first = words_at(datagram, 0);
+    if (is_heartbeat((int32_t)(uint32_t)first.kind, length)) {
+        return is_of_type(&first, FRAME_TYPE_DATA) ? FRAME_VALID : FRAME_INVALID;
     }
     uint32_t offset = 0;
     while (length - offset >= LOG_FRAME_HEADER_LENGTH) {
-        struct frame_header header = header_at(datagram, offset);
-        if (header.frame_length < LOG_FRAME_HEADER_LENGTH ||
-            header.frame_length > LOG_TERM_LENGTH_MAX || header.version != 0 ||
-            !is_of_one_stream(&header, &first) ||
-            (uint32_t)header.term_offset != (uint32_t)first.term_offset + offset) {
+        const struct words words = words_at(datagram, offset);
+        int32_t frame_length = (int32_t)(uint32_t)words.kind;
+        if (frame_length < LOG_FRAME_HEADER_LENGTH || frame_length > LOG_TERM_LENGTH_MAX ||
+            !continues(&words, &first, offset)) {
             return FRAME_INVALID;
         }
-        if (header.type == FRAME_TYPE_PAD) {
+        if (is_of_type(&words, FRAME_TYPE_PAD)) {
             offset += LOG_FRAME_HEADER_LENGTH;
             break;
         }
-        if (header.type != FRAME_TYPE_DATA) {
-            return FRAME_INVALID;
-        }
-        uint32_t aligned_length = (uint32_t)log_aligned_frame_length(header.frame_length);
-        if (aligned_length > length - offset) {
+        uint32_t aligned_length = (uint32_t)log_aligned_frame_length(frame_length);
+        if (!is_of_type(&words, FRAME_TYPE_DATA) || aligned_length > length - offset) {
             return FRAME_INVALID;
         }
         offset += aligned_length;
