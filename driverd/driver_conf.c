@@ -160,7 +160,8 @@ static const struct option_row rows[] = {
              "NAKs for what was just resent are ignored for this long."),
     I32("network_publication_max_messages_per_send",
         "AERON_NETWORK_PUBLICATION_MAX_MESSAGES_PER_SEND", max_messages_per_send, "16", 1, 16,
-        "Datagrams that one publication sends per duty cycle."),
+        "Datagrams that one publication sends per duty cycle; with UDP_SEGMENT four times as "
+        "many."),
 
     SIZE("rcv_initial_window_length", "AERON_RCV_INITIAL_WINDOW_LENGTH", initial_window_length,
          "128k", 256, GIB, 0, "What a receiver offers to a sender."),

@@ -20,6 +20,9 @@
 #include "driverd/transmit.h"
 #include "shm/term_read.h"
 
+/* So many times max_messages_per_send where the system cuts the datagrams. */
+#define SEGMENTED_BATCH_FACTOR 4
+
 static int32_t term_length_of(const struct publication_net *publication) {
     return publication->base.log->term_length;
 }
@@ -119,11 +122,18 @@ static void stamp(const struct publication_net *publication, const struct batch 
     }
 }
 
+/* What goes as one buffer costs little more than one datagram. */
+static int batch_count_max(const struct publication_net *publication) {
+    int32_t count = publication->base.context->conf->max_messages_per_send;
+    return min_i32(publication->endpoint->is_unsegmented ? count : count * SEGMENTED_BATCH_FACTOR,
+                   NET_BATCH_COUNT_MAX);
+}
+
 static int send_data(struct publication_net *publication, int64_t now_ns, bool *is_short) {
     struct driver_context *context = publication->base.context;
     struct batch batch;
-    batch.count_max = context->conf->max_messages_per_send;
-    assert(batch.count_max > 0 && batch.count_max <= NET_BATCH_COUNT_MAX);
+    batch.count_max = batch_count_max(publication);
+    assert(batch.count_max > 0);
     int64_t position = publication->position;
     collect(publication, position, publication->limit, &batch);
     if (batch.count == 0) {

@@ -214,6 +214,22 @@ static void put_segment_length(struct msghdr *message, union segment_control *co
     memcpy(CMSG_DATA(header), &segment_length, sizeof segment_length);
 }
 
+/* The datagrams as few pieces of memory: those of a term lie one behind the other. Returns how
+ * many. */
+static size_t put_vectors(struct iovec *vectors, const struct net_datagram *datagrams, int count) {
+    size_t used = 0;
+    const uint8_t *end = NULL;
+    for (int i = 0; i < count; i++) {
+        if (datagrams[i].data == end) {
+            vectors[used - 1].iov_len += datagrams[i].length;
+        } else {
+            vectors[used++] = (struct iovec){datagrams[i].data, datagrams[i].length};
+        }
+        end = (const uint8_t *)datagrams[i].data + datagrams[i].length;
+    }
+    return used;
+}
+
 static int socket_send(void *context, int fd, const struct net_datagram *datagrams, int count,
                        unsigned flags) {
     (void)context;
@@ -232,15 +248,13 @@ static int socket_send(void *context, int fd, const struct net_datagram *datagra
             .msg_name = has_address ? &address->base : NULL,
             .msg_namelen = has_address ? net_address_length(address) : 0,
             .msg_iov = &vectors[i],
-            .msg_iovlen = (size_t)taken,
+            .msg_iovlen = put_vectors(&vectors[i], &datagrams[i], taken),
         };
         if (taken > 1) {
             put_segment_length(message, &controls[message_count], datagrams[i].length);
         }
         segments[message_count++] = taken;
-        for (int end = i + taken; i < end; i++) {
-            vectors[i] = (struct iovec){datagrams[i].data, datagrams[i].length};
-        }
+        i += taken;
     }
     int sent = message_count == 1 ? (sendmsg(fd, &messages[0].msg_hdr, 0) < 0 ? -1 : 1)
                                   : sendmmsg(fd, messages, (unsigned)message_count, 0);
