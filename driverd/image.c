@@ -332,35 +332,40 @@ static void order_status_message(struct image *image, int64_t position) {
     receiver_note_order(image->receiver, image);
 }
 
-static void order_gap_report(struct image *image, const struct loss_gap *gap) {
+static void order_gap_reports(struct image *image) {
+    const struct loss_detector *detector = &image->loss_detector;
     struct image_loss_order *order = &image->loss_order;
     int64_t change = ++image->loss_change;
     store_release_i64(&order->begin_change, change);
     fence_release();
-    store_plain_i64(&order->term_id, gap->term_id);
-    store_plain_i64(&order->term_offset, gap->offset);
-    store_plain_i64(&order->length, gap->length);
+    store_plain_i64(&order->count, detector->report_count);
+    for (int i = 0; i < detector->report_count; i++) {
+        store_plain_i64(&order->gaps[i].term_id, detector->reports[i].term_id);
+        store_plain_i64(&order->gaps[i].term_offset, detector->reports[i].offset);
+        store_plain_i64(&order->gaps[i].length, detector->reports[i].length);
+    }
     store_release_i64(&order->end_change, change);
     receiver_note_order(image->receiver, image);
 }
 
-/* Bytes of the gap that have not been entered in the loss report. */
-static int64_t unreported_bytes(const struct image *image, const struct loss_gap *gap) {
-    const struct loss_gap *last = &image->reported_gap;
-    int64_t last_end = (int64_t)last->offset + last->length;
-    int64_t end = (int64_t)gap->offset + gap->length;
-    bool is_overlapping = last->length > 0 && gap->term_id == last->term_id &&
-                          gap->offset >= last->offset && gap->offset < last_end;
-    return is_overlapping ? max_i64(0, end - last_end) : gap->length;
+/* Bytes of the gap that have not been entered in the loss report. Gaps come in the order of the
+ * stream and again. */
+static int64_t take_unreported_bytes(struct image *image, const struct loss_gap *gap) {
+    const struct log_buffer *log = image->log;
+    int64_t start =
+        log_position(gap->term_id, gap->offset, log->position_bits, log->initial_term_id);
+    int64_t end = start + gap->length;
+    int64_t bytes = end - max_i64(start, image->reported_position);
+    image->reported_position = max_i64(end, image->reported_position);
+    return max_i64(bytes, 0);
 }
 
 static void report_loss(struct image *image, const struct loss_gap *gap) {
     struct driver_context *context = image->context;
-    int64_t bytes = unreported_bytes(image, gap);
+    int64_t bytes = take_unreported_bytes(image, gap);
     if (bytes == 0) {
         return;
     }
-    image->reported_gap = *gap;
     if (image->loss_entry != NULL) {
         loss_report_record(image->loss_entry, bytes, context->now_epoch_ms);
     } else if (!image->is_loss_entry_made) {
@@ -394,8 +399,10 @@ static int64_t scan_for_loss(struct image *image, int64_t rebuild, int64_t hwm, 
     struct loss_result result = loss_detector_scan(&image->loss_detector, &scan, now_ns);
     *is_found = result.is_new;
     if (result.is_due) {
-        order_gap_report(image, &image->loss_detector.gap);
-        report_loss(image, &image->loss_detector.gap);
+        order_gap_reports(image);
+        for (int i = 0; i < image->loss_detector.report_count; i++) {
+            report_loss(image, &image->loss_detector.reports[i]);
+        }
     }
     return rebuild - offset + result.contiguous_offset;
 }

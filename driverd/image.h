@@ -39,7 +39,7 @@ enum image_state {
     IMAGE_STATE_DONE,
 };
 
-/* The status message to send next; a gap to report. Conductor writes, receiver reads: valid when
+/* The status message to send next; gaps to report. Conductor writes, receiver reads: valid when
  * both change numbers are equal. */
 struct image_sm_order {
     int64_t begin_change;
@@ -51,9 +51,12 @@ struct image_sm_order {
 struct image_loss_order {
     int64_t end_change; /* first: on the cache line that the receiver looks at */
     int64_t begin_change;
-    int64_t term_id;
-    int64_t term_offset;
-    int64_t length;
+    int64_t count;
+    struct {
+        int64_t term_id;
+        int64_t term_offset;
+        int64_t length;
+    } gaps[LOSS_REPORTS_MAX];
 };
 
 /* A path by which the frames come, and where its feedback goes to. */
@@ -98,8 +101,8 @@ struct image {
     int64_t loss_change;
     struct loss_detector loss_detector;
     struct loss_report_entry *loss_entry;
-    bool is_loss_entry_made; /* or it was found that there is no room */
-    struct loss_gap reported_gap;
+    bool is_loss_entry_made;   /* or it was found that there is no room */
+    int64_t reported_position; /* up to here gaps are entered in the loss report */
     struct subscribable subscribers;
     struct tether_params tether;
     char *channel; /* of the endpoint */

@@ -318,17 +318,22 @@ static void fill_gap(struct image *image, const struct loss_gap *gap) {
     }
 }
 
-static int report_due_gap(struct image *image, int64_t now_ns) {
+static int report_due_gaps(struct image *image, int64_t now_ns) {
     const struct image_loss_order *order = &image->loss_order;
     int64_t change = load_acquire_i64(&order->end_change);
     if (change == image->last_loss_change) {
         return 0;
     }
-    struct loss_gap gap = {
-        .term_id = (int32_t)load_plain_i64(&order->term_id),
-        .offset = (int32_t)load_plain_i64(&order->term_offset),
-        .length = (int32_t)load_plain_i64(&order->length),
-    };
+    struct loss_gap gaps[LOSS_REPORTS_MAX];
+    int64_t count = load_plain_i64(&order->count);
+    assert(count > 0 && count <= LOSS_REPORTS_MAX);
+    for (int64_t i = 0; i < count; i++) {
+        gaps[i] = (struct loss_gap){
+            .term_id = (int32_t)load_plain_i64(&order->gaps[i].term_id),
+            .offset = (int32_t)load_plain_i64(&order->gaps[i].term_offset),
+            .length = (int32_t)load_plain_i64(&order->gaps[i].length),
+        };
+    }
     fence_acquire();
     if (load_plain_i64(&order->begin_change) != change) {
         return 0; /* being written: next cycle */
@@ -338,10 +343,12 @@ static int report_due_gap(struct image *image, int64_t now_ns) {
     if (is_revoked) {
         return 0;
     }
-    if (image->is_gap_filled) {
-        fill_gap(image, &gap);
-    } else {
-        send_nak(image, &gap, now_ns);
+    for (int64_t i = 0; i < count; i++) {
+        if (image->is_gap_filled) {
+            fill_gap(image, &gaps[i]);
+        } else {
+            send_nak(image, &gaps[i], now_ns);
+        }
     }
     return 1;
 }
@@ -394,7 +401,7 @@ int image_receive_send_feedback(struct image *image, int64_t now_ns) {
     send_due_rsp_setup(image, now_ns);
     int work = send_due_status_message(image, is_timed_out, now_ns);
     measure_round_trip(image, now_ns);
-    return work + report_due_gap(image, now_ns);
+    return work + report_due_gaps(image, now_ns);
 }
 
 int64_t image_receive_deadline_ns(const struct image *image) {

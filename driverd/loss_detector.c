@@ -1,13 +1,18 @@
 /* Loss detection of one image: remember the first gap, wait a while, report it again and again
  * until it closes (media-driver.md 3.7). Pure: time and random numbers are parameters.
  *
- * Only the first gap is active at a time. A gap whose start or length changed counts as a new one:
- * its delay starts anew, which is what lets reordered datagrams close a gap without any NAK.
+ * Only the first gap is active at a time and has a timer. A gap whose start or length changed
+ * counts as a new one: its delay starts anew, which is what lets reordered datagrams close a gap
+ * without any NAK. When it is due, so are the holes behind it that have been there for as long: one
+ * round trip mends them all, where the original takes one for each. When the first closes, the next
+ * of them waits for its repetition.
  */
 #include "driverd/loss_detector.h"
 
 #include <assert.h>
 #include <math.h>
+
+#include "base/bits.h"
 
 void nak_group_delay_init(struct nak_group_delay *delay, int64_t backoff_max_ns,
                           int32_t group_size) {
@@ -51,6 +56,49 @@ static bool is_same(const struct loss_gap *gap, int32_t term_id, const struct te
     return gap->term_id == term_id && gap->offset == found->offset && gap->length == found->length;
 }
 
+static int32_t end_of(const struct loss_gap *gap) {
+    return gap->offset + gap->length;
+}
+
+/* Holes of an unreliable stream are filled one by one: what is behind the first may still come. */
+static void collect_reports(struct loss_detector *detector, const struct loss_scan *scan) {
+    int count_max = detector->params.mode == NAK_NONE ? 1 : LOSS_REPORTS_MAX;
+    int32_t limit_offset = min_i32(detector->ripe_offset, scan->limit_offset);
+    int32_t end = end_of(&detector->gap);
+    detector->reports[0] = detector->gap;
+    detector->report_count = 1;
+    while (detector->report_count < count_max && end < limit_offset) {
+        struct term_gap found;
+        (void)term_gap_scan(scan->term, scan->term_length, end, limit_offset, &found);
+        if (found.length == 0) {
+            break;
+        }
+        end = found.offset + found.length;
+        detector->reports[detector->report_count++] =
+            (struct loss_gap){scan->term_id, found.offset, found.length};
+    }
+    detector->reported_offset = end;
+}
+
+/* The first gap is another one. When it stood behind the one before in the last report, its timer
+ * runs already. */
+static void follow(struct loss_detector *detector, const struct loss_scan *scan,
+                   const struct term_gap *found, int64_t now_ns) {
+    const struct loss_gap *gap = &detector->gap;
+    bool is_in_term = detector->is_active && gap->term_id == scan->term_id;
+    bool is_reported = is_in_term && found->offset >= end_of(gap) &&
+                       found->offset + found->length <= detector->reported_offset;
+    if (!is_reported) {
+        detector->expiry_ns = now_ns + delay_ns(detector, true);
+        detector->ripe_offset = scan->limit_offset;
+    }
+    if (!is_in_term) {
+        detector->reported_offset = 0;
+    }
+    detector->is_active = true;
+    detector->gap = (struct loss_gap){scan->term_id, found->offset, found->length};
+}
+
 struct loss_result loss_detector_scan(struct loss_detector *detector, const struct loss_scan *scan,
                                       int64_t now_ns) {
     assert(scan->rebuild_offset <= scan->limit_offset);
@@ -63,13 +111,13 @@ struct loss_result loss_detector_scan(struct loss_detector *detector, const stru
         return result;
     }
     if (!detector->is_active || !is_same(&detector->gap, scan->term_id, &found)) {
-        detector->is_active = true;
-        detector->gap = (struct loss_gap){scan->term_id, found.offset, found.length};
-        detector->expiry_ns = now_ns + delay_ns(detector, true);
+        follow(detector, scan, &found, now_ns);
         result.is_new = true;
     }
     if (now_ns >= detector->expiry_ns) {
+        collect_reports(detector, scan);
         detector->expiry_ns = now_ns + delay_ns(detector, false);
+        detector->ripe_offset = scan->limit_offset;
         result.is_due = true;
     }
     return result;

@@ -38,12 +38,18 @@ struct loss_gap {
     int32_t length;
 };
 
+#define LOSS_REPORTS_MAX 16
+
 struct loss_detector {
     struct loss_detector_params params;
     struct nak_group_delay group_delay;
     bool is_active;
-    struct loss_gap gap;
+    struct loss_gap gap; /* the first one */
     int64_t expiry_ns;
+    int32_t ripe_offset;     /* holes below it are as old as the wait for expiry_ns */
+    int32_t reported_offset; /* the last report reached so far in the term of `gap` */
+    int report_count;        /* what is due: `gap`, and holes behind it in its term */
+    struct loss_gap reports[LOSS_REPORTS_MAX];
 };
 
 void loss_detector_init(struct loss_detector *detector, const struct loss_detector_params *params);
@@ -59,7 +65,7 @@ struct loss_scan {
 struct loss_result {
     int32_t contiguous_offset; /* where the walk over whole frames ended */
     bool is_new;               /* the gap differs from the one before: loss was found */
-    bool is_due;               /* report detector->gap now */
+    bool is_due;               /* report detector->reports now */
 };
 
 struct loss_result loss_detector_scan(struct loss_detector *detector, const struct loss_scan *scan,

@@ -116,6 +116,89 @@ Test(loss_detector, unreliable_gaps_are_due_at_once_and_group_gaps_within_the_ba
     free(term);
 }
 
+static void expect_report(const struct loss_detector *detector, int index, int32_t offset,
+                          int32_t length) {
+    cr_assert_lt(index, detector->report_count);
+    cr_assert_eq(detector->reports[index].term_id, 5);
+    cr_assert_eq(detector->reports[index].offset, offset, "report %d", index);
+    cr_assert_eq(detector->reports[index].length, length, "report %d", index);
+}
+
+Test(loss_detector, holes_that_are_as_old_as_the_first_are_reported_with_it) {
+    uint8_t *term = make_term();
+    struct loss_detector detector;
+    struct loss_detector_params params = {
+        .mode = NAK_UNICAST, .first_delay_ns = 1000, .retry_delay_ns = 100000};
+    loss_detector_init(&detector, &params);
+    put_frame(term, 1024, 1024);
+    put_frame(term, 3072, 1024);
+    cr_assert_not(scan(&detector, term, 0, 4096, 0).is_due);
+    put_frame(term, 6144, 1024); /* the hole before it is younger */
+    cr_assert(scan(&detector, term, 0, 7168, 1000).is_due);
+    cr_assert_eq(detector.report_count, 2);
+    expect_report(&detector, 0, 0, 1024);
+    expect_report(&detector, 1, 2048, 1024);
+
+    cr_assert(scan(&detector, term, 0, 7168, 101000).is_due);
+    cr_assert_eq(detector.report_count, 3);
+    expect_report(&detector, 2, 4096, 2048);
+
+    /* The first is closed: the next has been reported, and waits for its repetition. */
+    put_frame(term, 0, 1024);
+    struct loss_result result = scan(&detector, term, 0, 7168, 150000);
+    cr_assert(result.is_new && !result.is_due);
+    cr_assert_eq(detector.gap.offset, 2048);
+    cr_assert_not(scan(&detector, term, 2048, 7168, 200999).is_due);
+    cr_assert(scan(&detector, term, 2048, 7168, 201000).is_due);
+    cr_assert_eq(detector.report_count, 2);
+    expect_report(&detector, 0, 2048, 1024);
+    expect_report(&detector, 1, 4096, 2048);
+
+    /* What was never reported has its first delay. */
+    put_frame(term, 2048, 1024);
+    put_frame(term, 4096, 2048);
+    put_frame(term, 8192, 1024);
+    cr_assert_not(scan(&detector, term, 4096, 9216, 210000).is_due);
+    cr_assert(scan(&detector, term, 7168, 9216, 211000).is_due);
+    expect_report(&detector, 0, 7168, 1024);
+    free(term);
+}
+
+Test(loss_detector, a_report_has_a_limit_and_fills_of_unreliable_streams_go_one_by_one) {
+    uint8_t *term = make_term();
+    struct loss_detector detector;
+    struct loss_detector_params params = {.mode = NAK_UNICAST};
+    loss_detector_init(&detector, &params);
+    int32_t limit = 2 * (LOSS_REPORTS_MAX + 4) * 64;
+    for (int32_t offset = 64; offset < limit; offset += 128) {
+        put_frame(term, offset, 64);
+    }
+    cr_assert(scan(&detector, term, 0, limit, 0).is_due);
+    cr_assert_eq(detector.report_count, LOSS_REPORTS_MAX);
+    expect_report(&detector, LOSS_REPORTS_MAX - 1, (LOSS_REPORTS_MAX - 1) * 128, 64);
+    params.mode = NAK_NONE;
+    loss_detector_init(&detector, &params);
+    cr_assert(scan(&detector, term, 0, limit, 0).is_due);
+    cr_assert_eq(detector.report_count, 1);
+    expect_report(&detector, 0, 0, 64);
+    free(term);
+}
+
+Test(loss_detector, a_report_of_one_term_says_nothing_about_the_next) {
+    uint8_t *term = make_term();
+    struct loss_detector detector;
+    struct loss_detector_params params = {
+        .mode = NAK_UNICAST, .first_delay_ns = 1000, .retry_delay_ns = 100000};
+    loss_detector_init(&detector, &params);
+    put_frame(term, 4096, 1024);
+    (void)scan(&detector, term, 0, 5120, 0);
+    cr_assert(scan(&detector, term, 0, 5120, 1000).is_due);
+    struct loss_scan next = {term, TERM_LENGTH, 6, 1024, 5120};
+    cr_assert_not(loss_detector_scan(&detector, &next, 2000).is_due);
+    cr_assert(loss_detector_scan(&detector, &next, 3000).is_due);
+    free(term);
+}
+
 Test(loss_detector, a_lost_tail_ends_at_the_limit) {
     uint8_t *term = make_term();
     struct loss_detector detector;

@@ -185,6 +185,51 @@ Test(streams, one_lost_datagram_costs_one_nak_and_one_retransmission) {
     sim_world_close(&world);
 }
 
+/* Drops every second of the first data datagrams once. */
+struct drop_many {
+    int rest;
+    int naks;
+    int64_t dropped_ns;
+    const struct sim_clock *clock;
+};
+
+static enum sim_verdict drop_every_second(void *context, const struct sim_packet *packet) {
+    struct drop_many *script = context;
+    const struct frame_common *common = (const void *)packet->data;
+    script->naks += common->type == FRAME_TYPE_NAK;
+    if (common->type == FRAME_TYPE_DATA && packet->length > 32 && script->rest > 0) {
+        script->dropped_ns = script->clock->now_ns;
+        return script->rest-- % 2 == 0 ? SIM_DROP : SIM_PASS;
+    }
+    return SIM_PASS;
+}
+
+/* Six holes and a way of 10 ms: one after the other they would take six round trips. */
+Test(streams, many_lost_datagrams_are_asked_for_at_once) {
+    static struct sim_world world;
+    sim_world_init(&world, 11);
+    struct sim_node *a = sim_world_add(&world), *b = sim_world_add(&world);
+    b->conf.nak_unicast_delay_ns = 30 * NS_PER_US;
+    b->conf.nak_unicast_retry_ratio = 1000;
+    sim_world_start(&world, a);
+    sim_world_start(&world, b);
+    world.net.faults =
+        (struct sim_faults){.delay_min_ns = 10 * NS_PER_MS, .delay_max_ns = 10 * NS_PER_MS};
+    struct drop_many script = {.rest = 12, .clock = &world.clock};
+    struct transfer transfer = begin(&world, a, CHANNEL, b, CHANNEL);
+    cr_assert(sim_world_until(&world, is_connected, transfer.publication, 10 * NS_PER_S));
+    world.net.filter = drop_every_second;
+    world.net.filter_context = &script;
+    move_messages(&transfer, 20, 20 * NS_PER_S);
+    cr_assert_eq(script.rest, 0);
+    cr_assert_eq(script.naks, 6);
+    cr_assert_lt(world.clock.now_ns - script.dropped_ns, 50 * NS_PER_MS);
+    cr_assert_eq(sim_system_counter(a, SYSTEM_COUNTER_RETRANSMITS_SENT), 6);
+    cr_assert_eq(sim_system_counter(b, SYSTEM_COUNTER_FLOW_CONTROL_UNDER_RUNS), 0);
+    end(&transfer);
+    sim_world_close(&world);
+}
+
 /* A lost last datagram has no successor that betrays it: the heartbeat does. */
 Test(streams, a_lost_tail_is_found_by_the_heartbeat) {
     static struct sim_world world;
