@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/compiler.h"
 #include "driverd/ctl.h"
+#include "driverd/trace_format.h"
 #include "shm/cnc.h"
 #include "shm/counter_types.h"
 #include "shm/error_log.h"
@@ -31,18 +32,11 @@ struct invocation {
 };
 
 void ctl_print_text(const char *text, int32_t length) {
-    for (int32_t i = 0; i < length && text[i] != '\0'; i++) {
-        (void)putchar(isprint((unsigned char)text[i]) ? text[i] : '?');
-    }
+    trace_format_text(stdout, text, length);
 }
 
 void ctl_print_time(int64_t epoch_ms) {
-    time_t seconds = (time_t)(epoch_ms / MS_PER_S);
-    struct tm utc;
-    char text[32];
-    (void)gmtime_r(&seconds, &utc);
-    (void)strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &utc);
-    printf("%s.%03dZ", text, (int)(epoch_ms % MS_PER_S));
+    trace_format_time(stdout, epoch_ms);
 }
 
 static void open_reader(const struct cnc *cnc, struct counters_reader *reader) {

@@ -82,6 +82,11 @@ static int open_agents(struct driver *driver, struct tern_error *error) {
     const struct duty_cycle *const cycles[] = {&driver->sender.cycle, &driver->receiver.cycle,
                                                &driver->conductor.cycle};
     trace_init(&driver->trace, context, cycles);
+    result = event_log_open(&driver->event_log, driver->conf, context->io.clock, error);
+    if (result < 0) {
+        return result;
+    }
+    context->event_log = event_log_is_on(&driver->event_log) ? &driver->event_log.ring : NULL;
     return conductor_init(&driver->conductor, &params, error);
 }
 
@@ -230,6 +235,7 @@ static int do_log_agent_work(void *context, int64_t now_ns) {
     struct driver *driver = context;
     int work = trace_do_work(&driver->trace, now_ns);
     work += driver_context_allocate(&driver->context);
+    work += event_log_do_work(&driver->event_log, now_ns);
     return work + log_agent_do_work(&driver->log_agent, now_ns);
 }
 
@@ -250,6 +256,7 @@ int driver_do_work(struct driver *driver, int64_t now_ns) {
     work += make_logs(driver);
     work += trace_do_work(&driver->trace, now_ns);
     work += driver_context_allocate(&driver->context);
+    work += event_log_do_work(&driver->event_log, now_ns);
     return work + log_agent_delete(&driver->log_agent, now_ns);
 }
 
@@ -375,7 +382,8 @@ static int parse_helper_idle(const struct driver *driver, struct idle_strategy *
     const struct driver_idle_conf *conf = &driver->conf->helper_idle;
     int result = idle_strategy_parse(idle, conf->name, conf->arguments, error);
     if (result == 0 && idle->kind == IDLE_SLEEP && conf->arguments[0] == '\0') {
-        idle->park_max_ns = HELPER_PARK_NS;
+        bool has_events = event_log_is_on(&driver->event_log);
+        idle->park_max_ns = has_events ? EVENT_LOG_INTERVAL_NS : HELPER_PARK_NS;
     }
     return result;
 }
@@ -524,6 +532,7 @@ void driver_close(struct driver *driver) {
     driver_context_signal_end(&driver->context);
     close_agents(driver);
     trace_close(&driver->trace);
+    event_log_close(&driver->event_log);
     log_agent_close(&driver->log_agent);
     driver_context_close(&driver->context);
     if (driver->has_directory && driver->conf->dir_delete_on_shutdown) {

@@ -16,6 +16,7 @@
 #include "driverd/conductor.h"
 #include "driverd/driver_conf.h"
 #include "driverd/driver_context.h"
+#include "driverd/event_log.h"
 #include "driverd/gossip_socket.h"
 #include "driverd/log_agent.h"
 #include "driverd/receiver.h"
@@ -34,8 +35,9 @@ struct driver {
     struct sender sender;
     struct receiver receiver;
     struct log_agent log_agent;
-    struct trace trace;        /* runs with the log agent */
-    struct resolver *resolver; /* by itself: its thread may outlive the driver in a look-up */
+    struct trace trace;         /* runs with the log agent */
+    struct event_log event_log; /* likewise */
+    struct resolver *resolver;  /* by itself: its thread may outlive the driver in a look-up */
     struct agent_runner *resolver_runners[RESOLVER_AGENT_COUNT];
     struct gossip_socket gossip;
     struct agent_runner *runners[DRIVER_THREADS_MAX];

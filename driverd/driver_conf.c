@@ -18,6 +18,7 @@
 #include "base/uri.h"
 #include "daemon/logger.h"
 #include "daemon/options.h"
+#include "driverd/event_log.h"
 #include "driverd/flow_control.h"
 #include "driverd/gossip_socket.h"
 #include "driverd/name_table.h"
@@ -392,11 +393,29 @@ static const struct option_row rows[] = {
      STORE(dynamic_libraries),
      .type = OPTION_LIST,
      .doc = "Libraries to load at start."},
-    NOT_YET("event_log", "AERON_EVENT_LOG", "", "Events to trace."),
-    NOT_YET("event_log_disable", "AERON_EVENT_LOG_DISABLE", "", "Events not to trace."),
-    NOT_YET("event_log_filename", "AERON_EVENT_LOG_FILENAME", "", "File for traced events."),
-    NOT_YET("event_log_file_max_length", "AERON_EVENT_LOG_FILE_MAX_LENGTH", "0",
-            "When that file is rolled."),
+    {.key = "event_log",
+     .env = "AERON_EVENT_LOG",
+     STORE(event_log),
+     .type = OPTION_LIST,
+     .doc = "Events to log from the start: all, admin (all but frames), FRAME_IN, FRAME_OUT, "
+            "CMD_IN_ADD_PUBLICATION and so on, CMD_OUT_ERROR and so on."},
+    {.key = "event_log_disable",
+     .env = "AERON_EVENT_LOG_DISABLE",
+     STORE(event_log_disable),
+     .type = OPTION_LIST,
+     .doc = "Events of these not to log."},
+    {.key = "event_log_filename",
+     .env = "AERON_EVENT_LOG_FILENAME",
+     STORE(event_log_filename),
+     .type = OPTION_PATH,
+     .doc = "File that the events are appended to as text; empty is stdout."},
+    {.key = "event_log_file_max_length",
+     .env = "AERON_EVENT_LOG_FILE_MAX_LENGTH",
+     STORE(event_log_length_max),
+     .type = OPTION_SIZE,
+     .default_text = "0",
+     .max = INT64_MAX,
+     .doc = "A file of this length becomes <name>.1 and a new one is begun; 0 is never."},
 };
 
 static const struct option_override lowcpu[] = {
@@ -453,6 +472,17 @@ static void check_strategy(const char *name, const char *key, struct options *op
 static void check_class(const char *name, const char *key, struct options *options) {
     if (*name != '\0') {
         check_strategy(name, key, options);
+    }
+}
+
+static void check_events(const struct driver_conf *conf, struct options *options) {
+    struct event_selection selection;
+    struct tern_error error;
+    if (event_selection_parse(&selection, conf->event_log, "", &error) != 0) {
+        options_refuse(options, "event_log", "%s", error.text);
+    }
+    if (event_selection_parse(&selection, conf->event_log_disable, "", &error) != 0) {
+        options_refuse(options, "event_log_disable", "%s", error.text);
     }
 }
 
@@ -537,6 +567,7 @@ static void check(const void *context, struct options *options) {
     check_ports(conf->receiver_port_range, "receiver_wildcard_port_range", options);
     check_strategy(conf->unicast_flow_control, "unicast_flowcontrol_supplier", options);
     check_strategy(conf->multicast_flow_control, "multicast_flowcontrol_supplier", options);
+    check_events(conf, options);
     check_class(conf->unicast_flow_control_class, "unicast_flow_control_strategy", options);
     check_class(conf->multicast_flow_control_class, "multicast_flow_control_strategy", options);
     if (conf->reserved_session_id_low > conf->reserved_session_id_high) {

@@ -167,6 +167,10 @@ struct driver_conf {
     char agent_on_start_function[DRIVER_SYMBOL_MAX];
     char dynamic_libraries[DRIVER_LIBRARIES_MAX]; /* a list of paths */
     bool experimental_features;
+    char event_log[DRIVER_NAMES_TEXT_MAX]; /* names of events; empty: off */
+    char event_log_disable[DRIVER_NAMES_TEXT_MAX];
+    char event_log_filename[DRIVER_DIRECTORY_MAX]; /* empty: stdout */
+    int64_t event_log_length_max;                  /* 0: no end */
     int64_t conductor_cycle_threshold_ns;
     int64_t sender_cycle_threshold_ns;
     int64_t receiver_cycle_threshold_ns;

@@ -24,6 +24,7 @@
 #include "wire/command.h"
 
 struct log_agent;
+struct trace_file;
 
 /* Bytes of the rings between the agents (without trailer): commands carry pointers and ids. */
 #define DRIVER_QUEUE_LENGTH (256 * 1024)
@@ -42,6 +43,7 @@ struct driver_context {
     int64_t *system_counters[SYSTEM_COUNTER_COUNT]; /* words: any agent, see context_count */
     uint8_t *to_conductor_memory;
     void *trace_file; /* struct trace_file; release: log agent; acquire: who logs events */
+    struct trace_file *event_log;        /* the driver's own; NULL: none */
     struct net_poller *conductor_poller; /* of no sockets: who posts ends the conductor's wait */
 
     /* sender and receiver write, conductor reads; messages of driver_message.h */

@@ -67,12 +67,23 @@ static inline struct trace_file *trace_active(const struct driver_context *conte
     return file != NULL && trace_file_wants(file, kind) ? file : NULL;
 }
 
+/* Event log of the driver's own, NULL as a rule; likewise. */
+static inline struct trace_file *trace_own(const struct driver_context *context,
+                                           enum trace_kind kind) {
+    struct trace_file *file = context->event_log;
+    return file != NULL && trace_file_wants(file, kind) ? file : NULL;
+}
+
 /* Sender or receiver, after the system took or gave them. */
 static inline void trace_frames(const struct driver_context *context, enum trace_kind kind,
                                 struct trace_frames frames) {
     struct trace_file *file = trace_active(context, kind);
+    struct trace_file *own = trace_own(context, kind);
     if (file != NULL) {
         trace_write_frames(file, kind, &frames);
+    }
+    if (own != NULL) {
+        trace_write_frames(own, kind, &frames);
     }
 }
 
@@ -80,8 +91,12 @@ static inline void trace_frames(const struct driver_context *context, enum trace
 static inline void trace_message(const struct driver_context *context, enum trace_kind kind,
                                  struct trace_message message) {
     struct trace_file *file = trace_active(context, kind);
+    struct trace_file *own = trace_own(context, kind);
     if (file != NULL) {
         trace_write_message(file, kind, &message);
+    }
+    if (own != NULL) {
+        trace_write_message(own, kind, &message);
     }
 }
 

@@ -47,6 +47,19 @@ int mapped_file_create(struct mapped_file *file, const char *path, int64_t lengt
     return 0;
 }
 
+int mapped_file_create_private(struct mapped_file *file, int64_t length, struct tern_error *error) {
+    assert(length > 0);
+    void *address =
+        mmap(NULL, (size_t)length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    *file = (struct mapped_file){0};
+    if (address == MAP_FAILED) {
+        return error_set_errno(error, errno, "cannot map %lld bytes", (long long)length);
+    }
+    file->address = address;
+    file->length = length;
+    return 0;
+}
+
 int mapped_file_open(struct mapped_file *file, const char *path, bool read_only,
                      struct tern_error *error) {
     *file = (struct mapped_file){0};

@@ -19,6 +19,9 @@ struct mapped_file {
 int mapped_file_create(struct mapped_file *file, const char *path, int64_t length, bool sparse,
                        struct tern_error *error);
 
+/* Memory of this process only, zeroed; no file. */
+int mapped_file_create_private(struct mapped_file *file, int64_t length, struct tern_error *error);
+
 /* Map all of an existing file. -ENOENT and -ENODATA (empty file) are returned as such. */
 int mapped_file_open(struct mapped_file *file, const char *path, bool read_only,
                      struct tern_error *error);

@@ -38,6 +38,18 @@ int trace_file_create(struct trace_file *trace, const char *path, int32_t kinds,
     return 0;
 }
 
+int trace_file_create_private(struct trace_file *trace, int32_t kinds, struct tern_error *error) {
+    *trace = (struct trace_file){.kinds = kinds};
+    int result = mapped_file_create_private(&trace->file, FILE_LENGTH, error);
+    if (result < 0) {
+        return result;
+    }
+    result = open_views(trace);
+    assert(result == 0);
+    trace->header->kinds = kinds;
+    return 0;
+}
+
 /* A length that the driver can rely on: a hole would be SIGBUS when the file system is full. */
 static int map_allocated(struct trace_file *trace, const char *path, struct tern_error *error) {
     int fd = open(path, O_RDWR | O_CLOEXEC);

@@ -69,6 +69,8 @@ struct trace_file {
 /* Reader: make the file and say what is wanted; -EEXIST when another reader is there. */
 int trace_file_create(struct trace_file *trace, const char *path, int32_t kinds, int64_t epoch_ms,
                       struct tern_error *error);
+/* A ring of this process only, for a driver that reads it itself. */
+int trace_file_create_private(struct trace_file *trace, int32_t kinds, struct tern_error *error);
 /* Driver: map it, with all its blocks allocated. -EAGAIN while the reader is still at it. */
 int trace_file_open(struct trace_file *trace, const char *path, struct tern_error *error);
 void trace_file_close(struct trace_file *trace);

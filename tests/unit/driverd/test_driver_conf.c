@@ -87,6 +87,8 @@ Test(driver_conf, bad_and_unsupported_values_are_refused_by_name) {
         "AERON_DRIVER_NATIVE_RESOURCE_AGENT_CPU_AFFINITY=256",
         "AERON_UDP_CHANNEL_TRANSPORT_BINDINGS_MEDIA=dpdk",
         "AERON_SENDCHANNELENDPOINT_SUPPLIER=com.example.Mine",
+        "AERON_EVENT_LOG=0xffff",
+        "AERON_EVENT_LOG_DISABLE=FRAME_SIDEWAYS",
     };
     static struct driver_conf conf;
     static struct options options;
