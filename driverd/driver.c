@@ -257,7 +257,8 @@ int driver_do_work(struct driver *driver, int64_t now_ns) {
     work += trace_do_work(&driver->trace, now_ns);
     work += driver_context_allocate(&driver->context);
     work += event_log_do_work(&driver->event_log, now_ns);
-    return work + log_agent_delete(&driver->log_agent, now_ns);
+    work += log_agent_delete(&driver->log_agent, now_ns);
+    return work > 0 ? work : log_agent_touch(&driver->log_agent);
 }
 
 /* -- waiting -- */

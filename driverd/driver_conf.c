@@ -114,6 +114,8 @@ static const struct option_row rows[] = {
          OPTION_POWER_OF_TWO, "File lengths are multiples of it; 2m for huge pages."),
     BOOL("term_buffer_sparse_file", "AERON_TERM_BUFFER_SPARSE_FILE", term_buffer_sparse, "true",
          "Log buffers get their memory when it is touched, not when they are made."),
+    BOOL("pre_touch", "TERN_DRIVER_PRE_TOUCH", pre_touch, "false",
+         "Give sparse log buffers their memory in the background, ahead of who writes them."),
     BOOL("perform_storage_checks", "AERON_PERFORM_STORAGE_CHECKS", perform_storage_checks, "true",
          "Refuse a log buffer that does not fit the file system."),
     SIZE("low_file_store_warning_threshold", "AERON_LOW_FILE_STORE_WARNING_THRESHOLD",

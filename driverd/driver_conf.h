@@ -68,6 +68,7 @@ struct driver_conf {
     int32_t loss_report_buffer_length;
     int32_t file_page_size;
     bool term_buffer_sparse;
+    bool pre_touch;
     bool perform_storage_checks;
     int64_t low_storage_warning_bytes;
     int32_t resource_free_limit;

@@ -12,9 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bits.h"
 #include "driverd/driver_context.h"
 
 #define RETRY_INTERVAL_NS NS_PER_S
+#define TOUCH_CHUNK_LENGTH (2 * 1024 * 1024) /* about 1 ms of page faults */
 #define RING_CAPACITY 32768
 /* Requests without a result: half of what a ring holds, a record being a header of 8 bytes and a
  * pointer. */
@@ -99,6 +101,53 @@ void log_agent_close(struct log_agent *agent) {
 
 /* -- the agent's side -- */
 
+/* A sparse log is answered for at once; its pages get their memory afterwards, ahead of who writes
+ * them. */
+static void start_touching(struct log_agent *agent, struct log_file *file) {
+    struct log_file **link = &agent->touching;
+    if (file->result < 0 || !agent->context->conf->pre_touch || !file->spec.is_sparse) {
+        return;
+    }
+    while (*link != NULL) {
+        link = &(*link)->next_touching;
+    }
+    file->is_touching = true;
+    *link = file;
+}
+
+static void stop_touching(struct log_agent *agent, struct log_file *file) {
+    struct log_file **link = &agent->touching;
+    if (!file->is_touching) {
+        return;
+    }
+    while (*link != file) {
+        link = &(*link)->next_touching;
+    }
+    *link = file->next_touching;
+    file->is_touching = false;
+}
+
+/* What finds no memory stays as it is: who writes there will say so. */
+int log_agent_touch(struct log_agent *agent) {
+    struct log_file *file = agent->touching;
+    if (file == NULL) {
+        return 0;
+    }
+    const struct mapped_file *mapped = &file->log.file;
+    int64_t length = min_i64(TOUCH_CHUNK_LENGTH, mapped->length - file->touched_bytes);
+    int result = mapped_file_populate(mapped, file->touched_bytes, length);
+    file->touched_bytes += length;
+    if (result < 0 || file->touched_bytes == mapped->length) {
+        stop_touching(agent, file);
+    }
+    if (result < 0) {
+        struct tern_error error;
+        (void)error_set_errno(&error, -result, "cannot pre-touch log buffers");
+        driver_context_post_error(agent->context, &error);
+    }
+    return 1;
+}
+
 static bool put(struct ring_spsc *ring, enum request type, struct log_file *file) {
     return ring_spsc_write(ring, (int32_t)type, &file, sizeof file) == RING_OK;
 }
@@ -108,11 +157,13 @@ static void on_request(void *context, int32_t type, const uint8_t *payload, int3
     const struct net *net = agent->context->io.net;
     struct log_file *file = file_of(payload, length);
     if (type == REQUEST_DELETE) {
+        stop_touching(agent, file);
         append(&agent->discarded, file);
         return;
     }
     assert(type == REQUEST_MAKE);
     log_file_make(file, agent->context);
+    start_touching(agent, file);
     bool was_put = put(&agent->results, RESULT_MADE, file);
     assert(was_put); /* MAKING_MAX sees to the room */
     (void)was_put;
@@ -155,7 +206,8 @@ int log_agent_delete(struct log_agent *agent, int64_t now_ns) {
 
 int log_agent_do_work(struct log_agent *agent, int64_t now_ns) {
     int work = log_agent_serve(agent);
-    return work + log_agent_delete(agent, now_ns);
+    work += log_agent_delete(agent, now_ns);
+    return work > 0 ? work : log_agent_touch(agent);
 }
 
 /* -- the conductor's side -- */

@@ -42,6 +42,7 @@ struct log_agent {
     /* agent */
     CACHE_ALIGNED struct log_file_queue discarded; /* to be deleted */
     struct log_file_queue failed;                  /* could not be; in order of their retry time */
+    struct log_file *touching;                     /* list by next_touching, the oldest first */
 };
 
 int log_agent_init(struct log_agent *agent, struct driver_context *context,
@@ -52,11 +53,13 @@ void log_agent_close(struct log_agent *agent);
 
 /* -- the agent's side -- */
 
-/* One request, and the configured number of deletions; returns how many. */
+/* One request, the configured number of deletions, and a little pre-touching when nobody waits;
+ * returns how many. */
 int log_agent_do_work(struct log_agent *agent, int64_t now_ns);
-/* The two halves of it, for INVOKER: one request; deletions. */
+/* The parts of it, for INVOKER: one request; deletions; pre-touching. */
 int log_agent_serve(struct log_agent *agent);
 int log_agent_delete(struct log_agent *agent, int64_t now_ns);
+int log_agent_touch(struct log_agent *agent);
 
 /* -- the conductor's side -- */
 

@@ -29,6 +29,10 @@ struct log_file {
     /* With result 0 and a code: a warning. */
     struct tern_error error;
     struct log_file *next; /* in a list of discarded files */
+    /* Log agent, also while the file is the conductor's: its pages get their memory. */
+    bool is_touching;
+    int64_t touched_bytes;
+    struct log_file *next_touching;
     int64_t retry_time_ns;
     char path[]; /* at most LOG_FILE_PATH_MAX bytes with its NUL */
 };

@@ -12,6 +12,9 @@
 #include "base/compiler.h"
 
 #define PAGE_LENGTH 4096
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* since Linux 5.14; missing in older headers */
+#endif
 
 static int map(struct mapped_file *file, int fd, int64_t length, int protection) {
     void *address = mmap(NULL, (size_t)length, protection, MAP_SHARED, fd, 0);
@@ -92,6 +95,20 @@ int mapped_file_sync(struct mapped_file *file) {
         return 0;
     }
     return msync(file->address, (size_t)file->length, MS_SYNC) == 0 ? 0 : -errno;
+}
+
+int mapped_file_populate(const struct mapped_file *file, int64_t offset, int64_t length) {
+    assert(offset >= 0 && length >= 0 && offset + length <= file->length);
+    if (madvise(file->address + offset, (size_t)length, MADV_POPULATE_WRITE) == 0) {
+        return 0;
+    }
+    if (errno != EINVAL) {
+        return -errno;
+    }
+    for (int64_t i = 0; i < length; i += PAGE_LENGTH) { /* before Linux 5.14 */
+        (void)*(const volatile uint8_t *)(file->address + offset + i);
+    }
+    return 0;
 }
 
 void mapped_file_touch(const struct mapped_file *file) {

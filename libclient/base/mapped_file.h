@@ -33,6 +33,10 @@ int mapped_file_map(struct mapped_file *file, int descriptor, const char *path, 
 /* msync the whole mapping. */
 int mapped_file_sync(struct mapped_file *file);
 
+/* Give the pages of a part their memory, for writing, without changing what is in them; others may
+ * be writing. 0, or -errno when there is no memory or space left. */
+int mapped_file_populate(const struct mapped_file *file, int64_t offset, int64_t length);
+
 /* Read one byte of each page, so that later accesses meet no page fault. */
 void mapped_file_touch(const struct mapped_file *file);
 

@@ -2,6 +2,7 @@
  * not, and that nothing is left behind whoever goes first. The agents are stepped one by one, as
  * their threads may interleave. */
 #include <criterion/criterion.h>
+#include <sys/stat.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -364,5 +365,54 @@ Test(log_agent, its_queues_are_bounded_and_lose_nothing) {
     cr_assert_null(agent->discarded.first);
     cr_assert_eq(count_publications(&f), 0);
     cr_assert_eq(mapped_bytes(&f), 0);
+    driver_fixture_close(&f);
+}
+
+/* Pages of the newest log that have memory. */
+static int64_t count_pages(const struct driver_fixture *f, int64_t id) {
+    char path[DRIVER_DIRECTORY_MAX + 64];
+    struct stat status;
+    (void)snprintf(path, sizeof path, "%s/publications/%lld.logbuffer", f->conf.directory,
+                   (long long)id);
+    cr_assert_eq(stat(path, &status), 0);
+    return status.st_blocks * 512 / 4096;
+}
+
+Test(log_agent, sparse_files_get_their_memory_after_the_answer_when_that_is_wanted) {
+    static struct response answers[64];
+    struct driver_fixture f;
+    driver_fixture_init(&f);
+    f.conf.pre_touch = true;
+    f.conf.ipc_term_buffer_length = 1 << 20;
+    driver_fixture_open(&f);
+    struct log_agent *agent = &f.driver->log_agent;
+    int64_t first = send_add(&f, 0, "aeron:ipc", COMMAND_ADD_EXCLUSIVE_PUBLICATION);
+    int64_t gone = send_add(&f, 0, "aeron:ipc", COMMAND_ADD_EXCLUSIVE_PUBLICATION);
+    while (count_publications(&f) < 2) {
+        step_conductor(&f);
+        (void)log_agent_serve(agent);
+    }
+    step_conductor(&f);
+    int count = take_answers(&f, answers, 64);
+    cr_assert(has_answer(answers, count, first, RESPONSE_EXCLUSIVE_PUBLICATION_READY));
+    cr_assert(has_answer(answers, count, gone, RESPONSE_EXCLUSIVE_PUBLICATION_READY));
+    cr_assert_lt(count_pages(&f, first), 10);
+    struct log_file *file = agent->touching;
+    cr_assert_not_null(file);
+    file->log.terms[0][64] = 77; /* somebody writes already */
+    cr_assert_eq(log_agent_do_work(agent, f.now_ns), 1);
+    int64_t part = count_pages(&f, first);
+    cr_assert_geq(part, 512);
+    cr_assert_lt(part, 3 * 256 + 1);
+    struct command remove = {.type = COMMAND_REMOVE_PUBLICATION, .registration_id = gone};
+    (void)driver_fixture_send(&f, &remove);
+    while (count_publications(&f) > 1) { /* before its turn came */
+        (void)driver_fixture_step(&f, 100 * NS_PER_MS);
+    }
+    while (log_agent_do_work(agent, f.now_ns) > 0) {
+    }
+    cr_assert_null(agent->touching);
+    cr_assert_eq(count_pages(&f, first), 3 * 256 + 1);
+    cr_assert_eq(file->log.terms[0][64], 77);
     driver_fixture_close(&f);
 }
