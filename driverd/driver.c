@@ -234,7 +234,6 @@ static int do_resolver_work(void *context, int64_t now_ns) {
 static int do_log_agent_work(void *context, int64_t now_ns) {
     struct driver *driver = context;
     int work = trace_do_work(&driver->trace, now_ns);
-    work += driver_context_allocate(&driver->context);
     work += event_log_do_work(&driver->event_log, now_ns);
     return work + log_agent_do_work(&driver->log_agent, now_ns);
 }
@@ -255,7 +254,6 @@ int driver_do_work(struct driver *driver, int64_t now_ns) {
     }
     work += make_logs(driver);
     work += trace_do_work(&driver->trace, now_ns);
-    work += driver_context_allocate(&driver->context);
     work += event_log_do_work(&driver->event_log, now_ns);
     work += log_agent_delete(&driver->log_agent, now_ns);
     return work > 0 ? work : log_agent_touch(&driver->log_agent);

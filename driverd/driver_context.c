@@ -109,16 +109,6 @@ int driver_context_open(struct driver_context *context, const struct driver_conf
     return result;
 }
 
-int driver_context_allocate(struct driver_context *context) {
-    int result = cnc_allocate_next(&context->cnc);
-    if (result < 0) {
-        struct tern_error error;
-        (void)error_set_errno(&error, -result, "cnc.dat has not got all its memory");
-        driver_context_post_error(context, &error);
-    }
-    return result > 0;
-}
-
 void driver_context_publish(struct driver_context *context) {
     /* No client id or registration id is ever 0: that value means "none" in places. */
     (void)driver_context_next_id(context);

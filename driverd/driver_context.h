@@ -70,8 +70,6 @@ struct driver_context {
  * points to are borrowed. */
 int driver_context_open(struct driver_context *context, const struct driver_conf *conf,
                         const struct io *io, struct tern_error *error);
-/* Log agent: get the next piece of cnc.dat's memory; returns the work done. */
-int driver_context_allocate(struct driver_context *context);
 /* From now on clients may attach. */
 void driver_context_publish(struct driver_context *context);
 /* Tell clients that the driver ends: they close everything. */

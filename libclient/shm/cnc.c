@@ -17,7 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/bits.h"
@@ -29,7 +28,6 @@
 #define SECTION_CAPACITY_MIN 64
 #define METADATA_RATIO (COUNTER_METADATA_LENGTH / COUNTER_VALUE_LENGTH)
 #define DIRECTORY_LENGTH_MAX 4096
-#define ALLOCATION_STEP 1048576 /* takes less than a millisecond */
 
 /* In the last eight bytes of a file whose driver holds a lock on it: "TernLock". */
 #define LOCK_MARK INT64_C(0x6B636F4C6E726554)
@@ -116,24 +114,6 @@ static int take_lock(struct cnc *cnc, const char *path, struct tern_error *error
     return 0;
 }
 
-/* File systems without a limit say that they have no blocks at all. */
-static bool has_room_for(const struct cnc *cnc) {
-    struct statvfs status;
-    if (fstatvfs(cnc->descriptor, &status) != 0 || status.f_blocks == 0) {
-        return true;
-    }
-    return (int64_t)status.f_bavail >= cnc->file.length / (int64_t)status.f_frsize;
-}
-
-static int secure(struct cnc *cnc, const char *path, struct tern_error *error) {
-    int result = take_lock(cnc, path, error);
-    if (result == 0 && !has_room_for(cnc)) {
-        result = error_set(error, -ENOSPC, "no room for the %lld bytes of %s",
-                           (long long)cnc->file.length, path);
-    }
-    return result;
-}
-
 int cnc_create(struct cnc *cnc, const char *path, const struct cnc_params *params,
                struct tern_error *error) {
     *cnc = (struct cnc){0};
@@ -142,7 +122,7 @@ int cnc_create(struct cnc *cnc, const char *path, const struct cnc_params *param
         return error_set(error, -EINVAL,
                          "section lengths for %s are invalid or sum up to more than 2^31-1", path);
     }
-    int result = mapped_file_create(&cnc->file, path, length, true, error);
+    int result = mapped_file_create(&cnc->file, path, length, false, error);
     if (result < 0) {
         return result;
     }
@@ -150,7 +130,7 @@ int cnc_create(struct cnc *cnc, const char *path, const struct cnc_params *param
     assert(is_valid);
     (void)is_valid;
     set_sections(cnc);
-    result = secure(cnc, path, error);
+    result = take_lock(cnc, path, error);
     if (result < 0) {
         cnc_close(cnc);
         (void)unlink(path);
@@ -172,23 +152,6 @@ void cnc_publish(struct cnc *cnc) {
     store_release_i32(&cnc->header->version, CNC_LAYOUT_VERSION);
     /* The file lives in memory; a failed sync costs nothing that a reboot would not. */
     (void)mapped_file_sync(&cnc->file);
-}
-
-int cnc_allocate_next(struct cnc *cnc) {
-    int64_t length = min_i64(cnc->file.length - cnc->allocated_length, ALLOCATION_STEP);
-    if (length <= 0) {
-        return 0;
-    }
-    int result;
-    do {
-        result = fallocate(cnc->descriptor, FALLOC_FL_KEEP_SIZE, cnc->allocated_length, length);
-    } while (result != 0 && errno == EINTR);
-    if (result != 0) {
-        cnc->allocated_length = cnc->file.length;
-        return errno == EOPNOTSUPP ? 0 : -errno; /* then it comes when it is touched */
-    }
-    cnc->allocated_length += length;
-    return cnc->allocated_length < cnc->file.length;
 }
 
 static int validate(struct cnc *cnc, const char *path, struct tern_error *error) {

@@ -54,7 +54,6 @@ struct cnc_params {
 struct cnc {
     struct mapped_file file;
     int descriptor; /* of the file, while it is mapped: holds the driver's lock, asks for it */
-    int64_t allocated_length; /* of the file that was made here: cnc_allocate_next */
     struct cnc_header *header;
     uint8_t *to_driver;  /* ring_mpsc over header->to_driver_length bytes */
     uint8_t *to_clients; /* broadcast */
@@ -74,18 +73,11 @@ struct cnc {
  * page size is no power of two of 4 KiB to 1 GiB, or the sum is above 2^31-1. */
 int64_t cnc_file_length(const struct cnc_params *params);
 
-/* Driver: create `path`, lock it, write every field but the version. -ENOSPC when the file system
- * has not enough room for it; the memory itself comes with cnc_allocate_next or when it is touched.
- */
+/* Driver: create `path`, lock it, write every field but the version. */
 int cnc_create(struct cnc *cnc, const char *path, const struct cnc_params *params,
                struct tern_error *error);
 /* Driver: store the version (release) and sync; from now on clients may attach. */
 void cnc_publish(struct cnc *cnc);
-
-/* Driver: get the next piece of the file's memory, so that nobody meets a full file system later,
- * while the start does not wait for all of it. 1: there is more to do, 0: done, -errno: done, but
- * not all is there. By one thread, while others use the file. */
-int cnc_allocate_next(struct cnc *cnc);
 
 /* Map an existing file. -EAGAIN while it is missing, shorter than its sections or its version is 0
  * (a driver is starting): try again; TERN_ERROR_VERSION for another major version;

@@ -195,35 +195,6 @@ Test(cnc, a_driver_is_active_while_its_heartbeat_is_young) {
     scratch_close(&scratch);
 }
 
-static int64_t allocated_bytes(const struct cnc *cnc) {
-    struct stat status;
-    cr_assert_eq(fstat(cnc->descriptor, &status), 0);
-    return (int64_t)status.st_blocks * 512;
-}
-
-Test(cnc, memory_is_got_piece_by_piece_after_the_start) {
-    struct scratch scratch;
-    struct cnc cnc;
-    scratch_open(&scratch);
-    cr_assert_eq(cnc_create(&cnc, scratch_path(&scratch, CNC_FILE_NAME), &default_params, NULL), 0);
-    cr_assert_lt(allocated_bytes(&cnc), 65536);
-    cr_assert_eq(cnc_allocate_next(&cnc), 1);
-    int64_t piece = allocated_bytes(&cnc);
-    cr_assert_lt(piece, cnc.file.length / 8, "one piece must not take long");
-    cnc.to_driver[0] = 7;
-    int result;
-    while ((result = cnc_allocate_next(&cnc)) == 1) {
-        cr_assert_gt(allocated_bytes(&cnc), piece);
-        piece = allocated_bytes(&cnc);
-    }
-    cr_assert_eq(result, 0);
-    cr_assert_geq(allocated_bytes(&cnc), cnc.file.length);
-    cr_assert_eq(cnc_allocate_next(&cnc), 0);
-    cr_assert_eq(cnc.to_driver[0], 7, "what is there stays");
-    cnc_close(&cnc);
-    scratch_close(&scratch);
-}
-
 static struct cnc_params lockable_params(void) {
     struct cnc_params params = small_params; /* fills its last page to the end */
     params.error_log_length -= 8;
