@@ -6,18 +6,24 @@
 
 #include "base/bits.h"
 
-void auction_history_add(struct auction_history *history, const struct auction_event *event) {
-    if (history->count == history->capacity) {
-        history->capacity = 2 * history->capacity + 1024;
-        history->events =
-            realloc(history->events, (size_t)history->capacity * sizeof history->events[0]);
-        assert(history->events != NULL);
+static void list_add(struct auction_list *list, const struct auction_event *event) {
+    if (list->count == list->capacity) {
+        list->capacity = 2 * list->capacity + 1024;
+        list->events = realloc(list->events, (size_t)list->capacity * sizeof list->events[0]);
+        assert(list->events != NULL);
     }
-    history->events[history->count++] = *event;
+    struct auction_event *added = &list->events[list->count++];
+    *added = *event;
+    added->place = event->answered_ns != 0 && !event->is_repeated ? event->bid_count : 0;
+}
+
+void auction_history_add(struct auction_history *history, const struct auction_event *event) {
+    list_add(&history->bids, event);
 }
 
 void auction_history_close(struct auction_history *history) {
-    free(history->events);
+    free(history->bids.events);
+    free(history->answers.events);
     *history = (struct auction_history){0};
 }
 
@@ -30,18 +36,39 @@ static bool broken(struct tern_error *problem, const struct auction_event *event
     return false;
 }
 
+bool auction_history_answer(struct auction_history *history, int64_t index,
+                            const struct auction_event *answer, struct tern_error *problem) {
+    struct auction_event *bid = &history->bids.events[index];
+    struct auction_event event = *answer;
+    event.customer_id = bid->customer_id;
+    event.price = bid->price;
+    event.invoked_ns = bid->invoked_ns;
+    event.place = bid->place;
+    if (!event.is_repeated && bid->place != 0) {
+        return broken(problem, &event, "it was applied twice");
+    }
+    if (!event.is_repeated) {
+        event.place = event.bid_count;
+    }
+    if (bid->answered_ns == 0) {
+        *bid = event;
+        return true;
+    }
+    bid->place = event.place;
+    list_add(&history->answers, &event);
+    return true;
+}
+
 /* Whether somebody bid that before `answered_ns` and may have had a place up to `bid_count`. */
 static bool is_best_possible(const struct auction_history *history,
                              const struct auction_event *answer) {
-    for (int64_t i = 0; i < history->count; i++) {
-        const struct auction_event *event = &history->events[i];
+    for (int64_t i = 0; i < history->bids.count; i++) {
+        const struct auction_event *event = &history->bids.events[i];
         if (event->invoked_ns > answer->answered_ns) {
             return false;
         }
-        bool is_placed_later =
-            event->answered_ns != 0 && !event->is_repeated && event->bid_count > answer->bid_count;
         if (event->customer_id == answer->best_customer_id && event->price == answer->best_price &&
-            !is_placed_later) {
+            event->place <= answer->bid_count) {
             return true;
         }
     }
@@ -53,6 +80,9 @@ static bool follows(const struct auction_event *event, const struct auction_even
                     struct tern_error *problem) {
     if (event->best_price < event->price) {
         return broken(problem, event, "the bid is better than the best one");
+    }
+    if (event->is_repeated && event->place > event->bid_count) {
+        return broken(problem, event, "it was repeated before it had its place");
     }
     if (event->is_best && (event->is_repeated || event->best_price != event->price ||
                            event->best_customer_id != event->customer_id)) {
@@ -97,56 +127,71 @@ static int compare_times(const void *a, const void *b) {
     return (first->answered_ns > second->answered_ns) - (first->answered_ns < second->answered_ns);
 }
 
-/* `answers` by the time of the answer: a bid counts after all that were answered before it. */
-static bool check_real_time(const struct auction_history *history,
-                            const struct auction_event **answers, int64_t count,
+static int compare_invocations(const void *a, const void *b) {
+    const struct auction_event *first = *(const struct auction_event *const *)a;
+    const struct auction_event *second = *(const struct auction_event *const *)b;
+    return (first->invoked_ns > second->invoked_ns) - (first->invoked_ns < second->invoked_ns);
+}
+
+/* All answers. */
+struct answers {
+    const struct auction_event **events;
+    int64_t count;
+};
+
+/* A bid counts after all that were answered before it was made. */
+static bool check_real_time(struct answers *by_time, struct answers *by_invocation,
                             struct tern_error *problem) {
     int64_t seen = 0;
     int64_t seen_count = 0; /* highest count of an answer that was there */
-    for (int64_t i = 0; i < history->count; i++) {
-        const struct auction_event *event = &history->events[i];
-        for (; seen < count && answers[seen]->answered_ns < event->invoked_ns; seen++) {
-            seen_count = max_i64(seen_count, answers[seen]->bid_count);
+    qsort(by_time->events, (size_t)by_time->count, sizeof by_time->events[0], compare_times);
+    qsort(by_invocation->events, (size_t)by_invocation->count, sizeof by_invocation->events[0],
+          compare_invocations);
+    for (int64_t i = 0; i < by_invocation->count; i++) {
+        const struct auction_event *event = by_invocation->events[i];
+        for (; seen < by_time->count && by_time->events[seen]->answered_ns < event->invoked_ns;
+             seen++) {
+            seen_count = max_i64(seen_count, by_time->events[seen]->bid_count);
         }
-        if (event->answered_ns != 0 && event->bid_count <= seen_count) {
+        if (event->bid_count <= seen_count) {
             return broken(problem, event, "it was counted before it was made");
         }
     }
     return true;
 }
 
-static bool check_answers(const struct auction_history *history,
-                          const struct auction_event **answers, int64_t count,
-                          struct tern_error *problem) {
-    qsort(answers, (size_t)count, sizeof(answers[0]), compare_counts);
-    for (int64_t i = 0; i < count; i++) {
-        const struct auction_event *before = i == 0 ? NULL : answers[i - 1];
-        bool is_known = before != NULL && before->best_price == answers[i]->best_price &&
-                        before->best_customer_id == answers[i]->best_customer_id;
-        if (!follows(answers[i], before, problem)) {
+static bool check_order(const struct auction_history *history, struct answers *answers,
+                        struct tern_error *problem) {
+    qsort(answers->events, (size_t)answers->count, sizeof answers->events[0], compare_counts);
+    for (int64_t i = 0; i < answers->count; i++) {
+        const struct auction_event *answer = answers->events[i];
+        const struct auction_event *before = i == 0 ? NULL : answers->events[i - 1];
+        bool is_known = before != NULL && before->best_price == answer->best_price &&
+                        before->best_customer_id == answer->best_customer_id;
+        if (!follows(answer, before, problem)) {
             return false;
         }
-        if (!is_known && !is_best_possible(history, answers[i])) {
-            return broken(problem, answers[i], "nobody can have bid the best one");
+        if (!is_known && !is_best_possible(history, answer)) {
+            return broken(problem, answer, "nobody can have bid the best one");
         }
     }
-    qsort(answers, (size_t)count, sizeof(answers[0]), compare_times);
-    return check_real_time(history, answers, count, problem);
+    return true;
 }
 
-static bool check_end(const struct auction_history *history, const struct auction_end *end,
-                      int64_t answered_count, struct tern_error *problem) {
-    if (end->bid_count < answered_count || end->bid_count > history->count) {
+static bool check_end(const struct auction_history *history, const struct answers *answers,
+                      const struct auction_end *end, struct tern_error *problem) {
+    int64_t answered_count = 0;
+    for (int64_t i = 0; i < history->bids.count; i++) {
+        answered_count += history->bids.events[i].answered_ns != 0;
+    }
+    if (end->bid_count < answered_count || end->bid_count > history->bids.count) {
         (void)error_set(problem, -1, "%lld bids were counted, of %lld sent and %lld acknowledged",
-                        (long long)end->bid_count, (long long)history->count,
+                        (long long)end->bid_count, (long long)history->bids.count,
                         (long long)answered_count);
         return false;
     }
-    for (int64_t i = 0; i < history->count; i++) {
-        const struct auction_event *event = &history->events[i];
-        if (event->answered_ns == 0) {
-            continue;
-        }
+    for (int64_t i = 0; i < answers->count; i++) {
+        const struct auction_event *event = answers->events[i];
         if (event->bid_count > end->bid_count || event->best_price > end->best_price) {
             return broken(problem, event, "the auction at the end has not come so far");
         }
@@ -163,18 +208,32 @@ static bool check_end(const struct auction_history *history, const struct auctio
            broken(problem, &last, "nobody can have bid what won");
 }
 
-bool check_auction(const struct auction_history *history, const struct auction_end *end,
-                   struct tern_error *problem) {
-    const struct auction_event **answers = calloc((size_t)history->count + 1, sizeof(answers[0]));
-    assert(answers != NULL);
-    int64_t count = 0;
-    for (int64_t i = 0; i < history->count; i++) {
-        if (history->events[i].answered_ns != 0) {
-            answers[count++] = &history->events[i];
+static void take_answers(struct answers *answers, const struct auction_list *list) {
+    for (int64_t i = 0; i < list->count; i++) {
+        if (list->events[i].answered_ns != 0) {
+            answers->events[answers->count++] = &list->events[i];
         }
     }
-    bool is_good = check_answers(history, answers, count, problem) &&
-                   (end == NULL || check_end(history, end, count, problem));
-    free(answers);
+}
+
+static struct answers all_answers(const struct auction_history *history) {
+    struct answers answers = {0};
+    answers.events = calloc((size_t)(history->bids.count + history->answers.count + 1),
+                            sizeof answers.events[0]);
+    assert(answers.events != NULL);
+    take_answers(&answers, &history->bids);
+    take_answers(&answers, &history->answers);
+    return answers;
+}
+
+bool check_auction(const struct auction_history *history, const struct auction_end *end,
+                   struct tern_error *problem) {
+    struct answers answers = all_answers(history);
+    struct answers others = all_answers(history);
+    bool is_good = check_order(history, &answers, problem) &&
+                   check_real_time(&answers, &others, problem) &&
+                   (end == NULL || check_end(history, &answers, end, problem));
+    free(answers.events);
+    free(others.events);
     return is_good;
 }

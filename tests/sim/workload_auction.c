@@ -49,22 +49,22 @@ static void destroy(void *state) {
 /* -- answers -- */
 
 static void note_answer(struct auction_load *load, const struct auction_answer *answer) {
-    struct auction_event *event = &load->history.events[answer->correlation_id - 1];
-    if (event->answered_ns != 0) {
-        /* One copy only is new; what a former leader told of it may come late, behind a repeat. */
-        bool is_late = event->is_repeated && answer->bid_count <= event->bid_count;
-        if (answer->is_repeated == 0 && !is_late) {
-            sim_fail(load->sim, "bid %lld was applied twice", (long long)answer->correlation_id);
-        }
-        return;
+    const struct auction_event event = {
+        .answered_ns = load->sim->now_ns,
+        .bid_count = answer->bid_count,
+        .best_customer_id = answer->best_customer_id,
+        .best_price = answer->best_price,
+        .is_best = answer->is_best != 0,
+        .is_repeated = answer->is_repeated != 0,
+    };
+    struct tern_error problem;
+    int64_t index = answer->correlation_id - 1;
+    load->answered_count += load->history.bids.events[index].answered_ns == 0;
+    int owner = owner_switch(OWNER_SIMULATOR);
+    if (!auction_history_answer(&load->history, index, &event, &problem)) {
+        sim_fail(load->sim, "%s", problem.text);
     }
-    event->answered_ns = load->sim->now_ns;
-    event->bid_count = answer->bid_count;
-    event->best_customer_id = answer->best_customer_id;
-    event->best_price = answer->best_price;
-    event->is_best = answer->is_best != 0;
-    event->is_repeated = answer->is_repeated != 0;
-    load->answered_count++;
+    owner_switch(owner);
 }
 
 static void on_message(void *context, int64_t timestamp, const uint8_t *buffer, int32_t length,
@@ -79,7 +79,7 @@ static void on_message(void *context, int64_t timestamp, const uint8_t *buffer, 
         return;
     }
     memcpy(&answer, buffer, sizeof answer);
-    if (answer.correlation_id < 1 || answer.correlation_id > load->history.count) {
+    if (answer.correlation_id < 1 || answer.correlation_id > load->history.bids.count) {
         sim_fail(load->sim, "client %d: an answer to bid %lld, which was not made",
                  bidder->session.index, (long long)answer.correlation_id);
         return;
@@ -113,7 +113,7 @@ static int offer(struct bidder *bidder, int slot, int64_t id, const struct aucti
 
 static int repeat(struct bidder *bidder, int slot) {
     const struct auction_load *load = bidder->load;
-    const struct auction_event *event = &load->history.events[bidder->pending[slot] - 1];
+    const struct auction_event *event = &load->history.bids.events[bidder->pending[slot] - 1];
     if (load->sim->now_ns - event->invoked_ns > ABANDON_NS) {
         bidder->pending[slot] = 0;
         return 1;
@@ -129,7 +129,7 @@ static int bid(struct bidder *bidder, int slot) {
     if (!load->is_sending || sim->now_ns < bidder->due_ns) {
         return 0;
     }
-    int64_t id = load->history.count + 1;
+    int64_t id = load->history.bids.count + 1;
     const struct auction_event event = {
         .customer_id = (int64_t)bidder->session.index * CUSTOMERS + slot,
         .price = id / BIDS_PER_PRICE + dice_between(&load->dice, 0, PRICE_SPAN),
@@ -196,8 +196,8 @@ static int64_t answered(const void *state) {
 static int64_t answered_since(const void *state, int client, int64_t since_ns) {
     const struct auction_load *load = state;
     int64_t count = 0;
-    for (int64_t i = load->history.count; i-- > 0;) {
-        const struct auction_event *event = &load->history.events[i];
+    for (int64_t i = load->history.bids.count; i-- > 0;) {
+        const struct auction_event *event = &load->history.bids.events[i];
         if (event->invoked_ns < since_ns) {
             break;
         }
