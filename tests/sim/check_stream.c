@@ -5,6 +5,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "base/bits.h"
+
 void check_stream_on_publication(struct check_stream *check, int32_t session_id,
                                  int32_t initial_term_id) {
     if (check->count == check->capacity) {
@@ -51,11 +53,11 @@ bool check_stream_on_image(struct check_stream *check, int64_t publication, int6
     struct check_publication *of = &check->publications[publication];
     of->join_position = join_position;
     of->next = -1;
-    if (join_position < of->consumed) {
+    if (join_position < max_i64(of->consumed, of->consumed_ever - CHECK_STREAM_LAG_MAX)) {
         (void)error_set(problem, -1,
-                        "stream: an image of session %d joins at %" PRId64 ", before %" PRId64
-                        ", which was consumed",
-                        of->session_id, join_position, of->consumed);
+                        "stream: an image of session %d joins at %" PRId64 ", but %" PRId64
+                        " was consumed by this subscriber and %" PRId64 " by one before it",
+                        of->session_id, join_position, of->consumed, of->consumed_ever);
         return false;
     }
     return true;
@@ -88,6 +90,7 @@ bool check_stream_on_message(struct check_stream *check, int64_t publication, in
     }
     of->next = index + 1;
     of->consumed = position;
+    of->consumed_ever = max_i64(of->consumed_ever, position);
     return true;
 }
 

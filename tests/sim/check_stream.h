@@ -1,9 +1,13 @@
 /* What the subscriber of a reliable stream is given: the messages of each publication in the order
  * they were published, none left out, none twice, at the positions that the publisher was told. An
  * image begins with the first message at or behind its join position, which is never before what
- * the subscriber consumed of the publication already. A new subscriber has consumed nothing: it may
- * join an image of the one before it where the driver has rebuilt the stream to as far as it
- * knows, which is a little behind what can be read. */
+ * the subscriber consumed of the publication already.
+ *
+ * A new subscriber has consumed nothing. It may join an image that was there before it, where the
+ * driver has rebuilt the stream to as far as its last duty cycle knew: what the subscriber before
+ * it could read since then, and consumed, comes again. How much that is depends on when the driver
+ * was stepped last, but it lies within the receiver's window, which is half a term; so it is never
+ * further back than a term. */
 #ifndef TERN_SIM_CHECK_STREAM_H
 #define TERN_SIM_CHECK_STREAM_H
 
@@ -11,6 +15,8 @@
 #include <stdint.h>
 
 #include "base/error.h"
+
+#define CHECK_STREAM_LAG_MAX (64 * 1024) /* a term of the stream */
 
 struct check_stream_message {
     int64_t start; /* position of its first frame */
@@ -25,7 +31,8 @@ struct check_publication {
     int64_t capacity;
     int64_t join_position; /* of the image */
     int64_t next;          /* message that comes next; -1: the image has given none yet */
-    int64_t consumed;      /* position behind the last message that was given, by the subscriber */
+    int64_t consumed;      /* position behind the last message that the subscriber was given */
+    int64_t consumed_ever; /* ... that any subscriber was */
 };
 
 struct check_stream {

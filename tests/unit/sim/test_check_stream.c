@@ -56,5 +56,12 @@ Test(check_stream, an_image_begins_with_its_first_message_and_never_goes_back) {
     check_stream_on_subscriber(&check);
     cr_assert(check_stream_on_image(&check, 0, 64, &problem), "a new one has consumed nothing");
     cr_assert(gets(&check, 1, 128));
+    const int64_t far = 320 + 2 * CHECK_STREAM_LAG_MAX;
+    check_stream_on_offer(&check, far - 64, far);
+    cr_assert(check_stream_on_image(&check, 0, far - 64, &problem));
+    cr_assert(gets(&check, 4, far));
+    check_stream_on_subscriber(&check);
+    cr_assert(check_stream_on_image(&check, 0, far - CHECK_STREAM_LAG_MAX, &problem));
+    cr_assert_not(check_stream_on_image(&check, 0, far - CHECK_STREAM_LAG_MAX - 32, &problem));
     check_stream_close(&check);
 }
