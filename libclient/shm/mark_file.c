@@ -4,7 +4,9 @@
  * and the compare-and-set to "activating" by which one of several starters wins. Against another
  * Tern daemon: also a lock on the file, which the kernel drops when its holder dies, so that a
  * restart after kill -9 need not wait and cannot err. A recorded pid that does not exist proves a
- * dead owner; one that exists proves nothing but makes us wait for the time-out.
+ * dead owner; one that exists proves nothing but makes us wait for the time-out. A timestamp that
+ * no waiting makes old (the clock was stepped back, or a start was killed half way) is its owner's
+ * only when that process has the file mapped; else the number was given to somebody else.
  *
  * A start that fails (disk full, say) leaves the file as it found it: the checks and the
  * allocation come before the first store.
@@ -14,6 +16,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -27,6 +30,7 @@
 #define STOPPED INT64_C(-1)
 #define CLIENT_MAGIC "TernClnt"
 #define CLIENT_OFFSET (MARK_FILE_HEADER_LENGTH - (int32_t)sizeof(struct client_record))
+#define MAPS_LINE_MAX 4352  /* a path and what stands before it */
 #define VERSION_FAILED (-1) /* what the original leaves after a failed start */
 
 struct client_record {
@@ -77,6 +81,31 @@ static bool is_pid_gone(int64_t pid) {
     return kill((pid_t)pid, 0) != 0 && errno == ESRCH;
 }
 
+static bool line_names(const char *line, const char *name) {
+    const char *slash = strrchr(line, '/');
+    size_t length = strlen(name);
+    return slash != NULL && strncmp(slash + 1, name, length) == 0 &&
+           (slash[length + 1] == '\n' || slash[length + 1] == ' '); /* " (deleted)" */
+}
+
+/* False when the process certainly has no file of this name mapped, as an owner has. */
+static bool may_own(int64_t pid, const char *path) {
+    char line[MAPS_LINE_MAX];
+    (void)snprintf(line, sizeof line, "/proc/%lld/maps", (long long)pid);
+    FILE *maps = fopen(line, "re");
+    if (maps == NULL) {
+        return true; /* of another user */
+    }
+    const char *slash = strrchr(path, '/');
+    bool is_found = false;
+    while (!is_found && fgets(line, sizeof line, maps) != NULL) {
+        is_found = line_names(line, slash == NULL ? path : slash + 1);
+    }
+    bool is_read = ferror(maps) == 0;
+    (void)fclose(maps);
+    return is_found || !is_read;
+}
+
 /* Whether the owner that a mapped file names is gone; *timestamp_ms is what was judged. */
 static int check_owner(const struct mark_file *mark, const struct mark_file_params *params,
                        int64_t *timestamp_ms, struct tern_error *error) {
@@ -92,11 +121,15 @@ static int check_owner(const struct mark_file *mark, const struct mark_file_para
     if (*timestamp_ms == 0 || *timestamp_ms == STOPPED || is_pid_gone(pid)) {
         return 0;
     }
+    int64_t age_ms = *timestamp_ms == ACTIVATING ? 0 : params->now_epoch_ms - *timestamp_ms;
+    bool ages = *timestamp_ms != ACTIVATING && age_ms > -params->liveness_timeout_ms;
+    if (!ages && !may_own(pid, params->path)) {
+        return 0;
+    }
     if (*timestamp_ms == ACTIVATING) {
         return error_set(error, -EBUSY, "mark file %s is being activated by process %lld",
                          params->path, (long long)pid);
     }
-    int64_t age_ms = params->now_epoch_ms - *timestamp_ms;
     if (age_ms < params->liveness_timeout_ms) {
         return error_set(error, -EBUSY, "mark file %s is active: process %lld, %lld ms ago",
                          params->path, (long long)pid, (long long)age_ms);

@@ -49,7 +49,8 @@ struct mark_file_params {
 
 /* Create the file, or take over an existing one whose owner is gone: timestamp older than the
  * timeout, or its pid no longer exists here, or it is our own pid (a container restarted) and
- * nobody holds the file's lock. -EBUSY with the owner's pid and the age in the text when it is
+ * nobody holds the file's lock; or the timestamp cannot get old, and the process of that pid does
+ * not have the file mapped. -EBUSY with the owner's pid and the age in the text when it is
  * alive, TERN_ERROR_VERSION for another major version, -ENOSPC and the like; after any failure the
  * file is as it was before. On success the header is zero up to MARK_FILE_HEADER_LENGTH but for
  * the own pid and the timestamp, which says "activating" (2^63-1); the error log is as its last

@@ -77,6 +77,31 @@ static const char *write_owner(struct scratch *scratch, int32_t version, int64_t
     return scratch_write(scratch, "mark.dat", bytes, sizeof bytes);
 }
 
+/* A process that has the file mapped, as daemons of other kinds have it: without a lock. */
+static pid_t fork_owner(const char *path) {
+    int ready[2];
+    cr_assert_eq(pipe(ready), 0);
+    static const uint8_t bytes[LENGTH];
+    FILE *file = fopen(path, "wb");
+    cr_assert(file != NULL && fwrite(bytes, 1, LENGTH, file) == LENGTH);
+    (void)fclose(file);
+    pid_t owner = fork();
+    if (owner == 0) {
+        struct mapped_file mapped;
+        char byte = (char)mapped_file_open(&mapped, path, false, NULL);
+        (void)alarm(60); /* when the test fails before it ends this one */
+        (void)!write(ready[1], &byte, 1);
+        pause();
+        _exit(1);
+    }
+    char byte;
+    cr_assert_eq(read(ready[0], &byte, 1), 1);
+    cr_assert_eq(byte, 0);
+    (void)close(ready[0]);
+    (void)close(ready[1]);
+    return owner;
+}
+
 Test(mark_file, an_existing_file_is_taken_over_only_from_a_dead_owner) {
     struct scratch scratch;
     scratch_open(&scratch);
@@ -85,7 +110,8 @@ Test(mark_file, an_existing_file_is_taken_over_only_from_a_dead_owner) {
         _exit(0);
     }
     cr_assert_eq(waitpid(dead, NULL, 0), dead);
-    int64_t alive = getppid();
+    int64_t alive = fork_owner(scratch_path(&scratch, "mark.dat"));
+    int64_t other = getppid(); /* alive, but does not have the file */
     const int32_t ours = 196864;
     const struct {
         int32_t version;
@@ -96,12 +122,16 @@ Test(mark_file, an_existing_file_is_taken_over_only_from_a_dead_owner) {
         {ours, NOW - 9999, alive, -EBUSY},
         {ours, NOW, alive, -EBUSY},
         {ours, NOW + 100000, alive, -EBUSY}, /* the clock was stepped back */
-        {ours, NOW - 1, dead, 0},            /* killed: no need to wait */
-        {ours, NOW - 1, getpid(), 0},        /* a restarted container */
+        {ours, NOW + 100000, other, 0},
+        {ours, NOW + 9999, other, -EBUSY}, /* will be old soon */
+        {ours, NOW - 9999, other, -EBUSY},
+        {ours, NOW - 1, dead, 0},     /* killed: no need to wait */
+        {ours, NOW - 1, getpid(), 0}, /* a restarted container */
         {ours, NOW - 1, 0, 0},
         {ours, -1, alive, 0},          /* stopped in order */
         {0, INT64_MAX, alive, -EBUSY}, /* being activated */
         {0, INT64_MAX, dead, 0},       /* known-bugs.md 26: left activating */
+        {0, INT64_MAX, other, 0},      /* and the number given to somebody else */
         {0, NOW - 1, alive, -EBUSY},
         {-1, -1, alive, 0},                   /* a start that failed */
         {768, -1, alive, TERN_ERROR_VERSION}, /* a cluster's mark file */
@@ -130,6 +160,8 @@ Test(mark_file, an_existing_file_is_taken_over_only_from_a_dead_owner) {
         }
         mark_file_close(&mark);
     }
+    cr_assert_eq(kill((pid_t)alive, SIGKILL), 0);
+    cr_assert_eq(waitpid((pid_t)alive, NULL, 0), alive);
     scratch_close(&scratch);
 }
 
