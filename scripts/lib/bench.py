@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Run the benchmarks of a build and print each row beside the floor of this machine.
 
-usage: bench.py [PATTERN...] [--short] [--runs N]
+usage: bench.py [PATTERN...] [--short] [--runs N] [--readme]
 
 PATTERN is a group (transport, scale, archive, cluster), a subject, or a part of a row's name; all
-without one. --short measures three shorter runs instead of five.
+without one. --short measures three shorter runs instead of five. --readme writes the table of the
+transport's goals into README.md.
 
 A subject is a set of rows that are measured together. Each of its runs measures the floors first
 and the rows right after them, in daemons of its own; a row shows the least, the middle and the
@@ -109,6 +110,7 @@ def arguments():
     parser.add_argument("patterns", nargs="*", metavar="PATTERN")
     parser.add_argument("--short", action="store_true")
     parser.add_argument("--runs", type=int)
+    parser.add_argument("--readme", action="store_true")
     words = parser.parse_args()
     Effort.is_short = words.short
     Effort.runs = words.runs or (RUNS_SHORT if words.short else RUNS)
@@ -139,6 +141,11 @@ def main():
     table = bench_table.issue_table(everything, bench_transport.ISSUE_ROWS, GOALS)
     if table:
         print("\n" + table)
+    if words.readme:
+        missing = [name for _, _, name in bench_transport.ISSUE_ROWS if name not in everything]
+        if missing:
+            sys.exit("bench: README.md stays as it is, not measured: " + ", ".join(missing))
+        bench_table.write_readme(table)
     sys.exit(0 if good else 1)
 
 

@@ -63,6 +63,7 @@ class Place:
             raise nodes.Failure("%s is not ready:\n%s" % (name, group.tail())) from None
         elapsed = time.monotonic() - started
         receiver.close()
+        os.unlink(path)
         return elapsed
 
     @property

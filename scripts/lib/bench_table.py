@@ -1,8 +1,13 @@
 """Tables of what the benchmark measured: one line per row on the terminal, and the goals of the
-transport as Markdown."""
+transport as Markdown, which README.md shows."""
 
+import os
+import re
 import statistics
 
+from bench_place import ROOT
+
+MARKERS = ("<!-- benchmark -->\n", "<!-- /benchmark -->")
 HEAD = "%-30s %9s %9s %9s %-7s %8s %9s  %-26s %-14s %-10s %s" % (
     "row", "min", "median", "max", "unit", "x floor", "floor is", "floor", "the original", "goal",
     "met")
@@ -76,3 +81,14 @@ def issue_table(results, rows, goals):
         return ""
     return "\n".join(["| Row | Tern | Floor | The original | Goal | Met |",
                       "|---|---|---|---|---|---|"] + lines) + "\n"
+
+
+def write_readme(table):
+    path = os.path.join(ROOT, "README.md")
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    pattern = re.compile(re.escape(MARKERS[0]) + ".*?" + re.escape(MARKERS[1]), re.DOTALL)
+    if not pattern.search(text):
+        raise SystemExit("bench: README.md has no %s" % MARKERS[0].strip())
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(pattern.sub(lambda _: MARKERS[0] + table + MARKERS[1], text))
