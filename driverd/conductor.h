@@ -18,6 +18,7 @@
 #include "driverd/endpoint_send.h"
 #include "driverd/pending_commands.h"
 #include "driverd/pointer_list.h"
+#include "driverd/stream_index.h"
 #include "driverd/sweep.h"
 #include "driverd/udp_channel.h"
 #include "wire/command.h"
@@ -53,6 +54,10 @@ struct conductor {
     struct sweep net_sweep;
     struct sweep image_sweep;
     struct pointer_list subscriptions;
+    struct stream_index ipc_by_stream; /* of the four lists above */
+    struct stream_index net_by_stream;
+    struct stream_index images_by_stream;
+    struct stream_index subscriptions_by_stream;
     struct hash_map clients;             /* client id -> struct client_session */
     struct hash_map subscriptions_by_id; /* registration id -> struct subscription */
     struct hash_map publications_by_id;  /* original registration id -> struct publication */

@@ -19,6 +19,7 @@
 #include "driverd/endpoint_recv.h"
 #include "driverd/log_file.h"
 #include "driverd/loss_detector.h"
+#include "driverd/stream_index.h"
 #include "driverd/subscribable.h"
 #include "driverd/timestamp.h"
 
@@ -76,8 +77,9 @@ struct image {
     struct receiver *receiver;
     struct endpoint_recv *endpoint; /* one reference, given back on LINGER */
     int64_t id;                     /* correlation id of the image */
-    int64_t quiet_hwm;              /* while hwm is this, everybody has everything; -1: look */
-    int64_t busy_until_ns;          /* sweep.h */
+    struct stream_node stream_node;
+    int64_t quiet_hwm;     /* while hwm is this, everybody has everything; -1: look */
+    int64_t busy_until_ns; /* sweep.h */
     enum image_state state;
     int64_t state_time_ns;
     bool is_rejoin;
@@ -130,6 +132,7 @@ struct image {
 
     /* receiver; the bulk comes last */
     CACHE_ALIGNED struct endpoint_recv *receive_endpoint;
+    struct stream_node receive_node;
     int32_t connection_limit; /* beyond the highest index that was used */
     int64_t *hwm_counter;
     int64_t *naks_counter;

@@ -62,9 +62,11 @@ static bool wants_image(const struct subscription *subscription, const struct im
 }
 
 static void attach_to_all_ipc(struct conductor *conductor, struct subscription *subscription) {
-    const struct pointer_list *list = &conductor->publications_ipc;
-    for (int32_t i = 0; i < list->count; i++) {
-        struct publication_ipc *publication = list->items[i];
+    const struct stream_node *node =
+        stream_index_first(&conductor->ipc_by_stream, subscription->stream_id);
+    for (; node != NULL; node = stream_index_next(node)) {
+        struct publication_ipc *publication =
+            CONTAINER_OF(node, struct publication_ipc, base.stream_node);
         if (wants_publication(subscription, SUBSCRIPTION_IPC, &publication->base) &&
             publication_ipc_accepts_subscribers(publication)) {
             attach_ipc(conductor, subscription, publication);
@@ -73,9 +75,11 @@ static void attach_to_all_ipc(struct conductor *conductor, struct subscription *
 }
 
 static void attach_to_all_net(struct conductor *conductor, struct subscription *subscription) {
-    const struct pointer_list *list = &conductor->publications_net;
-    for (int32_t i = 0; i < list->count; i++) {
-        struct publication_net *publication = list->items[i];
+    const struct stream_node *node =
+        stream_index_first(&conductor->net_by_stream, subscription->stream_id);
+    for (; node != NULL; node = stream_index_next(node)) {
+        struct publication_net *publication =
+            CONTAINER_OF(node, struct publication_net, base.stream_node);
         if (spies_on(subscription, publication) && publication_net_accepts_spies(publication)) {
             attach_spy(conductor, subscription, publication);
         }
@@ -83,9 +87,10 @@ static void attach_to_all_net(struct conductor *conductor, struct subscription *
 }
 
 static void attach_to_all_images(struct conductor *conductor, struct subscription *subscription) {
-    const struct pointer_list *list = &conductor->images;
-    for (int32_t i = 0; i < list->count; i++) {
-        struct image *image = list->items[i];
+    const struct stream_node *node =
+        stream_index_first(&conductor->images_by_stream, subscription->stream_id);
+    for (; node != NULL; node = stream_index_next(node)) {
+        struct image *image = CONTAINER_OF(node, struct image, stream_node);
         if (wants_image(subscription, image) && image_accepts_subscribers(image)) {
             attach_image(conductor, subscription, image);
         }
@@ -135,9 +140,10 @@ void linking_detach_subscription(struct conductor *conductor, struct subscriptio
 
 void linking_attach_publication_ipc(struct conductor *conductor,
                                     struct publication_ipc *publication) {
-    const struct pointer_list *list = &conductor->subscriptions;
-    for (int32_t i = 0; i < list->count; i++) {
-        struct subscription *subscription = list->items[i];
+    const struct stream_node *node =
+        stream_index_first(&conductor->subscriptions_by_stream, publication->base.stream_id);
+    for (; node != NULL; node = stream_index_next(node)) {
+        struct subscription *subscription = CONTAINER_OF(node, struct subscription, stream_node);
         if (wants_publication(subscription, SUBSCRIPTION_IPC, &publication->base)) {
             attach_ipc(conductor, subscription, publication);
         }
@@ -146,9 +152,10 @@ void linking_attach_publication_ipc(struct conductor *conductor,
 
 void linking_attach_publication_net(struct conductor *conductor,
                                     struct publication_net *publication) {
-    const struct pointer_list *list = &conductor->subscriptions;
-    for (int32_t i = 0; i < list->count; i++) {
-        struct subscription *subscription = list->items[i];
+    const struct stream_node *node =
+        stream_index_first(&conductor->subscriptions_by_stream, publication->base.stream_id);
+    for (; node != NULL; node = stream_index_next(node)) {
+        struct subscription *subscription = CONTAINER_OF(node, struct subscription, stream_node);
         if (spies_on(subscription, publication)) {
             attach_spy(conductor, subscription, publication);
         }
@@ -156,9 +163,10 @@ void linking_attach_publication_net(struct conductor *conductor,
 }
 
 void linking_attach_image(struct conductor *conductor, struct image *image) {
-    const struct pointer_list *list = &conductor->subscriptions;
-    for (int32_t i = 0; i < list->count; i++) {
-        struct subscription *subscription = list->items[i];
+    const struct stream_node *node =
+        stream_index_first(&conductor->subscriptions_by_stream, image->stream_id);
+    for (; node != NULL; node = stream_index_next(node)) {
+        struct subscription *subscription = CONTAINER_OF(node, struct subscription, stream_node);
         if (wants_image(subscription, image)) {
             attach_image(conductor, subscription, image);
         }

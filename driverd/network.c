@@ -116,10 +116,11 @@ int network_check_port(struct conductor *conductor, const struct udp_channel *ch
 static struct subscription *find_oldest(const struct conductor *conductor,
                                         const struct endpoint_recv *endpoint,
                                         const struct message_create_image *setup, bool has_group) {
-    const struct pointer_list *list = &conductor->subscriptions;
+    const struct stream_node *node =
+        stream_index_first(&conductor->subscriptions_by_stream, setup->stream_id);
     struct subscription *oldest = NULL;
-    for (int32_t i = 0; i < list->count; i++) {
-        struct subscription *subscription = list->items[i];
+    for (; node != NULL; node = stream_index_next(node)) {
+        struct subscription *subscription = CONTAINER_OF(node, struct subscription, stream_node);
         if (subscription->kind == SUBSCRIPTION_NET && subscription->endpoint == endpoint &&
             subscription_wants(subscription, setup->stream_id, setup->session_id) &&
             (!has_group || subscription->params.has_group) &&
@@ -140,11 +141,12 @@ static enum group_consideration group_of(const struct conductor *conductor,
 }
 
 static void disable_older(struct conductor *conductor, const struct image *image) {
-    const struct pointer_list *list = &conductor->images;
-    for (int32_t i = 0; i < list->count; i++) {
-        struct image *older = list->items[i];
-        if (older->endpoint == image->endpoint && older->stream_id == image->stream_id &&
-            older->session_id == image->session_id && older->state != IMAGE_STATE_ACTIVE) {
+    const struct stream_node *node =
+        stream_index_first(&conductor->images_by_stream, image->stream_id);
+    for (; node != NULL; node = stream_index_next(node)) {
+        struct image *older = CONTAINER_OF(node, struct image, stream_node);
+        if (older->endpoint == image->endpoint && older->session_id == image->session_id &&
+            older->state != IMAGE_STATE_ACTIVE) {
             image_disable_status_messages(older);
         }
     }
@@ -180,6 +182,7 @@ static int create_image(struct conductor *conductor, struct endpoint_recv *endpo
     }
     disable_older(conductor, image);
     (void)pointer_list_add(&conductor->images, image);
+    stream_index_add(&conductor->images_by_stream, &image->stream_node, image->stream_id);
     linking_attach_image(conductor, image);
     bool was_added = receiver_add_image(conductor->receiver, image);
     assert(was_added); /* the room was looked at before */
@@ -207,12 +210,12 @@ static bool is_under_way(const struct conductor *conductor, const struct endpoin
             return true;
         }
     }
-    const struct pointer_list *list = &conductor->images;
-    for (int32_t i = 0; i < list->count; i++) {
-        const struct image *image = list->items[i];
-        if (image->endpoint == endpoint && image->stream_id == setup->stream_id &&
-            image->session_id == setup->session_id && image->state == IMAGE_STATE_ACTIVE &&
-            image->subscribers.count > 0) {
+    const struct stream_node *node =
+        stream_index_first(&conductor->images_by_stream, setup->stream_id);
+    for (; node != NULL; node = stream_index_next(node)) {
+        const struct image *image = CONTAINER_OF(node, struct image, stream_node);
+        if (image->endpoint == endpoint && image->session_id == setup->session_id &&
+            image->state == IMAGE_STATE_ACTIVE && image->subscribers.count > 0) {
             return true;
         }
     }
@@ -495,6 +498,7 @@ void network_on_timer(struct conductor *conductor, int64_t now_ns) {
         image_on_timer(image, &conductor->endpoints_recv, now_ns);
         if (image_is_done(image)) {
             sweep_remove_at(&conductor->image_sweep, list, i);
+            stream_index_remove(&conductor->images_by_stream, &image->stream_node);
             image_destroy(image, &conductor->endpoints_recv);
         }
     }

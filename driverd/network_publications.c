@@ -16,12 +16,13 @@
 static struct publication_net *find_shared(const struct conductor *conductor,
                                            const struct endpoint_send *endpoint, int32_t stream_id,
                                            int64_t response_correlation_id) {
-    const struct pointer_list *list = &conductor->publications_net;
-    for (int32_t i = 0; i < list->count; i++) {
-        struct publication_net *publication = list->items[i];
+    const struct stream_node *node = stream_index_first(&conductor->net_by_stream, stream_id);
+    for (; node != NULL; node = stream_index_next(node)) {
+        struct publication_net *publication =
+            CONTAINER_OF(node, struct publication_net, base.stream_node);
         const struct publication *base = &publication->base;
-        if (publication->endpoint == endpoint && base->stream_id == stream_id &&
-            !base->is_exclusive && !base->is_revoking && base->state == PUBLICATION_STATE_ACTIVE &&
+        if (publication->endpoint == endpoint && !base->is_exclusive && !base->is_revoking &&
+            base->state == PUBLICATION_STATE_ACTIVE &&
             base->params.response_correlation_id == response_correlation_id) {
             return publication;
         }
@@ -31,11 +32,11 @@ static struct publication_net *find_shared(const struct conductor *conductor,
 
 static bool is_session_used(const struct conductor *conductor, const struct endpoint_send *endpoint,
                             int32_t stream_id, int32_t session_id) {
-    const struct pointer_list *list = &conductor->publications_net;
-    for (int32_t i = 0; i < list->count; i++) {
-        const struct publication_net *publication = list->items[i];
-        if (publication->endpoint == endpoint && publication->base.stream_id == stream_id &&
-            publication->base.session_id == session_id) {
+    const struct stream_node *node = stream_index_first(&conductor->net_by_stream, stream_id);
+    for (; node != NULL; node = stream_index_next(node)) {
+        const struct publication_net *publication =
+            CONTAINER_OF(node, struct publication_net, base.stream_node);
+        if (publication->endpoint == endpoint && publication->base.session_id == session_id) {
             return true;
         }
     }
@@ -86,6 +87,7 @@ static int create_publication(struct conductor *conductor, const struct command 
     }
     /* From here on the publication is the sender's as well: it can only end, not be undone. */
     (void)pointer_list_add(&conductor->publications_net, publication);
+    stream_index_add(&conductor->net_by_stream, &publication->base.stream_node, command->stream_id);
     int registered = hash_map_put(&conductor->publications_by_id, publication->base.registration_id,
                                   publication);
     result = registered < 0

@@ -23,9 +23,10 @@ static bool is_same_filter(const struct subscription *a, const struct subscripti
 static const struct subscription *find_same(const struct conductor *conductor,
                                             const struct subscription *subscription,
                                             bool takes_waiting) {
-    const struct pointer_list *list = &conductor->subscriptions;
-    for (int32_t i = 0; i < list->count; i++) {
-        const struct subscription *other = list->items[i];
+    const struct stream_node *node =
+        stream_index_first(&conductor->subscriptions_by_stream, subscription->stream_id);
+    for (; node != NULL; node = stream_index_next(node)) {
+        const struct subscription *other = CONTAINER_OF(node, struct subscription, stream_node);
         if (other != subscription && is_same_filter(other, subscription) &&
             (takes_waiting || !subscription_awaits_session(other))) {
             return other;
@@ -52,9 +53,10 @@ static int refuse_timestamps(const struct subscription *subscription, const char
 /* Of those to the same streams: one that says the contrary of `group`. */
 static bool has_other_group(const struct conductor *conductor,
                             const struct subscription *subscription) {
-    const struct pointer_list *list = &conductor->subscriptions;
-    for (int32_t i = 0; subscription->params.has_group && i < list->count; i++) {
-        const struct subscription *other = list->items[i];
+    const struct stream_node *node =
+        stream_index_first(&conductor->subscriptions_by_stream, subscription->stream_id);
+    for (; subscription->params.has_group && node != NULL; node = stream_index_next(node)) {
+        const struct subscription *other = CONTAINER_OF(node, struct subscription, stream_node);
         if (other != subscription && is_same_filter(other, subscription) &&
             other->params.has_group && other->params.group != subscription->params.group) {
             return true;

@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "base/uri.h"
 #include "driverd/log_file.h"
+#include "driverd/stream_index.h"
 #include "driverd/subscribable.h"
 
 struct driver_conf;
@@ -95,7 +96,8 @@ struct publication {
     int32_t session_id;
     int32_t stream_id;
     bool is_exclusive;
-    bool is_revoking; /* a client asked for it; done at the next timer */
+    bool is_revoking;               /* a client asked for it; done at the next timer */
+    struct stream_node stream_node; /* the conductor's, as in the others */
     struct publication_params params;
     char *channel; /* the first URI, NUL-terminated */
     struct log_file *file;

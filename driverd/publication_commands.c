@@ -23,10 +23,10 @@ static bool is_reserved(const struct driver_conf *conf, int32_t session_id) {
 }
 
 /* Is the session id in use on the stream, whatever the channel? */
-static bool is_used(const struct pointer_list *list, int32_t stream_id, int32_t session_id) {
-    for (int32_t i = 0; i < list->count; i++) {
-        const struct publication *publication = list->items[i];
-        if (publication->stream_id == stream_id && publication->session_id == session_id) {
+static bool is_used(const struct stream_index *index, int32_t stream_id, int32_t session_id) {
+    const struct stream_node *node = stream_index_first(index, stream_id);
+    for (; node != NULL; node = stream_index_next(node)) {
+        if (CONTAINER_OF(node, struct publication, stream_node)->session_id == session_id) {
             return true;
         }
     }
@@ -43,8 +43,8 @@ int32_t publication_commands_next_session_id(struct conductor *conductor, int32_
             session_id = wrapping_add_i32(conf->reserved_session_id_high, 1);
         }
         context->next_session_id = wrapping_add_i32(session_id, 1);
-    } while (is_used(&conductor->publications_ipc, stream_id, session_id) ||
-             is_used(&conductor->publications_net, stream_id, session_id));
+    } while (is_used(&conductor->ipc_by_stream, stream_id, session_id) ||
+             is_used(&conductor->net_by_stream, stream_id, session_id));
     return session_id;
 }
 
@@ -109,14 +109,12 @@ int32_t publication_commands_session_id(struct conductor *conductor,
 
 static struct publication_ipc *find_shared(const struct conductor *conductor, int32_t stream_id,
                                            int64_t response_correlation_id) {
-    const struct pointer_list *list = &conductor->publications_ipc;
-    for (int32_t i = 0; i < list->count; i++) {
-        struct publication_ipc *publication = list->items[i];
-        const struct publication *base = &publication->base;
-        if (base->stream_id == stream_id && !base->is_exclusive && !base->is_revoking &&
-            base->state == PUBLICATION_STATE_ACTIVE &&
+    const struct stream_node *node = stream_index_first(&conductor->ipc_by_stream, stream_id);
+    for (; node != NULL; node = stream_index_next(node)) {
+        struct publication *base = CONTAINER_OF(node, struct publication, stream_node);
+        if (!base->is_exclusive && !base->is_revoking && base->state == PUBLICATION_STATE_ACTIVE &&
             base->params.response_correlation_id == response_correlation_id) {
-            return publication;
+            return (struct publication_ipc *)base;
         }
     }
     return NULL;
@@ -132,6 +130,8 @@ int publication_commands_register(struct conductor *conductor, struct pointer_li
     }
     if (result == 0) {
         (void)pointer_list_add(list, publication);
+        stream_index_add(&conductor->ipc_by_stream, &publication->stream_node,
+                         publication->stream_id);
     }
     return result;
 }
@@ -168,7 +168,7 @@ static int create_ipc(struct conductor *conductor, const struct command *command
     char channel[URI_LENGTH_MAX + 1];
     (void)snprintf(channel, sizeof channel, "%.*s", command->channel.length, command->channel.text);
     if (params->has_session_id &&
-        is_used(&conductor->publications_ipc, command->stream_id, params->session_id)) {
+        is_used(&conductor->ipc_by_stream, command->stream_id, params->session_id)) {
         return publication_commands_refuse_clash(command, params->session_id, error);
     }
     struct publication_spec spec = {
@@ -275,8 +275,10 @@ void conductor_release_publication(struct conductor *conductor, struct publicati
 void conductor_destroy_publication(struct conductor *conductor, struct publication *publication) {
     (void)hash_map_remove(&conductor->publications_by_id, publication->registration_id);
     if (publication->kind == PUBLICATION_IPC) {
+        stream_index_remove(&conductor->ipc_by_stream, &publication->stream_node);
         publication_ipc_destroy((struct publication_ipc *)publication);
     } else {
+        stream_index_remove(&conductor->net_by_stream, &publication->stream_node);
         publication_net_destroy((struct publication_net *)publication, &conductor->endpoints_send);
     }
 }

@@ -102,6 +102,8 @@ static int create_local(struct conductor *conductor, const struct subscription *
     destination->stream_id = subscription->stream_id;
     destination->udp_channel = channel;
     (void)pointer_list_add(&conductor->subscriptions, destination);
+    stream_index_add(&conductor->subscriptions_by_stream, &destination->stream_node,
+                     destination->stream_id);
     *created = destination;
     return 0;
 }

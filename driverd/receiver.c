@@ -193,12 +193,13 @@ static void add_interest(struct receiver *receiver, const struct receiver_comman
  * the session gets a new image, and the farewell of the old one, which has the same receiver id,
  * would tell the sender that nobody is there. */
 static void silence_predecessors(struct receiver *receiver, const struct image *image) {
-    for (int32_t i = 0; i < receiver->images.count; i++) {
-        struct image *other = receiver->images.items[i];
+    const struct stream_node *node =
+        stream_index_first(&receiver->images_by_stream, image->stream_id);
+    for (; node != NULL; node = stream_index_next(node)) {
+        struct image *other = CONTAINER_OF(node, struct image, receive_node);
         other->is_superseded =
-            other->is_superseded ||
-            (other->receive_endpoint == image->receive_endpoint &&
-             other->stream_id == image->stream_id && other->session_id == image->session_id);
+            other->is_superseded || (other->receive_endpoint == image->receive_endpoint &&
+                                     other->session_id == image->session_id);
     }
 }
 
@@ -226,6 +227,7 @@ static int follow_orders(struct receiver *receiver, int64_t now_ns) {
 static void add_image(struct receiver *receiver, struct image *image) {
     struct dispatcher *dispatcher = &image->receive_endpoint->dispatcher;
     silence_predecessors(receiver, image);
+    stream_index_add(&receiver->images_by_stream, &image->receive_node, image->stream_id);
     int result = pointer_list_add(&receiver->images, image);
     if (result == 0) {
         result = dispatcher_add_image(dispatcher, image->stream_id, image->session_id, image);
@@ -242,6 +244,7 @@ static void remove_image(struct receiver *receiver, struct image *image) {
     (void)follow_orders(receiver, receiver->cycle.last_ns); /* it is on no stack any more */
     (void)image_receive_send_feedback(image, receiver->cycle.last_ns); /* EOS of a revoked one */
     dispatcher_remove_image(dispatcher, image->stream_id, image->session_id, image, is_cooling);
+    stream_index_remove(&receiver->images_by_stream, &image->receive_node);
     (void)pointer_list_remove(&receiver->images, image);
     store_release_u8(&image->is_released, 1);
 }

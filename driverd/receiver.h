@@ -11,6 +11,7 @@
 #include "base/net.h"
 #include "driverd/duty_cycle.h"
 #include "driverd/pointer_list.h"
+#include "driverd/stream_index.h"
 #include "shm/ring_spsc.h"
 
 struct destination_recv;
@@ -44,6 +45,7 @@ struct receiver {
     struct pointer_list controlled; /* destinations with an explicit control address */
     struct net_poller *poller;      /* of the destinations' sockets */
     struct pointer_list images;
+    struct stream_index images_by_stream;
     struct pending_setup *pending; /* oldest first: the time-out is constant */
     int32_t pending_count;
     struct duty_cycle cycle;

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/uri.h"
 #include "driverd/congestion.h"
+#include "driverd/stream_index.h"
 #include "driverd/timestamp.h"
 #include "driverd/udp_channel.h"
 #include "wire/command.h"
@@ -53,6 +54,7 @@ struct subscription {
     int64_t registration_id;
     int64_t client_id;
     int32_t stream_id;
+    struct stream_node stream_node;
     struct subscription_params params;
     char *channel; /* the URI as given, NUL-terminated */
     int32_t channel_length;

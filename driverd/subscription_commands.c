@@ -36,6 +36,8 @@ int subscription_commands_register(struct conductor *conductor, struct subscript
     }
     if (result == 0) {
         (void)pointer_list_add(&conductor->subscriptions, subscription);
+        stream_index_add(&conductor->subscriptions_by_stream, &subscription->stream_node,
+                         subscription->stream_id);
     }
     return result;
 }
@@ -104,6 +106,7 @@ void conductor_end_subscription(struct conductor *conductor, struct subscription
         (void)hash_map_remove(&conductor->subscriptions_by_id, subscription->registration_id);
     }
     (void)pointer_list_remove(&conductor->subscriptions, subscription);
+    stream_index_remove(&conductor->subscriptions_by_stream, &subscription->stream_node);
     if (subscription->kind == SUBSCRIPTION_NET) {
         network_release_subscription(conductor, subscription);
     }
