@@ -36,6 +36,7 @@ struct destination_recv {
     union net_address control; /* explicit, or the control group */
     int64_t next_elicitation_ns;
     int64_t last_error_ns; /* a broken socket is reported once per second */
+    int64_t ready_cycle;   /* of the receiver, in which something was there last */
     /* written by the receiver, read by the conductor (release / acquire) */
     int64_t last_frame_time_ns;
     uint8_t is_released;

@@ -590,16 +590,26 @@ static int on_buffer(struct receiver *receiver, struct destination_recv *destina
     return bytes;
 }
 
+/* What comes out of silence is most often alone: to ask for more would cost a look that finds
+ * nothing. Unless it was joined, whatever else is there comes in the next cycle. */
+static int datagrams_to_ask_for(const struct receiver *receiver,
+                                struct destination_recv *destination) {
+    bool is_streaming = destination->ready_cycle == receiver->cycle_count - 1;
+    destination->ready_cycle = receiver->cycle_count;
+    return is_streaming ? receiver->batch : 1;
+}
+
 /* Returns the bytes that images took: what comes by the clock is no work. */
 static int poll_destination(struct receiver *receiver, struct destination_recv *destination,
                             int64_t now_ns) {
     const struct net *net = receiver->context->io.net;
+    int asked = datagrams_to_ask_for(receiver, destination);
     int64_t bytes = 0;
     int total = 0;
     int work = 0;
     while (total < RECEIVER_DATAGRAMS_MAX) {
-        int count = net->receive(net->context, destination->socket.handle, receiver->datagrams,
-                                 receiver->batch);
+        int count =
+            net->receive(net->context, destination->socket.handle, receiver->datagrams, asked);
         if (count < 0) {
             post_receive_error(receiver, destination, count, now_ns);
             break;
@@ -611,9 +621,11 @@ static int poll_destination(struct receiver *receiver, struct destination_recv *
             work += on_buffer(receiver, destination, &receiver->datagrams[i], now_ns);
         }
         total += count;
-        if (count < receiver->batch) {
+        bool is_alone = asked < receiver->batch && receiver->datagrams[0].segment_length == 0;
+        if (count < asked || is_alone) {
             break;
         }
+        asked = receiver->batch;
     }
     if (bytes > 0) {
         context_count(receiver->context, SYSTEM_COUNTER_BYTES_RECEIVED, bytes);
@@ -681,6 +693,7 @@ static int send_feedback(struct receiver *receiver, int64_t now_ns) {
 
 int receiver_do_work(struct receiver *receiver, int64_t now_ns) {
     duty_cycle_measure(&receiver->cycle, now_ns);
+    receiver->cycle_count++;
     int work = ring_spsc_read(&receiver->commands, on_command, receiver, RECEIVER_COMMANDS_MAX);
     if (work > 0) {
         receiver->feedback_deadline_ns = INT64_MIN;

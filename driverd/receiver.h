@@ -52,6 +52,7 @@ struct receiver {
     struct net_datagram datagrams[RECEIVER_BATCH_MAX];
     uint8_t *buffers;
     int32_t batch; /* datagrams per receive call, configured */
+    int64_t cycle_count;
     int64_t orders_seen;
     int64_t feedback_deadline_ns; /* before it no image has to say anything without an order */
 

@@ -230,6 +230,15 @@ static size_t put_vectors(struct iovec *vectors, const struct net_datagram *data
     return used;
 }
 
+/* Without the headers of a batch, which the kernel would have to read. */
+static int send_one(int fd, const struct net_datagram *datagram, unsigned flags) {
+    bool has_address = (flags & NET_SEND_TO_ADDRESS) != 0;
+    ssize_t sent = sendto(fd, datagram->data, datagram->length, 0,
+                          has_address ? &datagram->address.base : NULL,
+                          has_address ? net_address_length(&datagram->address) : 0);
+    return sent >= 0 ? 1 : is_transient(errno) ? 0 : -errno;
+}
+
 static int socket_send(void *context, int fd, const struct net_datagram *datagrams, int count,
                        unsigned flags) {
     (void)context;
@@ -238,6 +247,9 @@ static int socket_send(void *context, int fd, const struct net_datagram *datagra
     union segment_control controls[NET_BATCH_COUNT_MAX];
     int segments[NET_BATCH_COUNT_MAX]; /* datagrams of each message */
     int message_count = 0;
+    if (count == 1) {
+        return send_one(fd, datagrams, flags);
+    }
     count = count < NET_BATCH_COUNT_MAX ? count : NET_BATCH_COUNT_MAX;
     for (int i = 0; i < count;) {
         union net_address *address = (union net_address *)&datagrams[i].address;
@@ -304,7 +316,14 @@ static int socket_receive(void *context, int fd, struct net_datagram *datagrams,
             .msg_controllen = sizeof controls[i],
         };
     }
-    int received = recvmmsg(fd, messages, (unsigned)count, MSG_DONTWAIT, NULL);
+    int received = count;
+    if (count == 1) {
+        ssize_t length = recvmsg(fd, &messages[0].msg_hdr, MSG_DONTWAIT);
+        messages[0].msg_len = (unsigned)length;
+        received = length < 0 ? -1 : 1;
+    } else {
+        received = recvmmsg(fd, messages, (unsigned)count, MSG_DONTWAIT, NULL);
+    }
     if (received < 0) {
         return is_transient(errno) ? 0 : -errno;
     }

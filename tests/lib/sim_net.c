@@ -272,6 +272,7 @@ static int receive_datagrams(void *context, int handle, struct net_datagram *dat
     struct sim_socket *socket = socket_at(net, handle);
     int received = 0;
     net->receive_count++;
+    net->receive_batch_last = count;
     net->receive_batch_max = count > net->receive_batch_max ? count : net->receive_batch_max;
     while (received < count && socket->queue != NULL &&
            socket->queue->deliver_ns <= net->clock->now_ns) {

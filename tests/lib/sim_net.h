@@ -100,6 +100,7 @@ struct sim_net {
     int64_t receive_count;   /* calls */
     int64_t resolve_count;   /* calls */
     int receive_batch_max;   /* datagrams that a call asked for */
+    int receive_batch_last;  /* those of the last call */
 };
 
 void sim_net_init(struct sim_net *net, const struct sim_clock *clock, uint64_t seed);

@@ -934,6 +934,38 @@ static void count_fragment(void *context, const uint8_t *buffer, int32_t length,
     (*count)++;
 }
 
+Test(streams, a_datagram_out_of_silence_is_asked_for_alone) {
+    static struct sim_world world;
+    struct peer peer;
+    sim_world_init(&world, 15);
+    struct sim_node *node = sim_world_add(&world);
+    sim_world_start(&world, node);
+    tern_subscription *subscription = sim_add_subscription(&world, node, CHANNEL, STREAM);
+    join(&peer, &world, node);
+    const struct image *image = node->driver->conductor.images.items[0];
+    struct receiver *receiver = &node->driver->receiver;
+    static const struct {
+        bool has_gro;
+        int64_t first; /* position after one cycle of the receiver */
+    } rows[] = {{false, 1024}, {true, 3072}};
+    for (int32_t i = 0; i < 2; i++) {
+        int64_t start = image->hwm;
+        world.net.has_gro = rows[i].has_gro;
+        for (int32_t j = 0; j < 3; j++) {
+            send_data(&peer, (int32_t)start + j * 1024, 992);
+        }
+        (void)receiver_do_work(receiver, world.clock.now_ns);
+        cr_assert_eq(image->hwm, start + rows[i].first, "%d", i);
+        cr_assert_eq(world.net.receive_batch_last, rows[i].has_gro ? receiver->batch : 1);
+        (void)receiver_do_work(receiver, world.clock.now_ns);
+        cr_assert_eq(image->hwm, start + 3072, "%d", i);
+        cr_assert_eq(world.net.receive_batch_last, receiver->batch);
+        sim_world_run(&world, NS_PER_MS);
+    }
+    tern_subscription_close(subscription);
+    sim_world_close(&world);
+}
+
 Test(streams, over_runs_duplicates_and_old_frames_change_nothing) {
     static struct sim_world world;
     struct peer peer;
