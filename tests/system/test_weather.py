@@ -22,6 +22,7 @@ from cnc import Cnc  # noqa: E402  pylint: disable=wrong-import-position
 
 DRIVERD, PEER = (os.path.abspath(path) for path in sys.argv[1:3])
 del sys.argv[1:3]  # what is left selects tests
+SHAPER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib", "shaper.py")
 TIMEOUT = 60.0
 NET = "10.213.7.%d"
 CHANNEL = "aeron:udp?endpoint=%s:20121|term-length=256k" % (NET % 2)
@@ -110,7 +111,7 @@ def lose(host, percent):
                      "random", "--probability", "%g" % (percent / 100), "-j", "DROP")[0] or (
         host.call("nft", "add table ip weather; add chain ip weather in "
                   "{ type filter hook input priority 0; }; add rule ip weather in ip protocol udp "
-                  "numgen random mod 100 < %d drop" % percent)[0])
+                  "numgen random mod 1000 < %d drop" % (percent * 10))[0])
 
 
 def double(host, other):
@@ -201,12 +202,21 @@ class WeatherTest(unittest.TestCase):
             wait_for(lambda host=host: not host.files(), "the logs go")
             self.assertLessEqual(host.count(ERRORS), errors_max)
 
+    def delay(self, low_ms, high_ms):
+        """Every datagram that comes to either host, by itself."""
+        for host in self.hosts:
+            shaper = host.start(sys.executable, SHAPER, str(low_ms), str(high_ms))
+            self.addCleanup(self.end, shaper)
+            if shaper.stdout.readline() != "ready\n" or not host.call(
+                    "iptables-legacy", "-A", "INPUT", "-p", "udp", "-j", "NFQUEUE")[0]:
+                self.skipTest("no iptables-legacy with NFQUEUE")
+
     def check_repairs(self, percent):
         """What was sent again is what was lost, and what is lost of that, and not much more."""
         again = self.here.count(RETRANSMITTED_BYTES)
         share = again / (self.here.count(BYTES_SENT) - again)
         lost = percent / (100 - percent)
-        print("# loss %d %%: sent again %.3f of the stream, %d naks" % (
+        print("# loss %g %%: sent again %.3f of the stream, %d naks" % (
             percent, share, self.there.count(NAKS_SENT)))
         self.assertTrue(lost / 4 < share < 3 * lost + 0.01, share)
 
@@ -214,19 +224,37 @@ class WeatherTest(unittest.TestCase):
         if not all(lose(host, percent) for host in self.hosts):
             self.skipTest("no iptables-legacy or nft with random numbers")
 
-    def test_1_of_100_datagrams_is_lost(self):
-        self.lose_both_ways(1)
+    def lose_and_repair(self, percent, count):
+        self.lose_both_ways(percent)
         self.start("whole")
-        self.run_on(10000)
+        self.run_on(count)
         self.finish_whole()
-        self.check_repairs(1)
+        self.check_repairs(percent)
+
+    def test_1_of_1000_datagrams_is_lost(self):
+        self.lose_and_repair(0.1, 40000)
+
+    def test_1_of_100_datagrams_is_lost(self):
+        self.lose_and_repair(1, 10000)
+
+    def test_5_of_100_datagrams_are_lost(self):
+        self.lose_and_repair(5, 5000)
 
     def test_20_of_100_datagrams_are_lost(self):
-        self.lose_both_ways(20)
+        self.lose_and_repair(20, 2000)
+
+    def test_the_way_takes_50_ms(self):
+        self.delay(50, 50)
         self.start("whole")
-        self.run_on(2000)
+        self.run_on(3000)
         self.finish_whole()
-        self.check_repairs(20)
+        self.assertEqual(self.here.count(RETRANSMITTED_BYTES), 0, "nothing was lost")
+
+    def test_datagrams_overtake_each_other(self):
+        self.delay(0, 4)
+        self.start("whole")
+        self.run_on(3000)
+        self.finish_whole()
 
     def test_each_datagram_comes_twice(self):
         if not (double(self.here, self.there) and double(self.there, self.here)):
@@ -290,6 +318,18 @@ class WeatherTest(unittest.TestCase):
         self.there.driver.send_signal(signal.SIGCONT)
         self.run_on(1000)
         self.finish_whole()
+
+    def test_receiving_driver_is_stopped_for_longer_than_the_sender_waits(self):
+        self.start("images", AERON_PUBLICATION_CONNECTION_TIMEOUT="1s",
+                   AERON_IMAGE_LIVENESS_TIMEOUT="1s")
+        self.run_on(1000)
+        self.there.driver.send_signal(signal.SIGSTOP)
+        self.wait_stalled()
+        time.sleep(3)  # three times what anybody waits for
+        self.there.driver.send_signal(signal.SIGCONT)
+        self.run_on(1000)
+        self.finish()
+        self.check_nothing_left()
 
     def test_client_stopped_for_too_long_is_forgotten(self):
         self.start("whole", **SHORT, AERON_CLIENT_LIVENESS_TIMEOUT="1s")
