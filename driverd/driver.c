@@ -37,7 +37,7 @@
 static int open_name_table(struct driver *driver, struct tern_error *error) {
     struct driver_context *context = &driver->context;
     struct name_table *table =
-        name_table_create(driver->conf->name_resolver_args, context->io.net, error);
+        name_table_create(driver->conf->name_resolver_args, driver->interceptor.inner, error);
     if (table == NULL) {
         return error_prefix(error, "name_resolver_init_args");
     }
@@ -60,7 +60,8 @@ static int open_agents(struct driver *driver, struct tern_error *error) {
         result = error_set(error, -ENOMEM, "no memory for the resolver");
     }
     if (result == 0) {
-        result = resolver_init(driver->resolver, context->io.net, error);
+        /* Not the interceptor, which goes with the driver. */
+        result = resolver_init(driver->resolver, driver->interceptor.inner, error);
     }
     if (result == 0 && driver->conf->name_resolver == DRIVER_NAME_RESOLVER_CSV_TABLE) {
         result = open_name_table(driver, error);
@@ -122,7 +123,13 @@ static int open_parts(struct driver *driver, const struct io *io, struct tern_er
         return result;
     }
     driver->has_directory = true;
-    result = driver_context_open(&driver->context, driver->conf, io, error);
+    struct io chosen = *io;
+    const char *key;
+    bool is_lossy;
+    result = interceptor_init(&driver->interceptor, driver->conf, io->net, &is_lossy, &key, error);
+    chosen.net = is_lossy ? &driver->interceptor.table : io->net;
+    result = result < 0 ? error_prefix(error, "%s", key)
+                        : driver_context_open(&driver->context, driver->conf, &chosen, error);
     result = result < 0 ? result : check_buffers(&driver->context, error);
     result = result < 0 ? result : open_agents(driver, error);
     if (result == 0 && cpus > 0) {

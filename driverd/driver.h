@@ -18,6 +18,7 @@
 #include "driverd/driver_context.h"
 #include "driverd/event_log.h"
 #include "driverd/gossip_socket.h"
+#include "driverd/interceptor.h"
 #include "driverd/log_agent.h"
 #include "driverd/receiver.h"
 #include "driverd/resolver.h"
@@ -29,7 +30,8 @@
 
 struct driver {
     const struct driver_conf *conf;
-    bool has_directory; /* it is this driver's to clean up */
+    bool has_directory;             /* it is this driver's to clean up */
+    struct interceptor interceptor; /* loses datagrams on purpose, when that is configured */
     struct driver_context context;
     struct conductor conductor;
     struct sender sender;

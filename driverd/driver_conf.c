@@ -21,6 +21,7 @@
 #include "driverd/event_log.h"
 #include "driverd/flow_control.h"
 #include "driverd/gossip_socket.h"
+#include "driverd/interceptor.h"
 #include "driverd/name_table.h"
 #include "shm/broadcast.h"
 #include "shm/cnc.h"
@@ -71,10 +72,13 @@ static const char *const group_names[] = {"infer", "true", "false", NULL};
         .key = key_, .env = env_, STORE(member), .type = OPTION_ENUM, .default_text = text_,       \
         .names = names_, .doc = doc_                                                               \
     }
-#define NOT_YET(key_, env_, text_, doc_)                                                           \
-    { .key = key_, .env = env_, .type = OPTION_NOT_YET, .default_text = text_, .doc = doc_ }
 #define REFUSED(key_, env_, text_, doc_)                                                           \
     { .key = key_, .env = env_, .type = OPTION_REFUSED, .default_text = text_, .doc = doc_ }
+#define LOSS(key_, env_, member, what_)                                                            \
+    TEXT(key_ "_rate", env_ "_RATE", member.rate, "0", "Part, 0 to 1, of " what_ ", to lose."), {  \
+        .key = key_ "_seed", .env = env_ "_SEED", STORE(member.seed), .type = OPTION_I64,          \
+        .default_text = "0", .min = INT64_MIN, .max = INT64_MAX, .doc = "Seed of that chance."     \
+    }
 #define IDLE(key_, env_, member, doc_)                                                             \
     TEXT(key_, env_, member.name, "backoff", doc_),                                                \
         TEXT(key_ "_args", env_ "_INIT_ARGS", member.arguments, "", "Arguments of " key_ ".")
@@ -275,17 +279,37 @@ static const struct option_row rows[] = {
     REFUSED("conductor_udp_channel_transport_bindings_media",
             "AERON_CONDUCTOR_UDP_CHANNEL_TRANSPORT_BINDINGS_MEDIA", "default",
             "There is no other transport than the system's UDP sockets."),
-    NOT_YET("udp_channel_transport_bindings_loss_args",
-            "AERON_UDP_CHANNEL_TRANSPORT_BINDINGS_LOSS_ARGS", "",
-            "Loss that is made on purpose, for tests."),
+    TEXT("udp_channel_transport_bindings_loss_args",
+         "AERON_UDP_CHANNEL_TRANSPORT_BINDINGS_LOSS_ARGS", loss_args, "",
+         "Of the interceptor loss: rate=0.1|seed=1|recv-msg-mask=<types of frames, hexadecimal>."),
+    TEXT("udp_channel_transport_bindings_fixed_loss_args",
+         "AERON_UDP_CHANNEL_TRANSPORT_BINDINGS_FIXED_LOSS_ARGS", fixed_loss_args, "",
+         "Of the interceptor fixed-loss: term-id=0|term-offset=0|length=100."),
+    TEXT("udp_channel_transport_bindings_multi_gap_loss_args",
+         "AERON_UDP_CHANNEL_TRANSPORT_BINDINGS_MULTI_GAP_LOSS_ARGS", multi_gap_loss_args, "",
+         "Of the interceptor multi-gap-loss: term-id=0|gap-radix=4096|gap-length=64|total-gaps=9."),
+    LOSS("debug_send_data_loss", "AERON_DEBUG_SEND_DATA_LOSS", send_data_loss,
+         "data and setups that are sent"),
+    LOSS("debug_send_control_loss", "AERON_DEBUG_SEND_CONTROL_LOSS", send_control_loss,
+         "other frames that are sent"),
+    LOSS("debug_receive_data_loss", "AERON_DEBUG_RECEIVE_DATA_LOSS", receive_data_loss,
+         "data and setups that come"),
+    LOSS("debug_receive_control_loss", "AERON_DEBUG_RECEIVE_CONTROL_LOSS", receive_control_loss,
+         "other frames that come"),
     REFUSED("sendchannelendpoint_supplier", "AERON_SENDCHANNELENDPOINT_SUPPLIER", "",
             "A class to load into the Java implementation; there is nothing to load it into."),
     REFUSED("receivechannelendpoint_supplier", "AERON_RECEIVECHANNELENDPOINT_SUPPLIER", "",
             "A class to load into the Java implementation; there is nothing to load it into."),
-    NOT_YET("udp_channel_outgoing_interceptors", "AERON_UDP_CHANNEL_OUTGOING_INTERCEPTORS", "",
-            "Interceptors of sent datagrams."),
-    NOT_YET("udp_channel_incoming_interceptors", "AERON_UDP_CHANNEL_INCOMING_INTERCEPTORS", "",
-            "Interceptors of received datagrams."),
+    {.key = "udp_channel_outgoing_interceptors",
+     .env = "AERON_UDP_CHANNEL_OUTGOING_INTERCEPTORS",
+     STORE(outgoing_interceptors),
+     .type = OPTION_LIST,
+     .doc = "What loses sent datagrams on purpose: loss, fixed-loss, multi-gap-loss; for tests."},
+    {.key = "udp_channel_incoming_interceptors",
+     .env = "AERON_UDP_CHANNEL_INCOMING_INTERCEPTORS",
+     STORE(incoming_interceptors),
+     .type = OPTION_LIST,
+     .doc = "What loses received datagrams on purpose, likewise."},
 
     TEXT("driver_resolver_name", "AERON_DRIVER_RESOLVER_NAME", resolver_name, "",
          "Own name in the gossip of names between drivers."),
@@ -477,6 +501,16 @@ static void check_class(const char *name, const char *key, struct options *optio
     }
 }
 
+static void check_interceptors(const struct driver_conf *conf, struct options *options) {
+    struct interceptor interceptor;
+    struct tern_error error;
+    const char *key;
+    bool is_wanted;
+    if (interceptor_init(&interceptor, conf, net_system(), &is_wanted, &key, &error) != 0) {
+        options_refuse(options, key, "%s", error.text);
+    }
+}
+
 static void check_events(const struct driver_conf *conf, struct options *options) {
     struct event_selection selection;
     struct tern_error error;
@@ -570,6 +604,7 @@ static void check(const void *context, struct options *options) {
     check_strategy(conf->unicast_flow_control, "unicast_flowcontrol_supplier", options);
     check_strategy(conf->multicast_flow_control, "multicast_flowcontrol_supplier", options);
     check_events(conf, options);
+    check_interceptors(conf, options);
     check_class(conf->unicast_flow_control_class, "unicast_flow_control_strategy", options);
     check_class(conf->multicast_flow_control_class, "multicast_flow_control_strategy", options);
     if (conf->reserved_session_id_low > conf->reserved_session_id_high) {

@@ -53,6 +53,12 @@ struct driver_idle_conf {
     char arguments[DRIVER_IDLE_ARGS_MAX];
 };
 
+/* Loss that is made on purpose. */
+struct driver_loss_conf {
+    char rate[32]; /* 0 to 1; empty: none */
+    int64_t seed;
+};
+
 struct driver_conf {
     int profile;
     int log_level;
@@ -133,6 +139,15 @@ struct driver_conf {
     char receiver_port_range[DRIVER_PORT_RANGE_MAX];
     int32_t receiver_io_vector_capacity;
     int32_t sender_io_vector_capacity;
+    char outgoing_interceptors[DRIVER_STRATEGY_MAX]; /* names; for tests */
+    char incoming_interceptors[DRIVER_STRATEGY_MAX];
+    char loss_args[DRIVER_NAME_MAX];
+    char fixed_loss_args[DRIVER_NAME_MAX];
+    char multi_gap_loss_args[DRIVER_NAME_MAX];
+    struct driver_loss_conf send_data_loss;
+    struct driver_loss_conf send_control_loss;
+    struct driver_loss_conf receive_data_loss;
+    struct driver_loss_conf receive_control_loss;
 
     char resolver_name[DRIVER_NAME_MAX];
     char resolver_interface[DRIVER_NAME_MAX];

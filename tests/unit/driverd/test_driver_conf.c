@@ -88,6 +88,8 @@ Test(driver_conf, bad_and_unsupported_values_are_refused_by_name) {
         "AERON_UDP_CHANNEL_TRANSPORT_BINDINGS_MEDIA=dpdk",
         "AERON_SENDCHANNELENDPOINT_SUPPLIER=com.example.Mine",
         "AERON_EVENT_LOG=0xffff",
+        "AERON_UDP_CHANNEL_OUTGOING_INTERCEPTORS=gain",
+        "AERON_DEBUG_SEND_DATA_LOSS_RATE=1.5",
         "AERON_EVENT_LOG_DISABLE=FRAME_SIDEWAYS",
     };
     static struct driver_conf conf;
@@ -263,6 +265,16 @@ Test(driver_conf, every_option_of_the_original_is_used_or_refused) {
         "AERON_EVENT_LOG_DISABLE",
         "AERON_EVENT_LOG_FILENAME",
         "AERON_EVENT_LOG_FILE_MAX_LENGTH",
+        "AERON_UDP_CHANNEL_TRANSPORT_BINDINGS_FIXED_LOSS_ARGS",
+        "AERON_UDP_CHANNEL_TRANSPORT_BINDINGS_MULTI_GAP_LOSS_ARGS",
+        "AERON_DEBUG_SEND_DATA_LOSS_RATE",
+        "AERON_DEBUG_SEND_DATA_LOSS_SEED",
+        "AERON_DEBUG_SEND_CONTROL_LOSS_RATE",
+        "AERON_DEBUG_SEND_CONTROL_LOSS_SEED",
+        "AERON_DEBUG_RECEIVE_DATA_LOSS_RATE",
+        "AERON_DEBUG_RECEIVE_DATA_LOSS_SEED",
+        "AERON_DEBUG_RECEIVE_CONTROL_LOSS_RATE",
+        "AERON_DEBUG_RECEIVE_CONTROL_LOSS_SEED",
     };
     expect_option_names(&driver_option_table, names, sizeof names / sizeof names[0]);
 }
