@@ -136,6 +136,18 @@ int64_t *tern_counters_address(const tern_counters_reader *counters, int32_t id)
     return counters_reader_address(&counters->reader, id);
 }
 
+void tern_counters_get_buffers(const tern_counters_reader *counters,
+                               struct tern_counters_buffers *buffers) {
+    const struct counters_reader *reader = &counters->reader;
+    int64_t count = (int64_t)reader->id_max + 1;
+    *buffers = (struct tern_counters_buffers){
+        .values = (const uint8_t *)reader->values,
+        .metadata = (const uint8_t *)reader->metadata,
+        .values_length = count * COUNTER_VALUE_LENGTH,
+        .metadata_length = count * COUNTER_METADATA_LENGTH,
+    };
+}
+
 int32_t tern_counters_id_max(const tern_counters_reader *counters) {
     return counters->reader.id_max;
 }

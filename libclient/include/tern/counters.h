@@ -91,6 +91,17 @@ TERN_API bool tern_counters_key(const tern_counters_reader *counters, int32_t id
 TERN_API int64_t *tern_counters_address(const tern_counters_reader *counters, int32_t id);
 TERN_API int32_t tern_counters_id_max(const tern_counters_reader *counters);
 
+/* The memory itself, as shared-memory.md 2.5 and 2.6 lay it out: 512 bytes of metadata and 128 of
+ * values for each counter. Mapped as long as the client or the cnc that the reader is of. */
+struct tern_counters_buffers {
+    const uint8_t *values;
+    const uint8_t *metadata;
+    int64_t values_length;
+    int64_t metadata_length;
+};
+TERN_API void tern_counters_get_buffers(const tern_counters_reader *counters,
+                                        struct tern_counters_buffers *buffers);
+
 /* A driver's directory, read only: for tools, and for looking before connecting. Any thread. */
 
 struct tern_cnc_constants {

@@ -184,6 +184,11 @@ Test(counters, and_errors_are_read_by_anybody) {
     }
     cr_assert_eq(tern_counters_address(counters, 128), NULL);
     cr_assert_eq(tern_counters_id_max(counters), 127);
+    struct tern_counters_buffers buffers;
+    tern_counters_get_buffers(counters, &buffers);
+    cr_assert_eq(buffers.values_length, 128 * 128);
+    cr_assert_eq(buffers.metadata_length, 128 * 512);
+    cr_assert_eq((const void *)(buffers.values + 128), tern_counters_address(counters, 1));
     cr_assert_eq(tern_counters_label(counters, 3, label, 4), 3);
     cr_assert_str_eq(label, "lab");
 

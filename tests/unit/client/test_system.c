@@ -1,4 +1,7 @@
 #include <criterion/criterion.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <sys/socket.h>
 
 #include <errno.h>
 #include <stdio.h>
@@ -72,6 +75,69 @@ Test(system, reads_properties_from_a_file) {
     (void)unlink(path);
     cr_assert_eq(tern_properties_load_file(path, &error), -ENOENT);
     cr_assert_eq(tern_properties_load_file("/tmp", &error), -EISDIR);
+}
+
+/* A web server for one request, which gives `answer`; what it was asked for in *request. */
+struct server {
+    int listener;
+    uint16_t port;
+    const char *answer;
+    char request[512];
+};
+
+static void *serve(void *argument) {
+    struct server *server = argument;
+    int connection = accept(server->listener, NULL, NULL);
+    ssize_t length = recv(connection, server->request, sizeof server->request - 1, 0);
+    server->request[length < 0 ? 0 : length] = '\0';
+    (void)send(connection, server->answer, strlen(server->answer), MSG_NOSIGNAL);
+    (void)close(connection);
+    return NULL;
+}
+
+static int load_from(const char *answer, char *request, struct tern_error *error) {
+    struct server server = {.answer = answer};
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
+    socklen_t length = sizeof address;
+    pthread_t thread;
+    char url[64];
+    server.listener = socket(AF_INET, SOCK_STREAM, 0);
+    cr_assert_eq(bind(server.listener, (struct sockaddr *)&address, sizeof address), 0);
+    cr_assert_eq(listen(server.listener, 1), 0);
+    cr_assert_eq(getsockname(server.listener, (struct sockaddr *)&address, &length), 0);
+    cr_assert_eq(pthread_create(&thread, NULL, serve, &server), 0);
+    (void)snprintf(url, sizeof url, "http://127.0.0.1:%d/p?a=b", ntohs(address.sin_port));
+    int result = tern_properties_load_http(url, error);
+    (void)pthread_join(thread, NULL);
+    (void)close(server.listener);
+    strcpy(request, server.request);
+    return result;
+}
+
+Test(system, properties_come_from_a_web_server) {
+    struct tern_error error = {0};
+    char request[512];
+    cr_assert_eq(load_from("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n"
+                           "aeron.test.web=yes\n# no\naeron.test.two=2\n",
+                           request, &error),
+                 2, "%s", error.text);
+    cr_assert_str_eq(getenv("AERON_TEST_WEB"), "yes");
+    cr_assert_str_eq(getenv("AERON_TEST_TWO"), "2");
+    cr_assert_eq(strncmp(request, "GET /p?a=b HTTP/1.0\r\nHost: 127.0.0.1:", 37), 0, "%s", request);
+    cr_assert_eq(load_from("HTTP/1.0 404 Not Found\r\n\r\na=b\n", request, &error),
+                 TERN_ERROR_PROTOCOL);
+    cr_assert_not_null(strstr(error.text, "404 Not Found"), "%s", error.text);
+    cr_assert_eq(load_from("SSH-2.0-x\r\n", request, &error), TERN_ERROR_PROTOCOL);
+    cr_assert_eq(load_from("", request, &error), TERN_ERROR_PROTOCOL);
+    cr_assert_eq(load_from("HTTP/1.0 200 OK\r\n\r\nno property\n", request, &error), -EINVAL);
+    static const char *const bad[] = {"https://a/b",   "http://",      "http:///p",
+                                      "http://a:b/c",  "http://a:/",   "a/b",
+                                      "http://[::1/p", "http://a b/c", "http://a:123456/"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        cr_assert_eq(tern_properties_load_http(bad[i], &error), -EINVAL, "%s", bad[i]);
+    }
+    cr_assert_eq(tern_properties_load_http("http://[::1]:1/p", &error) < 0, true);
 }
 
 Test(system, tells_version_and_time) {
