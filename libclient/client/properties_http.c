@@ -1,165 +1,143 @@
-/* Properties from a web server: one request of HTTP/1.0, the answer up to its end. */
+/* Properties from a web server, by libcurl. It is loaded when it is asked for: programs that read
+ * their properties elsewhere need not carry it. */
 #include <tern/system.h>
 
 #include <errno.h>
-#include <netdb.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/time.h>
-#include <unistd.h>
 
 #include "base/error.h"
 
-#define SCHEME "http://"
-#define HOST_LENGTH_MAX 255
-#define PORT_LENGTH_MAX 5
-#define PATH_LENGTH_MAX 1023
-#define TIMEOUT_S 10 /* for each step */
-#define HEADER_LENGTH_MAX 16384
-#define ANSWER_LENGTH_MAX (HEADER_LENGTH_MAX + TERN_PROPERTIES_LENGTH_MAX)
+#ifdef TERN_HAS_CURL
 
-struct url {
-    char host[HOST_LENGTH_MAX + 1];
-    char port[PORT_LENGTH_MAX + 1];
-    char path[PATH_LENGTH_MAX + 1];
+#include <curl/curl.h>
+#include <dlfcn.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LIBRARY "libcurl.so.4"
+#define TIMEOUT_S 10L
+
+struct curl_library {
+    void *handle;
+    CURL *(*init)(void);
+    CURLcode (*set)(CURL *, CURLoption, ...);
+    CURLcode (*perform)(CURL *);
+    CURLcode (*get)(CURL *, CURLINFO, ...);
+    const char *(*describe)(CURLcode);
+    void (*cleanup)(CURL *);
 };
 
-static bool copy(char *to, size_t length_max, const char *from, size_t length) {
-    if (length > length_max) {
-        return false;
-    }
-    memcpy(to, from, length);
-    to[length] = '\0';
-    return true;
+struct text {
+    char *bytes; /* TERN_PROPERTIES_LENGTH_MAX */
+    size_t length;
+};
+
+static bool find(void *handle, const char *name, void *function) {
+    void *symbol = dlsym(handle, name);
+    memcpy(function, &symbol, sizeof symbol); /* ISO C converts no object pointer to a function's */
+    return symbol != NULL;
 }
 
-/* http://host[:port][/path], the host in brackets when it is an IPv6 address. */
-static int parse_url(struct url *url, const char *text, struct tern_error *error) {
-    bool is_good = strncmp(text, SCHEME, strlen(SCHEME)) == 0 && strpbrk(text, " \t\r\n") == NULL;
-    const char *host = is_good ? text + strlen(SCHEME) : "";
-    const char *path = host + strcspn(host, "/");
-    const char *end = *host == '[' ? strchr(host, ']') : host + strcspn(host, ":/");
-    if (*host == '[' && end != NULL) {
-        is_good = copy(url->host, HOST_LENGTH_MAX, host + 1, (size_t)(end - host - 1));
-        end++;
-    } else if (end != NULL) {
-        is_good = is_good && copy(url->host, HOST_LENGTH_MAX, host, (size_t)(end - host));
+static int open_library(struct curl_library *curl, struct tern_error *error) {
+    curl->handle = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
+    if (curl->handle == NULL) {
+        return error_set(error, -ENOSYS, "%s is needed to read properties from a web server: %s",
+                         LIBRARY, dlerror());
     }
-    is_good = is_good && end != NULL && url->host[0] != '\0' && end <= path;
-    if (is_good && *end == ':') {
-        is_good = copy(url->port, PORT_LENGTH_MAX, end + 1, (size_t)(path - end - 1)) &&
-                  url->port[0] != '\0' && strspn(url->port, "0123456789") == strlen(url->port);
-    } else {
-        is_good = is_good && end == path && copy(url->port, PORT_LENGTH_MAX, "80", 2);
+    if (!find(curl->handle, "curl_easy_init", &curl->init) ||
+        !find(curl->handle, "curl_easy_setopt", &curl->set) ||
+        !find(curl->handle, "curl_easy_perform", &curl->perform) ||
+        !find(curl->handle, "curl_easy_getinfo", &curl->get) ||
+        !find(curl->handle, "curl_easy_strerror", &curl->describe) ||
+        !find(curl->handle, "curl_easy_cleanup", &curl->cleanup)) {
+        (void)dlclose(curl->handle);
+        return error_set(error, -ENOSYS, "%s is not the libcurl that is expected", LIBRARY);
     }
-    is_good = is_good && copy(url->path, PATH_LENGTH_MAX, *path == '/' ? path : "/",
-                              *path == '/' ? strlen(path) : 1);
-    return is_good ? 0
-                   : error_set(error, -EINVAL, "'%.120s' is not http://host[:port][/path]", text);
+    return 0;
 }
 
-static int connect_to(const struct url *url, struct tern_error *error) {
-    const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-    const struct timeval timeout = {.tv_sec = TIMEOUT_S};
-    struct addrinfo *found = NULL;
-    int failure = getaddrinfo(url->host, url->port, &hints, &found);
-    if (failure != 0) {
-        return error_set(error, -ENOENT, "cannot resolve host '%s': %s", url->host,
-                         gai_strerror(failure));
+static size_t on_bytes(char *bytes, size_t size, size_t count, void *context) {
+    struct text *text = context;
+    size_t length = size * count;
+    if (length > TERN_PROPERTIES_LENGTH_MAX - text->length) {
+        return 0; /* the transfer ends with CURLE_WRITE_ERROR */
     }
-    int descriptor = -1;
-    int problem = ECONNREFUSED;
-    for (const struct addrinfo *i = found; descriptor < 0 && i != NULL; i = i->ai_next) {
-        descriptor = socket(i->ai_family, i->ai_socktype | SOCK_CLOEXEC, i->ai_protocol);
-        if (descriptor < 0) {
-            problem = errno;
-            continue;
-        }
-        (void)setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
-        (void)setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
-        if (connect(descriptor, i->ai_addr, i->ai_addrlen) != 0) {
-            problem = errno;
-            (void)close(descriptor);
-            descriptor = -1;
-        }
-    }
-    freeaddrinfo(found);
-    return descriptor >= 0
-               ? descriptor
-               : error_set_errno(error, problem, "cannot connect to %s:%s", url->host, url->port);
-}
-
-static int send_request(int descriptor, const struct url *url, struct tern_error *error) {
-    char request[PATH_LENGTH_MAX + HOST_LENGTH_MAX + 128];
-    bool is_v6 = strchr(url->host, ':') != NULL;
-    int length = snprintf(request, sizeof request,
-                          "GET %s HTTP/1.0\r\nHost: %s%s%s:%s\r\nAccept: */*\r\n"
-                          "Connection: close\r\n\r\n",
-                          url->path, is_v6 ? "[" : "", url->host, is_v6 ? "]" : "", url->port);
-    ssize_t sent = send(descriptor, request, (size_t)length, MSG_NOSIGNAL);
-    return sent == length ? 0
-                          : error_set_errno(error, sent < 0 ? errno : EIO, "cannot send to %s:%s",
-                                            url->host, url->port);
-}
-
-/* Up to the end; the length, or a negative code. */
-static ssize_t receive_answer(int descriptor, char *answer, struct tern_error *error) {
-    ssize_t length = 0;
-    for (;;) {
-        ssize_t bytes =
-            recv(descriptor, answer + length, (size_t)(ANSWER_LENGTH_MAX + 1 - length), 0);
-        if (bytes < 0 && errno == EINTR) {
-            continue;
-        }
-        if (bytes < 0) {
-            return error_set_errno(error, errno == EAGAIN ? ETIMEDOUT : errno,
-                                   "cannot read the properties");
-        }
-        length += bytes;
-        if (bytes == 0) {
-            break;
-        }
-        if (length > ANSWER_LENGTH_MAX) {
-            return error_set(error, -EMSGSIZE, "properties of more than %d bytes",
-                             TERN_PROPERTIES_LENGTH_MAX);
-        }
-    }
-    answer[length] = '\0';
+    memcpy(text->bytes + text->length, bytes, length);
+    text->length += length;
     return length;
 }
 
-static int load_answer(const char *answer, ssize_t length, struct tern_error *error) {
-    int status = 0;
-    const char *body = strstr(answer, "\r\n\r\n");
-    if (sscanf(answer, "HTTP/1.%*1d %3d", &status) != 1 || body == NULL) {
-        return error_set(error, TERN_ERROR_PROTOCOL, "the answer is not HTTP: '%.40s'", answer);
+static int code_of(CURLcode failure) {
+    switch (failure) {
+    case CURLE_URL_MALFORMAT:
+        return -EINVAL;
+    case CURLE_COULDNT_RESOLVE_HOST:
+        return -ENOENT;
+    case CURLE_COULDNT_CONNECT:
+        return -ECONNREFUSED;
+    case CURLE_OPERATION_TIMEDOUT:
+        return -ETIMEDOUT;
+    case CURLE_WRITE_ERROR:
+        return -EMSGSIZE;
+    default:
+        return TERN_ERROR_PROTOCOL;
+    }
+}
+
+static int fetch(const struct curl_library *curl, const char *url, struct text *text,
+                 struct tern_error *error) {
+    char reason[CURL_ERROR_SIZE] = "";
+    long status = 0;
+    CURL *transfer = curl->init();
+    if (transfer == NULL) {
+        return error_set(error, -ENOMEM, "no memory for a transfer");
+    }
+    (void)curl->set(transfer, CURLOPT_URL, url);
+    (void)curl->set(transfer, CURLOPT_PROTOCOLS_STR, "http,https");
+    (void)curl->set(transfer, CURLOPT_NOSIGNAL, 1L);
+    (void)curl->set(transfer, CURLOPT_TIMEOUT, TIMEOUT_S);
+    (void)curl->set(transfer, CURLOPT_ERRORBUFFER, reason);
+    (void)curl->set(transfer, CURLOPT_WRITEFUNCTION, on_bytes);
+    (void)curl->set(transfer, CURLOPT_WRITEDATA, text);
+    CURLcode failure = curl->perform(transfer);
+    (void)curl->get(transfer, CURLINFO_RESPONSE_CODE, &status);
+    curl->cleanup(transfer);
+    if (failure != CURLE_OK) {
+        return error_set(error, code_of(failure), "cannot read properties from %.120s: %s", url,
+                         reason[0] != '\0' ? reason : curl->describe(failure));
     }
     if (status != 200) {
-        return error_set(error, TERN_ERROR_PROTOCOL, "the server answers %.*s",
-                         (int)strcspn(answer, "\r\n"), answer);
+        return error_set(error, TERN_ERROR_PROTOCOL, "the server of %.120s answers %ld", url,
+                         status);
     }
-    body += 4;
-    return tern_properties_load(body, (int32_t)(length - (body - answer)), error);
+    return 0;
 }
 
 int tern_properties_load_http(const char *url, struct tern_error *error) {
-    struct url parsed;
-    int result = parse_url(&parsed, url, error);
-    int descriptor = result < 0 ? -1 : connect_to(&parsed, error);
-    if (descriptor < 0) {
-        return result < 0 ? result : descriptor;
+    struct curl_library curl = {0};
+    if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0) {
+        return error_set(error, -EINVAL, "'%.120s' is not http://host[:port][/path]", url);
     }
-    char *answer = malloc(ANSWER_LENGTH_MAX + 2);
-    result = answer == NULL ? error_set(error, -ENOMEM, "no memory for properties")
-                            : send_request(descriptor, &parsed, error);
+    int result = open_library(&curl, error);
+    if (result != 0) {
+        return result;
+    }
+    struct text text = {.bytes = malloc(TERN_PROPERTIES_LENGTH_MAX)};
+    result = text.bytes == NULL ? error_set(error, -ENOMEM, "no memory for properties")
+                                : fetch(&curl, url, &text, error);
     if (result == 0) {
-        ssize_t length = receive_answer(descriptor, answer, error);
-        result = length < 0 ? (int)length : load_answer(answer, length, error);
+        result = tern_properties_load(text.bytes, (int32_t)text.length, error);
     }
-    free(answer);
-    (void)close(descriptor);
+    free(text.bytes);
+    (void)dlclose(curl.handle);
     return result;
 }
+
+#else
+
+int tern_properties_load_http(const char *url, struct tern_error *error) {
+    return error_set(error, -ENOSYS, "built without libcurl: cannot read properties from %.120s",
+                     url);
+}
+
+#endif

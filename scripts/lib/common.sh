@@ -17,7 +17,8 @@ missing_packages() {
     command -v pkg-config >/dev/null || echo pkg-config
     command -v python3 >/dev/null || echo python3
     local pair
-    for pair in libconfig:libconfig-dev libbsd-overlay:libbsd-dev criterion:libcriterion-dev; do
+    for pair in libconfig:libconfig-dev libbsd-overlay:libbsd-dev criterion:libcriterion-dev \
+        libcurl:libcurl4-openssl-dev; do
         pkg-config --exists "${pair%%:*}" 2>/dev/null || echo "${pair##*:}"
     done
 }

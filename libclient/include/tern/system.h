@@ -35,7 +35,8 @@ TERN_API int64_t tern_clock_epoch_ms(void);
 #define TERN_PROPERTIES_LENGTH_MAX 65536
 TERN_API int tern_properties_load(const char *text, int32_t length, struct tern_error *error);
 TERN_API int tern_properties_load_file(const char *path, struct tern_error *error);
-/* From a web server: http://host[:port][/path]. Blocks, up to 10 s for each step. */
+/* From a web server: http://host[:port][/path] or https. Blocks, up to 10 s. Loads libcurl.so.4 to
+ * do so; -ENOSYS without it, TERN_ERROR_PROTOCOL for an answer that is not 200. */
 TERN_API int tern_properties_load_http(const char *url, struct tern_error *error);
 
 #ifdef __cplusplus

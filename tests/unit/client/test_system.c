@@ -124,15 +124,14 @@ Test(system, properties_come_from_a_web_server) {
                  2, "%s", error.text);
     cr_assert_str_eq(getenv("AERON_TEST_WEB"), "yes");
     cr_assert_str_eq(getenv("AERON_TEST_TWO"), "2");
-    cr_assert_eq(strncmp(request, "GET /p?a=b HTTP/1.0\r\nHost: 127.0.0.1:", 37), 0, "%s", request);
+    cr_assert_eq(strncmp(request, "GET /p?a=b HTTP/1.1\r\nHost: 127.0.0.1:", 37), 0, "%s", request);
     cr_assert_eq(load_from("HTTP/1.0 404 Not Found\r\n\r\na=b\n", request, &error),
                  TERN_ERROR_PROTOCOL);
-    cr_assert_not_null(strstr(error.text, "404 Not Found"), "%s", error.text);
+    cr_assert_not_null(strstr(error.text, "answers 404"), "%s", error.text);
     cr_assert_eq(load_from("SSH-2.0-x\r\n", request, &error), TERN_ERROR_PROTOCOL);
     cr_assert_eq(load_from("", request, &error), TERN_ERROR_PROTOCOL);
     cr_assert_eq(load_from("HTTP/1.0 200 OK\r\n\r\nno property\n", request, &error), -EINVAL);
-    static const char *const bad[] = {"https://a/b",   "http://",      "http:///p",
-                                      "http://a:b/c",  "http://a:/",   "a/b",
+    static const char *const bad[] = {"ftp://a/b",     "http://",      "http://a:b/c",    "a/b",
                                       "http://[::1/p", "http://a b/c", "http://a:123456/"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         cr_assert_eq(tern_properties_load_http(bad[i], &error), -EINVAL, "%s", bad[i]);
