@@ -10,6 +10,7 @@
 #include "consensusd/consensus.h"
 #include "sim/check_recording.h"
 #include "sim/owner.h"
+#include "sim/recorder.h"
 #include "wire/cluster_codec.h"
 #include "wire/frame.h"
 
@@ -106,7 +107,8 @@ void checks_after_step(struct process *process, int work) {
     }
     struct owner_usage usage = owner_usage(process->owner);
     if (sim->checks->is_calm && process->kind != PROCESS_CLIENT &&
-        process->kind != PROCESS_STREAM && usage.allocations != process->allocations) {
+        process->kind != PROCESS_STREAM && process->kind != PROCESS_RECORDER &&
+        usage.allocations != process->allocations) {
         sim_fail(sim, "%s: %s allocated in a duty cycle", process->machine->name,
                  process->operations->name);
     }
@@ -199,6 +201,7 @@ bool checks_may_lose_disk(const struct sim *sim, const struct machine *machine) 
 void checks_on_disk_lost(struct sim *sim, const struct machine *machine) {
     check_quorum_on_disk_lost(&sim->checks->quorum, machine->index);
     check_terms_on_disk_lost(&sim->checks->terms, machine->index);
+    recorder_on_disk_lost(sim->recorder, machine);
 }
 
 void checks_on_settled(struct sim *sim) {

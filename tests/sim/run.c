@@ -14,6 +14,7 @@
 #include "sim/observer.h"
 #include "sim/owner.h"
 #include "sim/plan.h"
+#include "sim/recorder.h"
 #include "sim/stream.h"
 #include "sim/workload.h"
 
@@ -25,56 +26,80 @@
 #define CALM_NS (3 * NS_PER_S)
 #define SLICE_NS NS_PER_S
 #define LAST_LINES 60
-
-static const struct {
-    const char *name;
-    unsigned flag;
-} fault_names[] = {{"net", SIM_FAULT_NET},
-                   {"disk", SIM_FAULT_DISK},
-                   {"clock", SIM_FAULT_CLOCK},
-                   {"crash", SIM_FAULT_CRASH},
-                   {"corrupt", SIM_FAULT_CORRUPT}};
-#define FAULTS_ALL (SIM_FAULT_NET | SIM_FAULT_DISK | SIM_FAULT_CLOCK | SIM_FAULT_CRASH)
+#define BESIDE_SALT UINT64_C(0x6265736964657321)
 
 static const struct workload *const workloads[] = {&workload_list, &workload_register,
                                                    &workload_auction};
 
-bool run_parse_faults(const char *text, unsigned *faults) {
-    *faults = 0;
-    if (strcmp(text, "all") == 0) {
-        *faults = FAULTS_ALL;
-    }
-    if (strcmp(text, "all") == 0 || strcmp(text, "none") == 0) {
+/* -- flags by name -- */
+
+struct flag {
+    const char *name;
+    unsigned bit;
+};
+
+static const struct flag faults[] = {{"net", SIM_FAULT_NET},         {"disk", SIM_FAULT_DISK},
+                                     {"clock", SIM_FAULT_CLOCK},     {"crash", SIM_FAULT_CRASH},
+                                     {"corrupt", SIM_FAULT_CORRUPT}, {NULL, 0}};
+static const struct flag beside[] = {
+    {"stream", RUN_BESIDE_STREAM}, {"recorder", RUN_BESIDE_RECORDER}, {NULL, 0}};
+#define FAULTS_ALL (SIM_FAULT_NET | SIM_FAULT_DISK | SIM_FAULT_CLOCK | SIM_FAULT_CRASH)
+#define BESIDE_ALL (RUN_BESIDE_STREAM | RUN_BESIDE_RECORDER)
+
+/* Names joined by commas, or "all", or "none". */
+static bool parse_flags(const struct flag *flags, unsigned all, const char *text, unsigned *bits) {
+    *bits = strcmp(text, "all") == 0 ? all : 0;
+    if (*bits != 0 || strcmp(text, "none") == 0) {
         return true;
     }
     while (*text != '\0') {
         size_t length = strcspn(text, ",");
-        bool is_known = false;
-        for (size_t i = 0; i < ARRAY_COUNT(fault_names); i++) {
-            if (strlen(fault_names[i].name) == length &&
-                strncmp(fault_names[i].name, text, length) == 0) {
-                *faults |= fault_names[i].flag;
-                is_known = true;
-            }
+        const struct flag *flag = flags;
+        while (flag->name != NULL &&
+               (strlen(flag->name) != length || strncmp(flag->name, text, length) != 0)) {
+            flag++;
         }
-        if (!is_known) {
+        if (flag->name == NULL) {
             return false;
         }
+        *bits |= flag->bit;
         text += length + (text[length] == ',');
     }
     return true;
 }
 
-static void print_faults(unsigned faults, char *text) {
+bool run_parse_faults(const char *text, unsigned *bits) {
+    return parse_flags(faults, FAULTS_ALL, text, bits);
+}
+
+bool run_parse_beside(const char *text, unsigned *bits) {
+    return parse_flags(beside, BESIDE_ALL, text, bits);
+}
+
+static void print_faults(unsigned bits, char *text) {
     text[0] = '\0';
-    for (size_t i = 0; i < ARRAY_COUNT(fault_names); i++) {
-        if ((faults & fault_names[i].flag) != 0) {
-            (void)sprintf(text + strlen(text), "%s%s", text[0] == '\0' ? "" : ",",
-                          fault_names[i].name);
+    for (const struct flag *flag = faults; flag->name != NULL; flag++) {
+        if ((bits & flag->bit) != 0) {
+            (void)sprintf(text + strlen(text), "%s%s", text[0] == '\0' ? "" : ",", flag->name);
         }
     }
     if (text[0] == '\0') {
         (void)strcpy(text, "none");
+    }
+}
+
+/* -- options -- */
+
+/* What is beside the cluster. Recordings are drawn apart, so that a seed without them is what it
+ * was before there were any. */
+static void choose_beside(struct sim_options *options, const struct run_request *request) {
+    struct dice dice = {request->seed ^ BESIDE_SALT};
+    int64_t stream_hz = dice_scale(&dice, 10, 400);
+    int64_t record_hz = dice_scale(&dice, 10, 400);
+    options->record_hz = dice_chance(&dice, 0.4) ? record_hz : 0;
+    if (request->has_beside) {
+        options->stream_hz = (request->beside & RUN_BESIDE_STREAM) != 0 ? stream_hz : 0;
+        options->record_hz = (request->beside & RUN_BESIDE_RECORDER) != 0 ? record_hz : 0;
     }
 }
 
@@ -98,6 +123,7 @@ static void choose_options(struct sim *sim, const struct run_request *request) {
     options->stream_hz = dice_chance(dice, 0.5) ? dice_scale(dice, 10, 400) : 0;
     options->checksum = checksums[dice_between(dice, 0, ARRAY_COUNT(checksums) - 1)];
     options->is_tracing = request->is_tracing;
+    choose_beside(options, request);
     if (request->node_count > 0) {
         options->node_count = request->node_count;
     }
@@ -126,16 +152,18 @@ static void choose_options(struct sim *sim, const struct run_request *request) {
 
 static void print_options(const struct sim *sim) {
     const struct sim_options *options = &sim->options;
-    char faults[64];
-    print_faults(options->faults, faults);
+    char fault_names[64];
+    print_faults(options->faults, fault_names);
     printf("seed %llu: %d nodes, %d clients, %s at %lld/s, faults %s, %lld s, sync level %d, "
-           "checksum %s, park %lld us, snapshots every %lld s, stream at %lld/s\n",
+           "checksum %s, park %lld us, snapshots every %lld s, stream at %lld/s, "
+           "recordings at %lld/s\n",
            (unsigned long long)options->seed, options->node_count, options->client_count,
-           options->workload, (long long)options->rate_hz, faults,
+           options->workload, (long long)options->rate_hz, fault_names,
            (long long)(options->duration_ns / NS_PER_S), options->sync_level,
            options->checksum == NULL ? "none" : options->checksum,
            (long long)(options->park_max_ns / NS_PER_US),
-           (long long)(options->snapshot_interval_ns / NS_PER_S), (long long)options->stream_hz);
+           (long long)(options->snapshot_interval_ns / NS_PER_S), (long long)options->stream_hz,
+           (long long)options->record_hz);
 }
 
 static void on_send(void *context, const struct wire_datagram *datagram) {
@@ -230,6 +258,7 @@ static struct sim *build(const struct run_request *request) {
         (void)process_add(clients, PROCESS_CLIENT, sim->workload->client);
     }
     stream_add(sim);
+    recorder_add(sim);
     return sim;
 }
 
@@ -241,7 +270,7 @@ static bool is_everybody_served(const struct sim *sim, int64_t since_ns) {
             return false;
         }
     }
-    return stream_is_served(sim->stream, since_ns);
+    return stream_is_served(sim->stream, since_ns) && recorder_is_served(sim->recorder, since_ns);
 }
 
 /* From now on nothing fails: the cluster must serve again in time. */
@@ -285,11 +314,16 @@ static bool are_services_level(const struct sim *sim) {
     return true;
 }
 
+static bool is_beside_level(const struct sim *sim) {
+    return stream_is_level(sim->stream) && recorder_is_level(sim->recorder);
+}
+
 /* All requests answered, all services at the end of the log; then the workload's rules. */
 static void settle(struct sim *sim) {
     struct tern_error problem;
     sim->workload->set_sending(sim->workload_state, false);
     stream_set_sending(sim->stream, false);
+    recorder_set_sending(sim->recorder, false);
     int64_t deadline_ns = sim->now_ns + RECOVERY_NS;
     while (!sim->has_failed &&
            (sim->workload->is_pending(sim->workload_state) || !are_services_level(sim))) {
@@ -298,12 +332,16 @@ static void settle(struct sim *sim) {
         }
         sim_run_until(sim, sim->now_ns + SLICE_NS, NULL);
     }
-    while (!sim->has_failed && !stream_is_level(sim->stream)) {
+    while (!sim->has_failed && !is_beside_level(sim)) {
         if (sim->now_ns > deadline_ns) {
-            sim_fail(sim, "the stream does not come to its end");
+            sim_fail(sim, "%s",
+                     stream_is_level(sim->stream) ? "not all recordings are replayed"
+                                                  : "the stream does not come to its end");
         }
         sim_run_until(sim, sim->now_ns + SLICE_NS, NULL);
     }
+    history_line(&sim->history, "recorder: %lld bytes were replayed",
+                 (long long)recorder_replayed(sim->recorder));
     history_line(&sim->history, "stream: %lld messages came",
                  (long long)stream_received(sim->stream));
     checks_on_settled(sim);
@@ -339,6 +377,13 @@ static void await_calm(struct sim *sim) {
             settled_ns = sim->now_ns;
         }
     }
+    recorder_set_calm(sim->recorder, true);
+    while (!sim->has_failed && !recorder_is_calm(sim->recorder)) {
+        if (sim->now_ns > deadline_ns) {
+            sim_fail(sim, "the recorder does not come to rest");
+        }
+        sim_run_until(sim, sim->now_ns + SLICE_NS, NULL);
+    }
 }
 
 /* Nothing happens but the load. */
@@ -351,6 +396,7 @@ static void stay_calm(struct sim *sim) {
     sim->checks->is_calm = true;
     sim_run_until(sim, sim->now_ns + CALM_NS, NULL);
     sim->checks->is_calm = false;
+    recorder_set_calm(sim->recorder, false);
 }
 
 static void close_kind(struct sim *sim, enum process_kind kind) {
@@ -371,12 +417,14 @@ static void close_kind(struct sim *sim, enum process_kind kind) {
 static void take_down(struct sim *sim) {
     close_kind(sim, PROCESS_CLIENT);
     close_kind(sim, PROCESS_STREAM);
+    close_kind(sim, PROCESS_RECORDER);
     close_kind(sim, PROCESS_SERVICE);
     close_kind(sim, PROCESS_CONSENSUS);
     close_kind(sim, PROCESS_ARCHIVE);
     close_kind(sim, PROCESS_DRIVER);
     plan_destroy(sim->plan);
     stream_destroy(sim->stream);
+    recorder_destroy(sim->recorder);
     sim->workload->destroy(sim->workload_state);
     for (int i = 0; i < sim->machine_count; i++) {
         struct machine *machine = &sim->machines[i];
@@ -399,6 +447,7 @@ static void run_phases(struct sim *sim) {
     sim->plan = plan_create(sim, sim->now_ns + QUIET_NS, faults_end_ns);
     sim->workload->set_sending(sim->workload_state, true);
     stream_set_sending(sim->stream, true);
+    recorder_set_sending(sim->recorder, true);
     sim_run_until(sim, faults_end_ns, NULL);
     await_service(sim);
     await_calm(sim);

@@ -4,6 +4,11 @@
 
 #include "sim/sim.h"
 
+enum run_beside {
+    RUN_BESIDE_STREAM = 1,
+    RUN_BESIDE_RECORDER = 2,
+};
+
 struct run_request {
     uint64_t seed;
     int run_count;
@@ -13,6 +18,8 @@ struct run_request {
     const char *workload;
     unsigned faults;
     bool has_faults;
+    unsigned beside; /* enum run_beside */
+    bool has_beside;
     bool is_tracing;
     bool is_planted;
     bool is_quiet; /* only the last line, and failures */
@@ -27,7 +34,8 @@ struct run_result {
     uint64_t hash;
 };
 
-bool run_parse_faults(const char *text, unsigned *faults);
+bool run_parse_faults(const char *text, unsigned *bits);
+bool run_parse_beside(const char *text, unsigned *bits);
 void run(const struct run_request *request, struct run_result *result);
 
 #endif

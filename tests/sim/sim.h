@@ -22,7 +22,7 @@
 #define SIM_NODES_MAX 5
 #define SIM_CLIENTS_MAX 8
 #define SIM_MACHINES_MAX (SIM_NODES_MAX + 1)
-#define SIM_PROCESSES_MAX (SIM_NODES_MAX * 4 + 1 + SIM_CLIENTS_MAX + 2)
+#define SIM_PROCESSES_MAX (SIM_NODES_MAX * 4 + 1 + SIM_CLIENTS_MAX + 3)
 #define SIM_PATH_MAX 128
 #define NODE_SEGMENT_LENGTH (256 * 1024) /* of recordings */
 
@@ -37,6 +37,7 @@ enum process_kind {
     PROCESS_SERVICE,
     PROCESS_CLIENT,
     PROCESS_STREAM,
+    PROCESS_RECORDER,
 };
 
 /* How a kind of process lives; `process->instance` is what open made. */
@@ -120,11 +121,13 @@ struct sim_options {
     int64_t rate_hz;              /* of all clients together */
     int64_t snapshot_interval_ns; /* 0: none */
     int64_t stream_hz;            /* messages of the stream beside the cluster; 0: no stream */
+    int64_t record_hz;            /* messages recorded beside the cluster; 0: no recordings */
 };
 
 struct workload;
 struct plan;
 struct stream;
+struct recorder;
 struct checks;
 
 struct sim {
@@ -142,7 +145,8 @@ struct sim {
     const struct workload *workload;
     void *workload_state;
     struct plan *plan;
-    struct stream *stream; /* NULL: none */
+    struct stream *stream;     /* NULL: none */
+    struct recorder *recorder; /* NULL: none */
     struct checks *checks;
     int64_t step_count;
     bool has_failed;
