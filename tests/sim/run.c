@@ -378,6 +378,7 @@ static void await_calm(struct sim *sim) {
         }
     }
     recorder_set_calm(sim->recorder, true);
+    deadline_ns = sim->now_ns + RECOVERY_NS;
     while (!sim->has_failed && !recorder_is_calm(sim->recorder)) {
         if (sim->now_ns > deadline_ns) {
             sim_fail(sim, "the recorder does not come to rest");
