@@ -5,15 +5,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <tern/fragment.h>
+
 #include "archived/catalog.h"
+#include "archived/recording.h"
+#include "archived/replay.h"
+#include "base/bits.h"
 #include "consensusd/consensus.h"
 #include "consensusd/core/quorum.h"
+#include "driverd/image.h"
 #include "servicehost/service_host.h"
 #include "shm/counter_types.h"
+#include "shm/term_append.h"
 #include "shm/term_gap.h"
+#include "sim/recorder.h"
+#include "sim/stream.h"
 #include "wire/cluster_codec.h"
 
-#define EVERY 64 /* entries */
+#define EVERY 64 /* entries, messages, blocks */
 #define AHEAD 4096
 #define FAR_AHEAD (INT64_C(1) << 40)
 
@@ -32,10 +41,24 @@ static const char *const names[PLANTED_COUNT] = {
     [PLANTED_ENTRY_APPLIED_TWICE] = "entry-applied-twice",
     [PLANTED_CATALOG_LEAKED] = "catalog-leaked",
     [PLANTED_ALLOCATION_IN_CYCLE] = "allocation-in-cycle",
+    [PLANTED_REPEATED_BID_COUNTED] = "repeated-bid-counted",
+    [PLANTED_STALE_BEST_ANSWERED] = "stale-best-answered",
+    [PLANTED_LATER_BID_WINS] = "later-bid-wins",
+    [PLANTED_FRAME_FLIPPED] = "frame-flipped",
+    [PLANTED_GAP_SKIPPED] = "gap-skipped",
+    [PLANTED_IMAGE_JOINED_EARLY] = "image-joined-early",
+    [PLANTED_MESSAGE_GIVEN_TWICE] = "message-given-twice",
+    [PLANTED_REPORTED_BEFORE_SYNC] = "reported-before-sync",
+    [PLANTED_WRITE_ERROR_IGNORED] = "write-error-ignored",
+    [PLANTED_WHOLE_SEGMENTS_KEPT] = "whole-segments-kept",
+    [PLANTED_ZEROES_KEPT] = "zeroes-kept",
+    [PLANTED_EXTENSION_FORGOTTEN] = "extension-forgotten",
+    [PLANTED_REPLAY_STARTED_EARLY] = "replay-started-early",
+    [PLANTED_REPLAY_FLIPPED] = "replay-flipped",
 };
 
 static enum planted_bug active;
-static int64_t entry_count;
+static int64_t entry_count; /* or whatever the bug counts */
 
 bool planted_choose(const char *name) {
     for (int i = 0; i < PLANTED_COUNT; i++) {
@@ -161,6 +184,59 @@ int32_t __wrap_term_gap_scan(const uint8_t *term, int32_t term_length, int32_t r
     return offset;
 }
 
+/* What is beside the cluster has checks of its own: these bugs strike nothing else. */
+bool __real_term_insert_packet(uint8_t *term, int32_t term_offset, const uint8_t *packet,
+                               int32_t length);
+bool __wrap_term_insert_packet(uint8_t *term, int32_t term_offset, const uint8_t *packet,
+                               int32_t length);
+bool __wrap_term_insert_packet(uint8_t *term, int32_t term_offset, const uint8_t *packet,
+                               int32_t length) {
+    const struct frame_header *frame = (const void *)packet;
+    uint8_t changed[LOG_MTU_LENGTH_MAX];
+    if (active != PLANTED_FRAME_FLIPPED || frame->stream_id != STREAM_STREAM_ID ||
+        ++entry_count % EVERY != 0) {
+        return __real_term_insert_packet(term, term_offset, packet, length);
+    }
+    memcpy(changed, packet, (size_t)length);
+    changed[frame->frame_length - 1] ^= 1;
+    return __real_term_insert_packet(term, term_offset, changed, length);
+}
+
+int __real_image_create(struct image **image, struct driver_context *context,
+                        const struct image_spec *spec, struct tern_error *error);
+int __wrap_image_create(struct image **image, struct driver_context *context,
+                        const struct image_spec *spec, struct tern_error *error);
+int __wrap_image_create(struct image **image, struct driver_context *context,
+                        const struct image_spec *spec, struct tern_error *error) {
+    int result = __real_image_create(image, context, spec, error);
+    if (active == PLANTED_GAP_SKIPPED && result == 0 && (*image)->stream_id == STREAM_STREAM_ID) {
+        (*image)->is_gap_filled = true;
+    }
+    return result;
+}
+
+int64_t __real_image_join_position(const struct image *image);
+int64_t __wrap_image_join_position(const struct image *image);
+int64_t __wrap_image_join_position(const struct image *image) {
+    int64_t position = __real_image_join_position(image);
+    bool is_early = active == PLANTED_IMAGE_JOINED_EARLY && image->stream_id == STREAM_STREAM_ID;
+    return is_early ? max_i64(0, position - 2 * image->log->term_length) : position;
+}
+
+void __real_tern_fragment_assembler_on_fragment(void *assembler, const uint8_t *buffer,
+                                                int32_t length, const tern_header *header);
+void __wrap_tern_fragment_assembler_on_fragment(void *assembler, const uint8_t *buffer,
+                                                int32_t length, const tern_header *header);
+void __wrap_tern_fragment_assembler_on_fragment(void *assembler, const uint8_t *buffer,
+                                                int32_t length, const tern_header *header) {
+    __real_tern_fragment_assembler_on_fragment(assembler, buffer, length, header);
+    if (active == PLANTED_MESSAGE_GIVEN_TWICE &&
+        tern_header_stream_id(header) == STREAM_STREAM_ID &&
+        tern_header_flags(header) == TERN_FLAG_UNFRAGMENTED && ++entry_count % EVERY == 0) {
+        __real_tern_fragment_assembler_on_fragment(assembler, buffer, length, header);
+    }
+}
+
 /* -- service host -- */
 
 int __real_service_snapshot_read(void *context, const void *message, int32_t length,
@@ -199,4 +275,94 @@ void __wrap_catalog_close(struct catalog *catalog) {
     if (active != PLANTED_CATALOG_LEAKED) {
         __real_catalog_close(catalog);
     }
+}
+
+static bool is_beside(const struct segment_geometry *geometry) {
+    return geometry->stream_id == RECORDER_STREAM_ID;
+}
+
+int __real_recording_report(struct recording *recording);
+int __wrap_recording_report(struct recording *recording);
+int __wrap_recording_report(struct recording *recording) {
+    bool is_early = active == PLANTED_REPORTED_BEFORE_SYNC && is_beside(&recording->geometry);
+    bool was_dirty = recording->is_dirty;
+    recording->is_dirty = was_dirty && !is_early;
+    int work = __real_recording_report(recording);
+    recording->is_dirty = was_dirty && is_early;
+    return work;
+}
+
+int __real_recording_step(struct recording *recording);
+int __wrap_recording_step(struct recording *recording);
+int __wrap_recording_step(struct recording *recording) {
+    int work = __real_recording_step(recording);
+    if (active == PLANTED_WRITE_ERROR_IGNORED && is_beside(&recording->geometry) &&
+        recording->has_failed && recording->file >= 0) {
+        recording->has_failed = false;
+        recording->position = tern_image_position(recording->image);
+    }
+    return work;
+}
+
+int __real_segment_find_end(const struct segment_scan *scan, struct segment_end *end,
+                            struct tern_error *error);
+int __wrap_segment_find_end(const struct segment_scan *scan, struct segment_end *end,
+                            struct tern_error *error);
+int __wrap_segment_find_end(const struct segment_scan *scan, struct segment_end *end,
+                            struct tern_error *error) {
+    int result = __real_segment_find_end(scan, end, error);
+    if (result != 0 || !is_beside(scan->geometry)) {
+        return result;
+    }
+    if (active == PLANTED_WHOLE_SEGMENTS_KEPT) {
+        end->position =
+            max_i64(scan->geometry->start_position, segment_base_of(scan->geometry, end->position));
+    } else if (active == PLANTED_ZEROES_KEPT) {
+        end->position = align_i64(end->position, SEGMENT_PAGE_LENGTH);
+    }
+    return 0;
+}
+
+int __real_catalog_extend(struct catalog *catalog, const struct catalog_extension *extension,
+                          struct tern_error *error);
+int __wrap_catalog_extend(struct catalog *catalog, const struct catalog_extension *extension,
+                          struct tern_error *error);
+int __wrap_catalog_extend(struct catalog *catalog, const struct catalog_extension *extension,
+                          struct tern_error *error) {
+    struct archive_catalog_record record;
+    bool is_forgotten = active == PLANTED_EXTENSION_FORGOTTEN &&
+                        catalog_get(catalog, extension->recording_id, &record) &&
+                        record.stream_id == RECORDER_STREAM_ID;
+    return is_forgotten ? 0 : __real_catalog_extend(catalog, extension, error);
+}
+
+int __real_replay_create(struct archive_server *server, const struct replay_params *params,
+                         struct archive_refusal *refusal);
+int __wrap_replay_create(struct archive_server *server, const struct replay_params *params,
+                         struct archive_refusal *refusal);
+int __wrap_replay_create(struct archive_server *server, const struct replay_params *params,
+                         struct archive_refusal *refusal) {
+    struct replay_params changed = *params;
+    struct archive_catalog_record record;
+    if (active == PLANTED_REPLAY_STARTED_EARLY && params->stream_id == RECORDER_REPLAY_STREAM_ID &&
+        catalog_get(&server->catalog, params->recording_id, &record)) {
+        changed.position = max_i64(
+            record.start_position,
+            align_i64(params->position - record.term_buffer_length + 1, record.term_buffer_length));
+    }
+    return __real_replay_create(server, &changed, refusal);
+}
+
+int64_t __real_tern_exclusive_publication_offer_block(tern_exclusive_publication *publication,
+                                                      const void *block, int32_t length);
+int64_t __wrap_tern_exclusive_publication_offer_block(tern_exclusive_publication *publication,
+                                                      const void *block, int32_t length);
+int64_t __wrap_tern_exclusive_publication_offer_block(tern_exclusive_publication *publication,
+                                                      const void *block, int32_t length) {
+    if (active == PLANTED_REPLAY_FLIPPED &&
+        tern_exclusive_publication_stream_id(publication) == RECORDER_REPLAY_STREAM_ID) {
+        uint8_t *last = (uint8_t *)(uintptr_t)block + get_i32(block) - 1; /* of the first frame */
+        *last ^= 1;
+    }
+    return __real_tern_exclusive_publication_offer_block(publication, block, length);
 }

@@ -21,6 +21,20 @@ enum planted_bug {
     PLANTED_ENTRY_APPLIED_TWICE,      /* once in a while */
     PLANTED_CATALOG_LEAKED,           /* an archive does not close its catalog */
     PLANTED_ALLOCATION_IN_CYCLE,      /* a duty cycle uses the heap */
+    PLANTED_REPEATED_BID_COUNTED,     /* the auction counts a bid as often as it is sent */
+    PLANTED_STALE_BEST_ANSWERED,      /* ... answers as if nobody had bid before, now and then */
+    PLANTED_LATER_BID_WINS,           /* ... gives a later bid of the same price the place */
+    PLANTED_FRAME_FLIPPED,            /* the driver writes a bit of the stream wrong */
+    PLANTED_GAP_SKIPPED,              /* ... fills gaps of a reliable stream with padding */
+    PLANTED_IMAGE_JOINED_EARLY,       /* ... lets subscribers join where others were long ago */
+    PLANTED_MESSAGE_GIVEN_TWICE,      /* a subscriber is given a message of the stream again */
+    PLANTED_REPORTED_BEFORE_SYNC,     /* an archive tells a position that is not durable */
+    PLANTED_WRITE_ERROR_IGNORED,      /* ... that could not be written */
+    PLANTED_WHOLE_SEGMENTS_KEPT,      /* ... finds too early an end after a crash */
+    PLANTED_ZEROES_KEPT,              /* ... too late a one */
+    PLANTED_EXTENSION_FORGOTTEN,      /* ... leaves the old stop position in the catalog */
+    PLANTED_REPLAY_STARTED_EARLY,     /* ... replays from the beginning of the term */
+    PLANTED_REPLAY_FLIPPED,           /* ... replays a bit wrong */
     PLANTED_COUNT,
 };
 

@@ -21,7 +21,6 @@
 #include "sim/client.h"
 #include "sim/owner.h"
 
-#define STREAM_ID 7700
 #define PORT 9100
 #define MESSAGE_MAX 4000
 #define FRAGMENT_LIMIT 10
@@ -103,7 +102,7 @@ static int add_publication(struct stream_end *end, int64_t now_ns) {
         if (now_ns >= end->retry_ns) {
             end->retry_ns = now_ns + RETRY_NS;
             end->async = tern_client_async_add_exclusive_publication(
-                end->client, end->stream->channel, STREAM_ID, &error);
+                end->client, end->stream->channel, STREAM_STREAM_ID, &error);
         }
         return 0;
     }
@@ -226,7 +225,7 @@ static void on_message(void *context, const uint8_t *buffer, int32_t length,
 
 static int add_subscription(struct stream_end *end, int64_t now_ns) {
     const struct tern_subscription_params params = {.channel = end->stream->channel,
-                                                    .stream_id = STREAM_ID,
+                                                    .stream_id = STREAM_STREAM_ID,
                                                     .on_available_image = on_image,
                                                     .on_unavailable_image = on_image_gone,
                                                     .handler_context = end};

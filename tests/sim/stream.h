@@ -5,6 +5,8 @@
 
 #include "sim/sim.h"
 
+#define STREAM_STREAM_ID 7700
+
 /* Adds both processes when the run has a stream. The machines exist. */
 void stream_add(struct sim *sim);
 void stream_destroy(struct stream *stream);

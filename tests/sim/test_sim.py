@@ -51,7 +51,8 @@ FOUND_WITH = {
 FIXED = (7, 10)
 TWICE = (3, 101)
 
-# How many seeds each planted bug may take, and the faults that it needs; most take one.
+# How many seeds each planted bug may take, and what it needs in the run; most take one. The workload
+# is the list where nothing is said.
 PLANTED = {
     "own-vote-suffices": (40, "--faults", "net,crash"),
     "shorter-log-elected": (40, "--faults", "net,crash"),
@@ -59,13 +60,27 @@ PLANTED = {
     "recording-log-not-synced": (40, "--faults", "crash"),
     "segments-not-synced": (40, "--faults", "crash"),
     "minority-commits": (5,),
-    "uncommitted-served": (10, "--faults", "net,crash"),
-    "truncation-forgotten": (20, "--faults", "net,crash"),
+    "uncommitted-served": (20, "--faults", "net,crash"),
+    "truncation-forgotten": (30, "--faults", "net,crash"),
     "gap-not-rebuilt": (20, "--faults", "net"),
     "snapshot-message-lost": (20, "--faults", "crash"),
     "entry-applied-twice": (5,),
     "catalog-leaked": (5,),
     "allocation-in-cycle": (5,),
+    "repeated-bid-counted": (10, "--workload", "auction", "--faults", "net,crash", "--beside", "none"),
+    "stale-best-answered": (5, "--workload", "auction"),
+    "later-bid-wins": (5, "--workload", "auction"),
+    "frame-flipped": (5, "--beside", "stream"),
+    "gap-skipped": (5, "--beside", "stream", "--faults", "net"),
+    "image-joined-early": (5, "--beside", "stream", "--faults", "crash"),
+    "message-given-twice": (5, "--beside", "stream"),
+    "reported-before-sync": (10, "--beside", "recorder", "--faults", "crash"),
+    "write-error-ignored": (15, "--beside", "recorder", "--faults", "disk,crash"),
+    "whole-segments-kept": (5, "--beside", "recorder", "--faults", "crash"),
+    "zeroes-kept": (5, "--beside", "recorder", "--faults", "crash"),
+    "extension-forgotten": (5, "--beside", "recorder", "--faults", "crash"),
+    "replay-started-early": (5, "--beside", "recorder"),
+    "replay-flipped": (5, "--beside", "recorder"),
 }
 
 
