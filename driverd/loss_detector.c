@@ -1,11 +1,12 @@
 /* Loss detection of one image: remember the first gap, wait a while, report it again and again
  * until it closes (media-driver.md 3.7). Pure: time and random numbers are parameters.
  *
- * Only the first gap is active at a time and has a timer. A gap whose start or length changed
- * counts as a new one: its delay starts anew, which is what lets reordered datagrams close a gap
- * without any NAK. When it is due, so are the holes behind it that have been there for as long: one
- * round trip mends them all, where the original takes one for each. When the first closes, the next
- * of them waits for its repetition.
+ * Only the first gap is active at a time. A gap whose start or length changed counts as a new one:
+ * its delay starts anew, which is what lets reordered datagrams close a gap without any NAK.
+ *
+ * Holes behind it in its term are reported as well, each once and after its own delay: one round
+ * trip mends them all, where the original takes one for each. Only the first is repeated: senders
+ * remember a single range that they have just resent, and would resend all of them each time.
  */
 #include "driverd/loss_detector.h"
 
@@ -60,28 +61,16 @@ static int32_t end_of(const struct loss_gap *gap) {
     return gap->offset + gap->length;
 }
 
-/* Holes of an unreliable stream are filled one by one: what is behind the first may still come. */
-static void collect_reports(struct loss_detector *detector, const struct loss_scan *scan) {
-    int count_max = detector->params.mode == NAK_NONE ? 1 : LOSS_REPORTS_MAX;
-    int32_t limit_offset = min_i32(detector->ripe_offset, scan->limit_offset);
-    int32_t end = end_of(&detector->gap);
-    detector->reports[0] = detector->gap;
-    detector->report_count = 1;
-    while (detector->report_count < count_max && end < limit_offset) {
-        struct term_gap found;
-        (void)term_gap_scan(scan->term, scan->term_length, end, limit_offset, &found);
-        if (found.length == 0) {
-            break;
-        }
-        end = found.offset + found.length;
-        detector->reports[detector->report_count++] =
-            (struct loss_gap){scan->term_id, found.offset, found.length};
-    }
-    detector->reported_offset = end;
+/* Holes have their delay, too, from when something behind them came. */
+static void start_ripening(struct loss_detector *detector, const struct loss_scan *scan,
+                           int64_t due_ns) {
+    detector->is_ripening = detector->params.mode != NAK_NONE;
+    detector->ripe_offset = scan->limit_offset;
+    detector->ripe_ns = due_ns;
 }
 
-/* The first gap is another one. When it stood behind the one before in the last report, its timer
- * runs already. */
+/* The first gap is another one. When it has been reported behind the one before, it waits for its
+ * repetition. */
 static void follow(struct loss_detector *detector, const struct loss_scan *scan,
                    const struct term_gap *found, int64_t now_ns) {
     const struct loss_gap *gap = &detector->gap;
@@ -90,13 +79,35 @@ static void follow(struct loss_detector *detector, const struct loss_scan *scan,
                        found->offset + found->length <= detector->reported_offset;
     if (!is_reported) {
         detector->expiry_ns = now_ns + delay_ns(detector, true);
-        detector->ripe_offset = scan->limit_offset;
     }
     if (!is_in_term) {
         detector->reported_offset = 0;
+        start_ripening(detector, scan, detector->expiry_ns);
     }
     detector->is_active = true;
     detector->gap = (struct loss_gap){scan->term_id, found->offset, found->length};
+}
+
+static void add_report(struct loss_detector *detector, const struct loss_gap *gap) {
+    detector->reports[detector->report_count++] = *gap;
+    detector->reported_offset = max_i32(detector->reported_offset, end_of(gap));
+}
+
+static void add_ripe_holes(struct loss_detector *detector, const struct loss_scan *scan) {
+    int32_t limit_offset = min_i32(detector->ripe_offset, scan->limit_offset);
+    int32_t offset = max_i32(detector->reported_offset, end_of(&detector->gap));
+    while (detector->report_count < LOSS_REPORTS_MAX && offset < limit_offset) {
+        struct term_gap found;
+        (void)term_gap_scan(scan->term, scan->term_length, offset, limit_offset, &found);
+        if (found.length == 0) {
+            break;
+        }
+        add_report(detector, &(struct loss_gap){scan->term_id, found.offset, found.length});
+        offset = found.offset + found.length;
+    }
+    /* Those that found no room have waited long enough, but the receiver must take these first. */
+    detector->is_ripening = detector->report_count == LOSS_REPORTS_MAX;
+    detector->ripe_ns += detector->params.first_delay_ns;
 }
 
 struct loss_result loss_detector_scan(struct loss_detector *detector, const struct loss_scan *scan,
@@ -114,11 +125,17 @@ struct loss_result loss_detector_scan(struct loss_detector *detector, const stru
         follow(detector, scan, &found, now_ns);
         result.is_new = true;
     }
-    if (now_ns >= detector->expiry_ns) {
-        collect_reports(detector, scan);
-        detector->expiry_ns = now_ns + delay_ns(detector, false);
-        detector->ripe_offset = scan->limit_offset;
-        result.is_due = true;
+    if (!detector->is_ripening && scan->limit_offset > detector->ripe_offset) {
+        start_ripening(detector, scan, now_ns + delay_ns(detector, true));
     }
+    detector->report_count = 0;
+    if (now_ns >= detector->expiry_ns) {
+        add_report(detector, &detector->gap);
+        detector->expiry_ns = now_ns + delay_ns(detector, false);
+    }
+    if (detector->is_ripening && now_ns >= detector->ripe_ns) {
+        add_ripe_holes(detector, scan);
+    }
+    result.is_due = detector->report_count > 0;
     return result;
 }

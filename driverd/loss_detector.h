@@ -46,9 +46,11 @@ struct loss_detector {
     bool is_active;
     struct loss_gap gap; /* the first one */
     int64_t expiry_ns;
-    int32_t ripe_offset;     /* holes below it are as old as the wait for expiry_ns */
-    int32_t reported_offset; /* the last report reached so far in the term of `gap` */
-    int report_count;        /* what is due: `gap`, and holes behind it in its term */
+    int32_t reported_offset; /* so far holes in the term of `gap` have been reported */
+    bool is_ripening;        /* holes below ripe_offset that were not are due at ripe_ns */
+    int32_t ripe_offset;
+    int64_t ripe_ns;
+    int report_count; /* what is due: `gap`, or holes behind it in its term, or both */
     struct loss_gap reports[LOSS_REPORTS_MAX];
 };
 
