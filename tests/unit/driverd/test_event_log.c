@@ -83,7 +83,7 @@ Test(event_log, a_file_has_what_was_chosen_beside_a_trace_at_run_time) {
     const char *text = read_text(f.conf.event_log_filename);
     static const char *const there[] = {"Z command  ADD_PUBLICATION client",
                                         "Z response PUBLICATION_READY",
-                                        "channel " CHANNEL,
+                                        "channel aeron:udp?endpoint=127.0.0.1:28741",
                                         "sent     to 127.0.0.1:28741 40 bytes SETUP",
                                         "received from 127.0.0.1:",
                                         " SM flags "};
