@@ -76,9 +76,13 @@ bool check_stream_on_message(struct check_stream *check, int64_t publication, in
         what = "was never published";
     } else if (of->messages[index].end != position) {
         what = "is not where it was published";
-    } else if (of->next >= 0 && index != of->next) {
-        what = index < of->next ? "comes again" : "comes behind a gap";
-    } else if (of->next < 0 && !is_first(of, index)) {
+    } else if (of->next >= 0 && index < of->next) {
+        what = "comes again";
+    } else if (of->messages[index].start < of->join_position) {
+        what = "is before its image";
+    } else if (!check->is_lossy && of->next >= 0 && index != of->next) {
+        what = "comes behind a gap";
+    } else if (!check->is_lossy && of->next < 0 && !is_first(of, index)) {
         what = "is not the first one of its image";
     }
     if (what != NULL) {
@@ -99,5 +103,5 @@ void check_stream_close(struct check_stream *check) {
         free(check->publications[i].messages);
     }
     free(check->publications);
-    *check = (struct check_stream){0};
+    *check = (struct check_stream){.is_lossy = check->is_lossy};
 }

@@ -1,5 +1,6 @@
-/* What the subscriber of a reliable stream is given: the messages of each publication in the order
- * they were published, none left out, none twice, at the positions that the publisher was told. An
+/* What one subscriber of a stream is given: the messages of each publication in the order they were
+ * published, none left out, none twice, at the positions that the publisher was told. On a stream
+ * that is not reliable some may be left out, and all the rest holds. An
  * image begins with the first message at or behind its join position, which is never before what
  * the subscriber consumed of the publication already.
  *
@@ -36,6 +37,7 @@ struct check_publication {
 };
 
 struct check_stream {
+    bool is_lossy; /* reliable=false */
     struct check_publication *publications; /* the last one is the newest */
     int64_t count;
     int64_t capacity;

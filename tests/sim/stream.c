@@ -1,5 +1,6 @@
 /* See stream.h. Each life of the publisher has a publication of its own; what it was told of its
- * messages is kept by the simulator, so that the subscriber's side can be checked at once. */
+ * messages is kept by the simulator, for each subscriber by itself, so that its side can be checked
+ * at once. */
 #include "sim/stream.h"
 
 #include <assert.h>
@@ -15,25 +16,64 @@
 #include <tern/subscription.h>
 
 #include "base/bits.h"
+#include "base/compiler.h"
 #include "client/seams.h"
 #include "shm/log_buffer.h"
 #include "sim/check_stream.h"
 #include "sim/client.h"
 #include "sim/owner.h"
 
-#define PORT 9100
+#define CHANNEL_MAX 160
+#define SUBSCRIBERS_MAX 2
 #define MESSAGE_MAX 4000
 #define FRAGMENT_LIMIT 10
 #define RETRY_NS (100 * NS_PER_MS)
 
+/* The ways of a stream. Each %d of a subscription is the address of its own machine. */
+struct way {
+    const char *name;
+    const char *publication;
+    bool is_lossy;
+    struct {
+        int machine; /* -1: the third, or the first one when there are but two */
+        const char *channel;
+    } subscriptions[SUBSCRIBERS_MAX];
+};
+
+#define SOURCE "aeron:udp?control=10.0.0.1:9101|control-mode=dynamic"
+#define MEMBER "aeron:udp?endpoint=10.0.0.%d:9100|control=10.0.0.1:9101|control-mode=dynamic"
+#define UNICAST "aeron:udp?endpoint=10.0.0.2:9100"
+
+static const struct way ways[] = {
+    {"unicast", UNICAST, false, {{1, UNICAST}, {0}}},
+    {"unreliable", UNICAST, true, {{1, UNICAST "|reliable=false"}, {0}}},
+    {"destinations, min", SOURCE "|fc=min,g:/1", false, {{1, MEMBER}, {-1, MEMBER}}},
+    {"destinations, tagged",
+     SOURCE "|fc=tagged,g:7/1",
+     false,
+     {{1, MEMBER "|gtag=7"}, {-1, MEMBER "|gtag=7"}}},
+    {"receiver and spy",
+     UNICAST "|ssc=true",
+     false,
+     {{1, UNICAST}, {0, "aeron-spy:" UNICAST "|ssc=true"}}},
+};
+
+struct subscriber {
+    const struct process *process;
+    struct check_stream check;
+    char channel[CHANNEL_MAX];
+    int64_t received_count;
+    int64_t received_sent_ns; /* of the message that came last */
+    int64_t position;         /* in the newest publication, when messages may be left out */
+};
+
 struct stream {
     struct sim *sim;
     struct dice dice;
-    struct check_stream check;
-    char channel[64];
+    const struct way *way;
+    struct subscriber subscribers[SUBSCRIBERS_MAX];
+    int subscriber_count;
     bool is_sending;
-    int64_t received_count;
-    int64_t received_sent_ns; /* of the message that came last */
     uint8_t message[MESSAGE_MAX];
 };
 
@@ -41,6 +81,7 @@ struct stream {
 struct stream_end {
     struct process *process;
     struct stream *stream;
+    struct subscriber *subscriber; /* NULL: the publisher */
     tern_client *client;
     tern_async *async;
     tern_exclusive_publication *publication;
@@ -102,7 +143,7 @@ static int add_publication(struct stream_end *end, int64_t now_ns) {
         if (now_ns >= end->retry_ns) {
             end->retry_ns = now_ns + RETRY_NS;
             end->async = tern_client_async_add_exclusive_publication(
-                end->client, end->stream->channel, STREAM_STREAM_ID, &error);
+                end->client, end->stream->way->publication, STREAM_STREAM_ID, &error);
         }
         return 0;
     }
@@ -114,8 +155,10 @@ static int add_publication(struct stream_end *end, int64_t now_ns) {
         struct tern_publication_constants constants;
         tern_exclusive_publication_get_constants(end->publication, &constants);
         int owner = owner_switch(OWNER_SIMULATOR);
-        check_stream_on_publication(&end->stream->check, constants.session_id,
-                                    constants.initial_term_id);
+        for (int i = 0; i < end->stream->subscriber_count; i++) {
+            check_stream_on_publication(&end->stream->subscribers[i].check, constants.session_id,
+                                        constants.initial_term_id);
+        }
         owner_switch(owner);
         history_line(&end->stream->sim->history, "stream: published as session %d",
                      constants.session_id);
@@ -138,8 +181,8 @@ static int publish(struct stream_end *end) {
     if (!stream->is_sending || sim->now_ns < end->due_ns) {
         return 0;
     }
-    const struct message_head head = {stream->check.publications[stream->check.count - 1].count,
-                                      sim->now_ns};
+    const struct check_stream *check = &stream->subscribers[0].check;
+    const struct message_head head = {check->publications[check->count - 1].count, sim->now_ns};
     int64_t longest = dice_chance(&stream->dice, 0.2) ? MESSAGE_MAX : 200;
     int32_t length = (int32_t)dice_between(&stream->dice, sizeof head, longest);
     memcpy(stream->message, &head, sizeof head);
@@ -151,8 +194,10 @@ static int publish(struct stream_end *end) {
         return 0;
     }
     int owner = owner_switch(OWNER_SIMULATOR);
-    check_stream_on_offer(&stream->check, position - framed_length(end->publication, length),
-                          position);
+    int64_t start = position - framed_length(end->publication, length);
+    for (int i = 0; i < stream->subscriber_count; i++) {
+        check_stream_on_offer(&stream->subscribers[i].check, start, position);
+    }
     owner_switch(owner);
     return 1;
 }
@@ -178,10 +223,10 @@ static void on_image(void *context, tern_subscription *subscription, tern_image 
     tern_image_get_constants(image, &constants);
     history_line(&stream->sim->history, "stream: an image of session %d from %lld",
                  constants.session_id, (long long)constants.join_position);
-    int64_t publication =
-        check_stream_find(&stream->check, constants.session_id, constants.initial_term_id);
+    struct check_stream *check = &end->subscriber->check;
+    int64_t publication = check_stream_find(check, constants.session_id, constants.initial_term_id);
     if (publication >= 0 &&
-        !check_stream_on_image(&stream->check, publication, constants.join_position, &problem)) {
+        !check_stream_on_image(check, publication, constants.join_position, &problem)) {
         sim_fail(stream->sim, "%s", problem.text);
     }
 }
@@ -200,9 +245,10 @@ static void on_message(void *context, const uint8_t *buffer, int32_t length,
                        const tern_header *header) {
     const struct stream_end *end = context;
     struct stream *stream = end->stream;
+    struct check_stream *check = &end->subscriber->check;
     struct message_head head;
     struct tern_error problem;
-    int64_t publication = check_stream_find(&stream->check, tern_header_session_id(header),
+    int64_t publication = check_stream_find(check, tern_header_session_id(header),
                                             tern_header_initial_term_id(header));
     if (publication < 0 || length < (int32_t)sizeof head || length > MESSAGE_MAX) {
         sim_fail(stream->sim, "stream: %d bytes of session %d, which nobody published", length,
@@ -211,20 +257,20 @@ static void on_message(void *context, const uint8_t *buffer, int32_t length,
     }
     memcpy(&head, buffer, sizeof head);
     fill(stream->message, head.index, length);
-    if (!check_stream_on_message(&stream->check, publication, head.index,
-                                 tern_header_position(header), &problem)) {
+    if (!check_stream_on_message(check, publication, head.index, tern_header_position(header),
+                                 &problem)) {
         sim_fail(stream->sim, "%s", problem.text);
     } else if (memcmp(buffer + sizeof head, stream->message + sizeof head,
                       (size_t)length - sizeof head) != 0) {
         sim_fail(stream->sim, "stream: message %lld has other bytes than were published",
                  (long long)head.index);
     }
-    stream->received_count++;
-    stream->received_sent_ns = head.sent_ns;
+    end->subscriber->received_count++;
+    end->subscriber->received_sent_ns = head.sent_ns;
 }
 
 static int add_subscription(struct stream_end *end, int64_t now_ns) {
-    const struct tern_subscription_params params = {.channel = end->stream->channel,
+    const struct tern_subscription_params params = {.channel = end->subscriber->channel,
                                                     .stream_id = STREAM_STREAM_ID,
                                                     .on_available_image = on_image,
                                                     .on_unavailable_image = on_image_gone,
@@ -244,9 +290,30 @@ static int add_subscription(struct stream_end *end, int64_t now_ns) {
     return result != 0;
 }
 
+/* What is left out of an unreliable stream is padding, which only the position shows. */
+static void note_position(const struct stream_end *end) {
+    const struct check_stream *check = &end->subscriber->check;
+    if (!check->is_lossy || check->count == 0) {
+        return;
+    }
+    tern_image *image = tern_subscription_image_by_session_id(
+        end->subscription, check->publications[check->count - 1].session_id);
+    end->subscriber->position = image == NULL ? -1 : tern_image_position(image);
+    tern_image_release(image);
+}
+
 static int open_subscriber(struct process *process, struct tern_error *error) {
-    check_stream_on_subscriber(&process->sim->stream->check);
-    return open_end(process, error);
+    struct stream *stream = process->sim->stream;
+    int result = open_end(process, error);
+    struct stream_end *end = process->instance;
+    for (int i = 0; i < stream->subscriber_count; i++) {
+        if (stream->subscribers[i].process == process) {
+            end->subscriber = &stream->subscribers[i];
+        }
+    }
+    assert(end->subscriber != NULL);
+    check_stream_on_subscriber(&end->subscriber->check);
+    return result;
 }
 
 static int work_subscriber(struct process *process, int64_t now_ns, struct tern_error *error) {
@@ -263,8 +330,10 @@ static int work_subscriber(struct process *process, int64_t now_ns, struct tern_
     if (end->subscription == NULL) {
         return work + add_subscription(end, now_ns);
     }
-    return work + tern_subscription_poll(end->subscription, tern_fragment_assembler_on_fragment,
-                                         end->assembler, FRAGMENT_LIMIT);
+    work += tern_subscription_poll(end->subscription, tern_fragment_assembler_on_fragment,
+                                   end->assembler, FRAGMENT_LIMIT);
+    note_position(end);
+    return work;
 }
 
 /* -- both -- */
@@ -274,6 +343,32 @@ static const struct process_operations publisher_operations = {"publisher", open
 static const struct process_operations subscriber_operations = {"subscriber", open_subscriber,
                                                                 work_subscriber, close_end};
 
+/* By dice of their own: the messages of a seed do not depend on their way. */
+static const struct way *draw_way(const struct stream *stream) {
+    struct dice dice = {stream->dice.state ^ UINT64_C(0x5EED0FA3AB)};
+    return dice_chance(&dice, 0.3) ? &ways[0]
+                                   : &ways[dice_between(&dice, 1, ARRAY_COUNT(ways) - 1)];
+}
+
+static void add_subscriber(struct stream *stream, int machine, const char *channel) {
+    struct sim *sim = stream->sim;
+    struct subscriber *subscriber = &stream->subscribers[stream->subscriber_count++];
+    if (machine < 0) {
+        machine = sim->machine_count > 2 ? 2 : 0;
+    }
+    const char *number = strstr(channel, "%d");
+    int length = number == NULL ? (int)strlen(channel) : (int)(number - channel);
+    int printed = snprintf(subscriber->channel, CHANNEL_MAX, "%.*s", length, channel);
+    if (number != NULL) {
+        (void)snprintf(subscriber->channel + printed, (size_t)(CHANNEL_MAX - printed), "%d%s",
+                       machine + 1, number + 2);
+    }
+    subscriber->check.is_lossy = stream->way->is_lossy;
+    subscriber->received_sent_ns = -1;
+    subscriber->process =
+        process_add(&sim->machines[machine], PROCESS_STREAM, &subscriber_operations);
+}
+
 void stream_add(struct sim *sim) {
     if (sim->options.stream_hz == 0) {
         return;
@@ -282,18 +377,21 @@ void stream_add(struct sim *sim) {
     assert(stream != NULL);
     stream->sim = sim;
     stream->dice.state = dice_next(&sim->dice);
-    stream->received_sent_ns = -1;
-    (void)snprintf(stream->channel, sizeof stream->channel, "aeron:udp?endpoint=10.0.0.2:%d", PORT);
+    stream->way = draw_way(stream);
     sim->stream = stream;
+    history_line(&sim->history, "stream: %s", stream->way->name);
     (void)process_add(&sim->machines[0], PROCESS_STREAM, &publisher_operations);
-    (void)process_add(&sim->machines[1], PROCESS_STREAM, &subscriber_operations);
+    for (int i = 0; i < SUBSCRIBERS_MAX && stream->way->subscriptions[i].channel != NULL; i++) {
+        add_subscriber(stream, stream->way->subscriptions[i].machine,
+                       stream->way->subscriptions[i].channel);
+    }
 }
 
 void stream_destroy(struct stream *stream) {
-    if (stream != NULL) {
-        check_stream_close(&stream->check);
-        free(stream);
+    for (int i = 0; stream != NULL && i < stream->subscriber_count; i++) {
+        check_stream_close(&stream->subscribers[i].check);
     }
+    free(stream);
 }
 
 void stream_set_sending(struct stream *stream, bool is_sending) {
@@ -303,18 +401,36 @@ void stream_set_sending(struct stream *stream, bool is_sending) {
 }
 
 bool stream_is_served(const struct stream *stream, int64_t since_ns) {
-    return stream == NULL || stream->received_sent_ns >= since_ns;
+    bool is_served = true;
+    for (int i = 0; stream != NULL && i < stream->subscriber_count; i++) {
+        is_served = is_served && stream->subscribers[i].received_sent_ns >= since_ns;
+    }
+    return is_served;
+}
+
+static bool is_level(const struct subscriber *subscriber) {
+    const struct check_stream *check = &subscriber->check;
+    if (check->count == 0) {
+        return false;
+    }
+    const struct check_publication *newest = &check->publications[check->count - 1];
+    return check->is_lossy ? newest->count > 0 &&
+                                 subscriber->position >= newest->messages[newest->count - 1].end
+                           : newest->next == newest->count;
 }
 
 bool stream_is_level(const struct stream *stream) {
-    if (stream == NULL) {
-        return true;
+    bool are_level = true;
+    for (int i = 0; stream != NULL && i < stream->subscriber_count; i++) {
+        are_level = are_level && is_level(&stream->subscribers[i]);
     }
-    const struct check_stream *check = &stream->check;
-    return check->count > 0 && check->publications[check->count - 1].next ==
-                                   check->publications[check->count - 1].count;
+    return are_level;
 }
 
 int64_t stream_received(const struct stream *stream) {
-    return stream == NULL ? 0 : stream->received_count;
+    int64_t count = 0;
+    for (int i = 0; stream != NULL && i < stream->subscriber_count; i++) {
+        count += stream->subscribers[i].received_count;
+    }
+    return count;
 }

@@ -45,6 +45,18 @@ Test(check_stream, gaps_repeats_and_wrong_places_are_caught) {
     }
 }
 
+Test(check_stream, what_is_not_reliable_has_gaps_and_nothing_else) {
+    struct check_stream check = make();
+    check.is_lossy = true;
+    cr_assert_not(gets(&check, 0, 64), "it is before the image");
+    cr_assert(gets(&check, 2, 192), "the first one is missing");
+    cr_assert_not(gets(&check, 1, 128), "it comes too late");
+    cr_assert_not(gets(&check, 2, 192), "it comes again");
+    cr_assert_not(gets(&check, 3, 384), "it is elsewhere");
+    cr_assert(gets(&check, 3, 320));
+    check_stream_close(&check);
+}
+
 Test(check_stream, an_image_begins_with_its_first_message_and_never_goes_back) {
     struct tern_error problem;
     struct check_stream check = make();
