@@ -10,7 +10,7 @@
 #include "shm/counter_types.h"
 
 #define NO_SERVER (-1)
-#define SUCCESSOR_LEAD_MS 2000 /* four heartbeats of a client */
+#define SILENT_COUNT_MAX 2 /* seconds: four heartbeats of a client */
 
 static struct archive_request *find(struct archive_link *link, int64_t correlation_id) {
     for (int32_t i = 0; i < link->pending_count; i++) {
@@ -150,23 +150,38 @@ int archive_link_connect_step(struct archive_link *link, int64_t now_ns, struct 
     return result;
 }
 
+/* The times are of a clock that may be stepped between the beats of two clients: they are not
+ * compared with each other. What counts is that one goes on and the other does not. */
+static bool is_succeeded(struct archive_link *link, const struct server *successor) {
+    int64_t own_ms;
+    int64_t successor_ms;
+    if (!find_heartbeat(link, link->server_client_id, &own_ms) ||
+        !find_heartbeat(link, successor->client_id, &successor_ms)) {
+        return false;
+    }
+    if (own_ms != link->server_beat_ms || successor->id != link->successor_id) {
+        link->silent_count = 0;
+    } else if (successor_ms != link->successor_beat_ms) {
+        link->silent_count++;
+    }
+    link->server_beat_ms = own_ms;
+    link->successor_id = successor->id;
+    link->successor_beat_ms = successor_ms;
+    return link->silent_count >= SILENT_COUNT_MAX;
+}
+
 /* An archive that is killed leaves its counters for as long as the driver waits for its client. By
  * default its successor has another id: then it is a newer archive that lives while ours does not.
  */
-bool archive_link_is_lost(const struct archive_link *link) {
+bool archive_link_is_lost(struct archive_link *link) {
     const struct search found = find_servers(link);
-    int64_t own_ms;
-    int64_t newest_ms;
     if (link->server_id == NO_SERVER) {
         return false;
     }
     if (found.own.id != link->server_id) {
         return true;
     }
-    return found.newest.id != link->server_id &&
-           find_heartbeat(link, link->server_client_id, &own_ms) &&
-           find_heartbeat(link, found.newest.client_id, &newest_ms) &&
-           newest_ms - own_ms > SUCCESSOR_LEAD_MS;
+    return found.newest.id != link->server_id && is_succeeded(link, &found.newest);
 }
 
 static void expire(struct archive_link *link, int64_t now_ns) {

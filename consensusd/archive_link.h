@@ -57,8 +57,12 @@ struct archive_link {
     struct archive_request *pending[ARCHIVE_LINK_REQUESTS_MAX];
     int32_t pending_count;
     int64_t timeout_ns;
-    int64_t server_id;                  /* registration of its error counter; -1: not known */
-    int64_t server_client_id;           /* its Aeron client */
+    int64_t server_id;        /* registration of its error counter; -1: not known */
+    int64_t server_client_id; /* its Aeron client */
+    int64_t server_beat_ms;   /* the last heartbeat of it that was seen */
+    int64_t successor_id;     /* a newer archive, and its last heartbeat */
+    int64_t successor_beat_ms;
+    int32_t silent_count;               /* looks at which only the successor had a new one */
     struct archive_recording recording; /* of the last listing */
 };
 
@@ -70,8 +74,8 @@ int archive_link_connect_step(struct archive_link *link, int64_t now_ns, struct 
 /* Deliver answers and time-outs. The work done, or -ENOTCONN when the archive is gone. */
 int archive_link_poll(struct archive_link *link, int64_t now_ns);
 /* The archive that the session is with has ended, or another has taken its place. Its streams show
- * that only when the driver gives a dead client up. */
-bool archive_link_is_lost(const struct archive_link *link);
+ * that only when the driver gives a dead client up. To be asked about once per second. */
+bool archive_link_is_lost(struct archive_link *link);
 void archive_link_close(struct archive_link *link);
 
 /* Register what a tern_archive_send function returned. 1: the request is pending; 0: it could not

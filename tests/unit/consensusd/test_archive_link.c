@@ -125,17 +125,39 @@ Test(archive_link, archive_that_is_silent_while_a_newer_one_lives_is_lost) {
     heartbeats_ms[9] = 100000;
     add(COUNTER_TYPE_ARCHIVE_ERRORS, 20, OTHER_ARCHIVE_ID);
     cr_assert_not(archive_link_is_lost(&link), "nothing is known of that client");
-    heartbeats_ms[19] = 102000;
+    for (int i = 0; i < 5; i++) {
+        heartbeats_ms[9] += 1000;
+        heartbeats_ms[19] = heartbeats_ms[9] + 500;
+        cr_assert_not(archive_link_is_lost(&link), "there are two");
+    }
+    for (int i = 0; i < 5; i++) {
+        cr_assert_not(archive_link_is_lost(&link), "both are silent: the node was stopped");
+    }
+    heartbeats_ms[19] += 1000;
     cr_assert_not(archive_link_is_lost(&link));
-    heartbeats_ms[19] = 102001;
+    heartbeats_ms[19] += 1000;
     cr_assert(archive_link_is_lost(&link));
-    heartbeats_ms[9] = 102500;
-    heartbeats_ms[19] = 102000;
-    cr_assert_not(archive_link_is_lost(&link), "there are two");
-    heartbeats_ms[19] = 106000;
     connect_to(&link, OTHER_ARCHIVE_ID);
-    heartbeats_ms[9] = 110000; /* the older one */
-    cr_assert_not(archive_link_is_lost(&link));
+    for (int i = 0; i < 5; i++) {
+        heartbeats_ms[9] += 10000; /* the older one */
+        cr_assert_not(archive_link_is_lost(&link));
+    }
+}
+
+Test(archive_link, a_step_of_the_clock_is_no_silence) {
+    static const int64_t steps_ms[] = {5000, -5000, 3600000, -3600000};
+    struct archive_link link;
+    add(COUNTER_TYPE_ARCHIVE_ERRORS, 10, ARCHIVE_ID);
+    connect_to(&link, ARCHIVE_ID);
+    add(COUNTER_TYPE_ARCHIVE_ERRORS, 20, OTHER_ARCHIVE_ID);
+    int64_t now_ms = 10000000;
+    for (size_t i = 0; i < sizeof steps_ms / sizeof steps_ms[0]; i++) {
+        heartbeats_ms[9] = now_ms;
+        now_ms += steps_ms[i]; /* between the two */
+        heartbeats_ms[19] = now_ms;
+        cr_assert_not(archive_link_is_lost(&link));
+        now_ms += 1000;
+    }
 }
 
 Test(archive_link, archive_without_id_or_counter_is_not_judged_by_them) {
