@@ -1,6 +1,7 @@
 /* The control channel seen from the module. Only processes of this node write to it, but a service
  * is users' code behind an ABI of ours or of somebody else: whatever does not decode is dropped, an
- * acknowledgement out of sequence is reported, and nothing of it is believed. */
+ * acknowledgement out of sequence is reported, and nothing of it is believed; what comes before the
+ * first one of a service is of an earlier life. */
 #include "consensusd/service_link.h"
 
 #include <errno.h>
@@ -31,6 +32,9 @@ static void on_ack(struct service_link *link, const struct cluster_service_ack *
         return;
     }
     struct service_acks *acks = &link->acks[ack->service_id];
+    if (acks->next_ack_id == 0 && ack->ack_id != 0) {
+        return; /* meant for the module before, which the service still has to miss */
+    }
     if (ack->ack_id != acks->next_ack_id) {
         bad_ack(link, ack,
                 ack->ack_id == 0 ? "started a second time" : "acknowledged out of sequence");

@@ -1,0 +1,104 @@
+/* Which acknowledgements of services count. The streams are none: messages are handed to the
+ * handler that the link gave its assembler. */
+#include <criterion/criterion.h>
+
+#include <tern/client.h>
+#include <tern/fragment.h>
+
+#include "consensusd/service_link.h"
+#include "wire/cluster_codec.h"
+
+static tern_fragment_handler on_fragment;
+static void *fragment_context;
+static int bad_count;
+
+tern_fragment_assembler *__wrap_tern_fragment_assembler_create(tern_fragment_handler handler,
+                                                               void *context) {
+    on_fragment = handler;
+    fragment_context = context;
+    return (tern_fragment_assembler *)&on_fragment; /* not looked at */
+}
+
+tern_async *__wrap_tern_client_async_add_publication(tern_client *client, const char *channel,
+                                                     int32_t stream_id, struct tern_error *error) {
+    (void)client, (void)channel, (void)stream_id, (void)error;
+    return (tern_async *)&on_fragment;
+}
+
+tern_async *__wrap_tern_client_async_add_subscription(tern_client *client,
+                                                      const struct tern_subscription_params *params,
+                                                      struct tern_error *error) {
+    (void)client, (void)params, (void)error;
+    return (tern_async *)&on_fragment;
+}
+
+static void on_bad_ack(void *context, const char *text) {
+    (void)context, (void)text;
+    bad_count++;
+}
+
+static void open_link(struct service_link *link, int32_t service_count) {
+    const struct service_link_params params = {.channel = "aeron:ipc",
+                                               .service_count = service_count,
+                                               .handlers = {.on_bad_ack = on_bad_ack}};
+    struct tern_error error;
+    cr_assert_eq(service_link_open(link, NULL, &params, &error), 0);
+    cr_assert_eq(fragment_context, link);
+    bad_count = 0;
+}
+
+static void acknowledge(int32_t service_id, int64_t ack_id, int64_t log_position) {
+    uint8_t buffer[256];
+    const struct cluster_service_ack ack = {.log_position = log_position,
+                                            .ack_id = ack_id,
+                                            .relevant_id = 100 + ack_id,
+                                            .service_id = service_id};
+    int32_t length = cluster_service_ack_encode(&ack, buffer, (int32_t)sizeof buffer);
+    cr_assert_gt(length, 0);
+    on_fragment(fragment_context, buffer, length, NULL);
+}
+
+Test(service_link, acknowledgements_of_all_services_are_taken_in_their_order) {
+    struct service_link link;
+    int64_t relevant_ids[2];
+    int64_t timestamp = 0;
+    open_link(&link, 2);
+    acknowledge(0, 0, 64);
+    cr_assert_not(service_link_take_acks(&link, 64, relevant_ids, &timestamp));
+    acknowledge(1, 0, 64);
+    acknowledge(0, 1, 96);
+    cr_assert(service_link_take_acks(&link, 64, relevant_ids, &timestamp));
+    acknowledge(1, 1, 96);
+    cr_assert(service_link_take_acks(&link, 96, relevant_ids, &timestamp));
+    cr_assert_eq(relevant_ids[0], 101);
+    cr_assert_eq(bad_count, 0);
+}
+
+Test(service_link, a_service_out_of_sequence_is_told) {
+    struct service_link link;
+    open_link(&link, 1);
+    acknowledge(0, 0, 64);
+    acknowledge(0, 2, 96);
+    cr_assert_eq(bad_count, 1, "one is missing");
+    acknowledge(0, 0, 64);
+    cr_assert_eq(bad_count, 2, "it started a second time");
+    acknowledge(1, 0, 64);
+    cr_assert_eq(bad_count, 3, "no such service");
+    cr_assert_eq(link.acks[0].next_ack_id, 1);
+}
+
+/* A service that has not noticed yet that its module is another one goes on counting. */
+Test(service_link, what_a_service_says_to_the_module_before_is_not_for_this_one) {
+    struct service_link link;
+    int64_t relevant_id;
+    int64_t timestamp = 0;
+    open_link(&link, 1);
+    acknowledge(0, 37, 4096);
+    cr_assert_eq(bad_count, 0);
+    cr_assert_not(service_link_take_acks(&link, 4096, &relevant_id, &timestamp));
+    acknowledge(0, 0, 64); /* its successor */
+    cr_assert(service_link_take_acks(&link, 64, &relevant_id, &timestamp));
+    cr_assert_eq(relevant_id, 100);
+    acknowledge(0, 37, 4096);
+    cr_assert_eq(bad_count, 1);
+}
