@@ -1,41 +1,24 @@
 /* Clients that write, read and compare-and-set a few registers, each with a few requests under way.
  * A request that the publication took is never sent again; without an answer it is in doubt. */
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "sim/check_register.h"
-#include "sim/client.h"
+#include "sim/load.h"
 #include "sim/owner.h"
 #include "sim/register_service.h"
 #include "sim/workload.h"
 
-#define WINDOW 4
 #define REQUEST_TIMEOUT_NS (5 * NS_PER_S)
 
 struct register_load {
-    struct sim *sim;
-    struct dice dice;
+    struct load load;
     struct register_history history;
-    int64_t answered_count;
     int64_t versions[REGISTER_COUNT]; /* last heard of, for CAS */
-    bool is_sending;
-};
-
-struct register_client {
-    struct sim_client session;
-    struct register_load *load;
-    int64_t pending[WINDOW];
-    int pending_count;
-    int64_t due_ns; /* of the simulation's time */
 };
 
 static void *create(struct sim *sim) {
-    struct register_load *load = calloc(1, sizeof *load);
-    assert(load != NULL);
-    load->sim = sim;
-    load->dice.state = dice_next(&sim->dice);
-    return load;
+    return load_create(sim, sizeof(struct register_load));
 }
 
 static void destroy(void *state) {
@@ -46,76 +29,65 @@ static void destroy(void *state) {
 
 /* -- answers -- */
 
-static void forget_pending(struct register_client *client, int64_t id) {
-    for (int i = 0; i < client->pending_count; i++) {
-        if (client->pending[i] == id) {
-            client->pending_count--;
-            memmove(&client->pending[i], &client->pending[i + 1],
-                    (size_t)(client->pending_count - i) * sizeof client->pending[0]);
-            return;
-        }
-    }
-}
-
 static void on_message(void *context, int64_t timestamp, const uint8_t *buffer, int32_t length,
                        const tern_header *header) {
-    struct register_client *client = context;
-    struct register_load *load = client->load;
+    struct load_client *client = context;
+    struct register_load *load = (struct register_load *)client->load;
+    struct sim *sim = load->load.sim;
     int64_t words[REGISTER_ANSWER_WORDS];
     (void)timestamp;
     (void)header;
     if (length != (int32_t)sizeof words) {
-        sim_fail(load->sim, "client %d: an answer of %d bytes", client->session.index, length);
+        sim_fail(sim, "client %d: an answer of %d bytes", client->session.index, length);
         return;
     }
     memcpy(words, buffer, sizeof words);
     if (words[1] < 1 || words[1] > load->history.count) {
-        sim_fail(load->sim, "client %d: an answer to request %lld, which was not sent",
+        sim_fail(sim, "client %d: an answer to request %lld, which was not sent",
                  client->session.index, (long long)words[1]);
         return;
     }
     struct register_event *event = &load->history.events[words[1] - 1];
     if (event->answered_ns != 0) {
-        sim_fail(load->sim, "client %d: request %lld was answered twice", client->session.index,
+        sim_fail(sim, "client %d: request %lld was answered twice", client->session.index,
                  (long long)words[1]);
     }
-    event->answered_ns = load->sim->now_ns;
+    event->answered_ns = sim->now_ns;
     event->value = words[3];
     event->version = words[4];
     event->is_written = event->wants_write && words[5] == 1;
     load->versions[event->key] = words[4];
-    load->answered_count++;
-    forget_pending(client, words[1]);
+    load->load.answered_count++;
+    load_forget_pending(client, words[1]);
 }
 
 static void on_doubt(void *context) {
-    struct register_client *client = context;
+    struct load_client *client = context;
     client->pending_count = 0;
 }
 
-static void check_timeouts(struct register_client *client) {
-    const struct register_load *load = client->load;
+static void check_timeouts(struct load_client *client) {
+    const struct register_load *load = (const struct register_load *)client->load;
     while (client->pending_count > 0 &&
-           load->sim->now_ns - load->history.events[client->pending[0] - 1].invoked_ns >=
+           load->load.sim->now_ns - load->history.events[client->pending[0] - 1].invoked_ns >=
                REQUEST_TIMEOUT_NS) {
-        forget_pending(client, client->pending[0]);
+        load_forget_pending(client, client->pending[0]);
     }
 }
 
 /* -- requests -- */
 
-static int send_request(struct register_client *client) {
-    struct register_load *load = client->load;
-    const struct sim *sim = load->sim;
-    if (!load->is_sending || client->session.cluster == NULL || client->pending_count >= WINDOW ||
-        sim->now_ns < client->due_ns) {
+static int send_request(struct load_client *client) {
+    struct register_load *load = (struct register_load *)client->load;
+    struct dice *dice = &load->load.dice;
+    if (!load_is_due(client)) {
         return 0;
     }
     int64_t id = load->history.count + 1;
-    int64_t operation = dice_between(&load->dice, REGISTER_WRITE, REGISTER_CAS);
-    int32_t key = (int32_t)dice_between(&load->dice, 0, REGISTER_COUNT - 1);
+    int64_t operation = dice_between(dice, REGISTER_WRITE, REGISTER_CAS);
+    int32_t key = (int32_t)dice_between(dice, 0, REGISTER_COUNT - 1);
     const struct register_event event = {
-        .invoked_ns = sim->now_ns,
+        .invoked_ns = load->load.sim->now_ns,
         .written = id,
         .key = key,
         .client = client->session.index,
@@ -128,32 +100,21 @@ static int send_request(struct register_client *client) {
     int owner = owner_switch(OWNER_SIMULATOR);
     register_history_add(&load->history, &event);
     owner_switch(owner);
-    client->pending[client->pending_count++] = id;
-    int64_t mean_ns = NS_PER_S * sim->options.client_count / sim->options.rate_hz;
-    client->due_ns = sim->now_ns + dice_between(&load->dice, 0, 2 * mean_ns);
+    load_add_pending(client, id);
+    load_on_sent(client);
     return 1;
 }
 
 /* -- the process -- */
 
 static int open_client(struct process *process, struct tern_error *error) {
-    struct register_client *client = calloc(1, sizeof *client);
     (void)error;
-    assert(client != NULL);
-    client->load = process->sim->workload_state;
-    client->session = (struct sim_client){
-        .process = process,
-        .index = process->index,
-        .context = client,
-        .on_message = on_message,
-        .on_doubt = on_doubt,
-    };
-    process->instance = client;
+    load_open_client(process, sizeof(struct load_client), on_message, on_doubt);
     return 0;
 }
 
 static int work_client(struct process *process, int64_t now_ns, struct tern_error *error) {
-    struct register_client *client = process->instance;
+    struct load_client *client = process->instance;
     int work = sim_client_work(&client->session, now_ns, error);
     if (work < 0) {
         return work;
@@ -162,22 +123,10 @@ static int work_client(struct process *process, int64_t now_ns, struct tern_erro
     return work + send_request(client);
 }
 
-static void close_client(struct process *process) {
-    struct register_client *client = process->instance;
-    on_doubt(client);
-    sim_client_close(&client->session);
-    free(client);
-}
-
 static const struct process_operations client_operations = {"register client", open_client,
-                                                            work_client, close_client};
+                                                            work_client, load_close_client};
 
 /* -- what came of it -- */
-
-static int64_t answered(const void *state) {
-    const struct register_load *load = state;
-    return load->answered_count;
-}
 
 static int64_t answered_since(const void *state, int client, int64_t since_ns) {
     const struct register_load *load = state;
@@ -190,23 +139,6 @@ static int64_t answered_since(const void *state, int client, int64_t since_ns) {
         count += event->client == client && event->answered_ns != 0;
     }
     return count;
-}
-
-static void set_sending(void *state, bool is_sending) {
-    struct register_load *load = state;
-    load->is_sending = is_sending;
-}
-
-static bool is_pending(const void *state) {
-    const struct register_load *load = state;
-    for (int i = 0; i < load->sim->process_count; i++) {
-        const struct process *process = &load->sim->processes[i];
-        const struct register_client *client = process->instance;
-        if (process->kind == PROCESS_CLIENT && process->is_up && client->pending_count > 0) {
-            return true;
-        }
-    }
-    return false;
 }
 
 static bool check(void *state, const void *service, struct tern_error *problem) {
@@ -227,9 +159,9 @@ const struct workload workload_register = {
     .client = &client_operations,
     .create = create,
     .destroy = destroy,
-    .answered = answered,
+    .answered = load_answered,
     .answered_since = answered_since,
-    .set_sending = set_sending,
-    .is_pending = is_pending,
+    .set_sending = load_set_sending,
+    .is_pending = load_is_pending,
     .check = check,
 };
