@@ -77,6 +77,7 @@ struct driver_conf {
     bool pre_touch;
     bool perform_storage_checks;
     int64_t low_storage_warning_bytes;
+    int64_t low_memory_limit_bytes;
     int32_t resource_free_limit;
     bool print_configuration;
 

@@ -30,6 +30,23 @@ struct log_file *log_file_allocate(const struct driver_context *context,
     return file;
 }
 
+/* The free space of a file system in memory is no memory, and the kernel kills a process that gets
+ * none. A sparse log takes little by little what the driver cannot foresee; another one takes all
+ * of it now. */
+static int check_memory(const struct driver_context *context, int64_t length,
+                        struct tern_error *error) {
+    const struct driver_conf *conf = context->conf;
+    const struct store *store = context->io.store;
+    int64_t available = store->usable_memory(store->context, conf->directory);
+    return available - length >= conf->low_memory_limit_bytes
+               ? 0
+               : error_set(error, DRIVER_ERROR(DRIVER_ERROR_STORAGE_SPACE),
+                           "insufficient memory for new log of length=%lld available=%lld in %s, "
+                           "of which low_memory_limit=%lld have to be left",
+                           (long long)length, (long long)available, conf->directory,
+                           (long long)conf->low_memory_limit_bytes);
+}
+
 /* A warning goes to `error` as well, with result 0. */
 static int check_storage(const struct driver_context *context, int64_t length,
                          struct tern_error *error) {
@@ -66,6 +83,12 @@ void log_file_make(struct log_file *file, const struct driver_context *context) 
     int64_t length = log_buffer_file_length(spec->term_length, storage.page_size);
     assert(file->log.file.address == NULL);
     file->result = check_storage(context, length, &file->error);
+    if (file->result == 0 && !spec->is_sparse && context->conf->perform_storage_checks) {
+        struct tern_error error;
+        int result = check_memory(context, length, &error);
+        file->result = result;
+        file->error = result < 0 ? error : file->error;
+    }
     if (file->result == 0) {
         struct tern_error error = {0};
         file->result =

@@ -4,11 +4,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 static int file_open(void *context, const char *path, unsigned flags, int *file) {
@@ -174,6 +177,29 @@ static int64_t usable_space(void *context, const char *path) {
     return (int64_t)status.f_bavail * (int64_t)status.f_frsize;
 }
 
+/* MemAvailable of /proc/meminfo, or INT64_MAX. */
+static int64_t available_memory(void) {
+    static const char key[] = "\nMemAvailable:";
+    char text[1024];
+    int file = open("/proc/meminfo", O_RDONLY | O_CLOEXEC);
+    if (file < 0) {
+        return INT64_MAX;
+    }
+    ssize_t length = read(file, text, sizeof text - 1);
+    (void)close(file);
+    text[length < 0 ? 0 : length] = '\0';
+    const char *line = strstr(text, key);
+    return line == NULL ? INT64_MAX : strtoll(line + sizeof key - 1, NULL, 10) * 1024;
+}
+
+static int64_t usable_memory(void *context, const char *path) {
+    (void)context;
+    struct statfs status;
+    bool is_in_memory = statfs(path, &status) == 0 &&
+                        (status.f_type == TMPFS_MAGIC || status.f_type == RAMFS_MAGIC);
+    return is_in_memory ? available_memory() : INT64_MAX;
+}
+
 const struct store *store_system(void) {
     static const struct store table = {
         .open = file_open,
@@ -191,6 +217,7 @@ const struct store *store_system(void) {
         .exists = file_exists,
         .list = directory_list,
         .usable_space = usable_space,
+        .usable_memory = usable_memory,
     };
     return &table;
 }

@@ -44,6 +44,9 @@ struct store {
     int (*list)(void *context, const char *path, int (*visit)(void *arg, const char *name),
                 void *arg);
     int64_t (*usable_space)(void *context, const char *path); /* bytes, or -errno */
+    /* Memory for files of a file system that is in memory: its free space is only what they are
+     * allowed to take. Bytes; INT64_MAX on a disk or when nobody knows. */
+    int64_t (*usable_memory)(void *context, const char *path);
 };
 
 /* The operating system's files. The returned table is static and immutable. */

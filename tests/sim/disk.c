@@ -432,6 +432,12 @@ static int64_t usable_space(void *context, const char *path) {
     return disk->faults.is_full ? 0 : USABLE_SPACE;
 }
 
+static int64_t usable_memory(void *context, const char *path) {
+    (void)context;
+    (void)path;
+    return INT64_MAX;
+}
+
 /* -- the disk itself -- */
 
 void disk_init(struct disk *disk, struct random random) {
@@ -455,7 +461,8 @@ void disk_init(struct disk *disk, struct random random) {
                                  .make_directory = make_directory,
                                  .exists = exists,
                                  .list = list,
-                                 .usable_space = usable_space};
+                                 .usable_space = usable_space,
+                                 .usable_memory = usable_memory};
 }
 
 void disk_close(struct disk *disk) {

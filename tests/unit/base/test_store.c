@@ -56,6 +56,12 @@ Test(store, a_file_lives_from_open_to_unlink) {
     cr_assert_eq(store->list(NULL, directory, count_name, &names), 0);
     cr_assert_eq(names, 1);
     cr_assert_gt(store->usable_space(NULL, directory), 0);
+    cr_assert_gt(store->usable_memory(NULL, directory), 0);
+    cr_assert_eq(store->usable_memory(NULL, "/proc"), INT64_MAX);
+    cr_assert_eq(store->usable_memory(NULL, "/no/such/directory"), INT64_MAX);
+    int64_t memory = sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
+    int64_t usable = store->usable_memory(NULL, "/dev/shm");
+    cr_assert(usable > 0 && usable <= memory, "%lld", (long long)usable);
     cr_assert_eq(store->make_directory(NULL, b), -ENOTDIR);
     cr_assert_eq(store->unlink(NULL, b), 0);
     cr_assert_eq(store->unlink(NULL, b), -ENOENT);

@@ -308,6 +308,37 @@ static int broken_unlink(void *context, const char *path) {
     return *(const int64_t *)context < 0 ? -EIO : 0;
 }
 
+/* The store has one context: the memory stands behind the space. */
+static int64_t little_memory(void *context, const char *path) {
+    (void)path;
+    return ((const int64_t *)context)[1];
+}
+
+/* A log of 64 KiB terms is 200 704 bytes long. */
+Test(driver, filled_log_files_need_memory_besides_room) {
+    struct driver_fixture f;
+    int64_t space_and_memory[] = {INT64_MAX, 200703 + 64 * 1024 * 1024};
+    driver_fixture_init(&f);
+    f.store.context = space_and_memory;
+    f.store.usable_space = no_space;
+    f.store.usable_memory = little_memory;
+    driver_fixture_open(&f);
+    struct command add = {.type = COMMAND_ADD_PUBLICATION,
+                          .stream_id = 1,
+                          .channel = driver_fixture_text("aeron:ipc?term-length=64k|sparse=false")};
+    expect_error(driver_fixture_call(&f, &add), DRIVER_ERROR_STORAGE_SPACE, "insufficient memory");
+    cr_assert(driver_fixture_count_files(&f, "publications") == 0);
+    space_and_memory[1] = 200704 + 64 * 1024 * 1024;
+    add.correlation_id = 0;
+    cr_assert(driver_fixture_call(&f, &add).type == RESPONSE_PUBLICATION_READY);
+    space_and_memory[1] = 0;
+    add = (struct command){.type = COMMAND_ADD_PUBLICATION,
+                           .stream_id = 2,
+                           .channel = driver_fixture_text("aeron:ipc?term-length=64k|sparse=true")};
+    cr_assert(driver_fixture_call(&f, &add).type == RESPONSE_PUBLICATION_READY);
+    driver_fixture_close(&f);
+}
+
 Test(driver, log_files_need_room_and_are_deleted_again_later) {
     struct driver_fixture f;
     int64_t space = 100000;
