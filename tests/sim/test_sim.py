@@ -54,14 +54,14 @@ TWICE = (3, 101)
 # How many seeds each planted bug may take, and what it needs in the run; most take one. The workload
 # is the list where nothing is said.
 PLANTED = {
-    "own-vote-suffices": (40, "--faults", "net,crash"),
+    "own-vote-suffices": (60, "--faults", "net,crash"),
     "shorter-log-elected": (40, "--faults", "net,crash"),
     "node-state-not-written": (5, "--faults", "net,crash"),
-    "recording-log-not-synced": (40, "--faults", "crash"),
+    "recording-log-not-synced": (60, "--faults", "crash"),
     "segments-not-synced": (40, "--faults", "crash"),
     "minority-commits": (5,),
     "uncommitted-served": (20, "--faults", "net,crash"),
-    "truncation-forgotten": (30, "--faults", "net,crash"),
+    "truncation-forgotten": (40, "--faults", "net,crash"),
     "gap-not-rebuilt": (20, "--faults", "net"),
     "snapshot-message-lost": (20, "--faults", "crash"),
     "entry-applied-twice": (5,),
@@ -72,7 +72,7 @@ PLANTED = {
     "later-bid-wins": (5, "--workload", "auction"),
     "frame-flipped": (5, "--beside", "stream"),
     "gap-skipped": (5, "--beside", "stream", "--faults", "net"),
-    "image-joined-early": (5, "--beside", "stream", "--faults", "crash"),
+    "image-joined-early": (10, "--beside", "stream", "--faults", "crash"),
     "message-given-twice": (5, "--beside", "stream"),
     "reported-before-sync": (10, "--beside", "recorder", "--faults", "crash"),
     "write-error-ignored": (15, "--beside", "recorder", "--faults", "disk,crash"),
