@@ -359,8 +359,13 @@ static void on_replication_signal(struct consensus *consensus,
         consensus->recording.recording_id = signal->recording_id;
     }
     switch (signal->kind) {
+    case TERN_ARCHIVE_SIGNAL_START:
+    case TERN_ARCHIVE_SIGNAL_EXTEND:
+        operation->has_begun = true;
+        break;
     case TERN_ARCHIVE_SIGNAL_REPLICATE_END:
         operation->has_ended = true;
+        operation->deadline_ns = consensus->now_ns + consensus->conf->archive_message_timeout_ns;
         break;
     case TERN_ARCHIVE_SIGNAL_STOP:
         operation->has_stopped = true;

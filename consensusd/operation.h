@@ -17,7 +17,8 @@ struct operation {
     int64_t counter_position; /* REPLICATE: last progress */
     int32_t counter_id;
     int64_t signal_position;
-    bool has_ended; /* REPLICATE: signals */
+    bool has_begun; /* REPLICATE: signals */
+    bool has_ended;
     bool has_stopped;
     bool is_deleting; /* TRUNCATE: files are being removed */
     bool is_joining;  /* JoinLog was sent, acks are outstanding */

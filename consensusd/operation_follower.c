@@ -271,6 +271,13 @@ static void note_progress(struct consensus *consensus) {
 static int await_replication(struct consensus *consensus) {
     struct operation *operation = &consensus->operation;
     note_progress(consensus);
+    /* One that fails early never records anything, so nothing stops. */
+    if (operation->has_ended && !operation->has_stopped &&
+        (!operation->has_begun || operation_is_late(consensus))) {
+        struct tern_error error;
+        error_set(&error, -EIO, "the copy of the leader's log ended before it was recorded");
+        return operation_fail(consensus, &error);
+    }
     if (!operation->has_ended || !operation->has_stopped) {
         return 0;
     }

@@ -385,6 +385,9 @@ static void await_calm(struct sim *sim) {
         }
         sim_run_until(sim, sim->now_ns + SLICE_NS, NULL);
     }
+    if (sim->recorder != NULL) {
+        sim_run_until(sim, sim->now_ns + SETTLE_NS, NULL); /* images of its last streams go */
+    }
 }
 
 /* Nothing happens but the load. */

@@ -41,6 +41,7 @@ FOUND_ELSEWHERE = {
     5000186: "a leader's recording that failed while its services still joined",
     5000727: "bytes of a failed write that came back behind an extension",
     7000214: "members that waited for a leader below the term that they had promised",
+    10001271: "a copy of the leader's log that failed before it was recorded",
     6000368: "a dead client with a heartbeat from the future, after the clock was set back",
 }
 # The same, of runs that were chosen in more than the seed.
