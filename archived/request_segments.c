@@ -106,12 +106,7 @@ static int cut_segment(const struct archive_request *request,
     if (position == segment_base_of(geometry, position)) {
         return 0;
     }
-    int file;
-    int result = segment_open_write(place, geometry, position, false, &file);
-    if (result == 0) {
-        (void)place->store->close(place->store->context, file);
-    }
-    return result;
+    return segment_cut(place, geometry, position);
 }
 
 static void truncate_to(const struct archive_request *request,

@@ -142,6 +142,28 @@ int segment_open_write(const struct segment_place *place, const struct segment_g
     return 0;
 }
 
+int segment_cut(const struct segment_place *place, const struct segment_geometry *geometry,
+                int64_t position) {
+    const struct store *store = place->store;
+    int64_t base = segment_base_of(geometry, position);
+    char path[SEGMENT_PATH_MAX];
+    segment_path(place, geometry->recording_id, base, path);
+    int file;
+    int result = store->open(store->context, path, STORE_WRITE, &file);
+    if (result != 0) {
+        return result;
+    }
+    result = store->truncate(store->context, file, position - base);
+    if (result == 0) {
+        result = store->truncate(store->context, file, geometry->segment_length);
+    }
+    if (result == 0) {
+        result = sync_file(place, file);
+    }
+    (void)store->close(store->context, file);
+    return result;
+}
+
 struct highest_search {
     int64_t recording_id;
     int64_t highest_base;

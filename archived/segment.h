@@ -52,6 +52,11 @@ bool segment_name_parse(const char *name, int64_t *recording_id, int64_t *base, 
 int segment_open_write(const struct segment_place *place, const struct segment_geometry *geometry,
                        int64_t position, bool is_new, int *file);
 
+/* Leave nothing but zeroes at and behind `position` in its file, of a recording that has stopped
+ * there (archive.md 5.8). */
+int segment_cut(const struct segment_place *place, const struct segment_geometry *geometry,
+                int64_t position);
+
 /* Remove the files behind the one that holds `position`, durably by the sync level: made ahead of
  * their first frame, or left by a writer that failed, they would stop a later extension. */
 int segment_remove_above(const struct segment_place *place, const struct segment_geometry *geometry,
