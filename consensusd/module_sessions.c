@@ -284,7 +284,7 @@ static bool open_session(struct consensus *consensus, struct module_session *ses
     session->state = MODULE_SESSION_OPEN;
     session->opened_position = position;
     session->activity_ns = consensus->now_ns;
-    session->has_open_event = !send_event(consensus, session, CLUSTER_EVENT_CODE_OK, "");
+    session->has_open_event = true;
     return true;
 }
 
@@ -412,7 +412,10 @@ static int check_one(struct consensus *consensus, struct module_session *session
     if (session->state == MODULE_SESSION_CLOSING) {
         return module_sessions_try_close(consensus, session);
     }
-    bool is_event_due = session->has_open_event || session->has_new_leader_event;
+    /* Stricter than the original: a session that a new leader may not know is no session yet. */
+    bool is_event_due = session->has_open_event
+                            ? consensus->raft.commit_position >= session->opened_position
+                            : session->has_new_leader_event;
     return is_event_due && send_due_event(consensus, session);
 }
 
