@@ -97,24 +97,28 @@ static int sync_file(const struct segment_place *place, int file) {
     return place->sync_level == 0 ? 0 : place->store->sync(place->store->context, file, true);
 }
 
+/* Nothing but zeroes from `end` on. */
+static int zero_from(const struct segment_place *place, const struct segment_geometry *geometry,
+                     int file, int64_t end) {
+    const struct store *store = place->store;
+    int result = store->truncate(store->context, file, end);
+    if (result == 0) {
+        result = store->truncate(store->context, file, geometry->segment_length);
+    }
+    return result == 0 ? sync_file(place, file) : result;
+}
+
 /* End the data at the position. All before it is whole, and a marker says so before anything of
  * what stands behind goes: a loss of power may keep some of these steps and not others, and must
  * neither make the last frame look torn nor leave the beginning of one that was cleared. */
 static int clear_behind(const struct segment_place *place, const struct segment_geometry *geometry,
                         int file, int64_t position) {
-    const struct store *store = place->store;
     int64_t end = position - segment_base_of(geometry, position) + LOG_FRAME_HEADER_LENGTH;
     int result = segment_write_marker(place, geometry, file, position);
     if (result == 0) {
         result = sync_file(place, file);
     }
-    if (result == 0) {
-        result = store->truncate(store->context, file, end);
-    }
-    if (result == 0) {
-        result = store->truncate(store->context, file, geometry->segment_length);
-    }
-    return result == 0 ? sync_file(place, file) : result;
+    return result == 0 ? zero_from(place, geometry, file, end) : result;
 }
 
 int segment_open_write(const struct segment_place *place, const struct segment_geometry *geometry,
@@ -153,13 +157,7 @@ int segment_cut(const struct segment_place *place, const struct segment_geometry
     if (result != 0) {
         return result;
     }
-    result = store->truncate(store->context, file, position - base);
-    if (result == 0) {
-        result = store->truncate(store->context, file, geometry->segment_length);
-    }
-    if (result == 0) {
-        result = sync_file(place, file);
-    }
+    result = zero_from(place, geometry, file, position - base);
     (void)store->close(store->context, file);
     return result;
 }

@@ -209,13 +209,12 @@ void consensus_count_error(struct consensus *consensus, const struct tern_error 
 void consensus_end(struct consensus *consensus, enum consensus_exit status,
                    const struct tern_error *error);
 void consensus_set_state(struct consensus *consensus, enum module_state state);
-
-/* consensus_start.c */
-int consensus_start_step(struct consensus *consensus);
-
 /* The recording of the log ended at a position: without it the node neither leads nor follows.
  * Nothing happens in an election, which stops it itself. */
 void consensus_on_log_not_recorded(struct consensus *consensus, int64_t position);
+
+/* consensus_start.c */
+int consensus_start_step(struct consensus *consensus);
 
 /* consensus_actions.c: between the core and the world. */
 void consensus_begin_core_cycle(struct consensus *consensus);

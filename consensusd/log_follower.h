@@ -1,10 +1,9 @@
 /* The follower's end of the log: a subscription to the leader's session at one of the own
  * endpoints, live log or catch-up (cluster.md 3.8).
  *
- * The original receives both through one subscription with destinations that come and go. driverd
- * has no receive destinations yet, so the catch-up has a subscription of its own, and the module
- * changes over to the live one when it has come that far (operation_switch.c). Other members see no
- * difference.
+ * The original receives both through one subscription with destinations that come and go. Here the
+ * catch-up has a subscription of its own, and the module changes over to the live one when it has
+ * come that far (operation_switch.c). Other members see no difference.
  */
 #ifndef TERN_CONSENSUSD_LOG_FOLLOWER_H
 #define TERN_CONSENSUSD_LOG_FOLLOWER_H

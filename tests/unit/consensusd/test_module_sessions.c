@@ -101,6 +101,21 @@ Test(module_sessions, open_event_comes_before_that_of_a_new_leader) {
     end(consensus);
 }
 
+Test(module_sessions, open_event_waits_until_the_session_is_committed) {
+    struct consensus *consensus = make();
+    struct module_session *session = add_open(consensus);
+    session->has_open_event = true;
+    session->opened_position = consensus->raft.commit_position + 160;
+    world.is_connected = world.has_room = true;
+    cr_assert_eq(module_sessions_check(consensus), 0);
+    cr_assert_eq(world.offers, 0);
+    consensus->raft.commit_position += 160;
+    cr_assert_eq(module_sessions_check(consensus), 1);
+    cr_assert_not(session->has_open_event);
+    cr_assert_eq(world.offers, 1);
+    end(consensus);
+}
+
 Test(module_sessions, close_that_finds_no_room_in_the_log_is_no_work) {
     struct consensus *consensus = make();
     struct module_session *session = add_open(consensus);
