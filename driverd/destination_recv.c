@@ -12,6 +12,7 @@
 #include "driverd/driver_context.h"
 #include "driverd/endpoint_recv.h"
 #include "driverd/trace.h"
+#include "driverd/transmit.h"
 #include "wire/frame.h"
 
 #define ERROR_INTERVAL_NS NS_PER_S
@@ -25,6 +26,7 @@ int destination_recv_create(struct destination_recv **destination, struct driver
     }
     *made = (struct destination_recv){
         .context = context,
+        .is_unsegmented = !context->conf->udp_segment,
         .has_explicit_control = udp_channel_has_control(channel),
         .is_multicast = channel->is_multicast,
         .ttl = endpoint_socket_ttl(context, channel),
@@ -60,20 +62,50 @@ static void report_send_error(struct destination_recv *destination, const union 
     driver_context_post_error(destination->context, &error);
 }
 
+static void transmit(struct destination_recv *destination, struct net_datagram *datagrams,
+                     int count, int64_t now_ns) {
+    struct driver_context *context = destination->context;
+    const struct transmit_socket socket = {destination->socket.handle, true,
+                                           &destination->is_unsegmented};
+    const union net_address *to = &datagrams[0].address;
+    int sent = transmit_datagrams(context->io.net, &socket, datagrams, count);
+    if (sent < 0) {
+        report_send_error(destination, to, sent, now_ns);
+        return;
+    }
+    trace_frames(context, TRACE_FRAME_SENT, (struct trace_frames){datagrams, sent, to, now_ns});
+    int64_t bytes = 0;
+    for (int i = 0; i < sent; i++) {
+        bytes += datagrams[i].length;
+    }
+    context_count(context, SYSTEM_COUNTER_BYTES_SENT, bytes);
+    if (sent < count) {
+        context_count(context, SYSTEM_COUNTER_SHORT_SENDS, count - sent);
+    }
+}
+
 void destination_recv_transmit(struct destination_recv *destination, const void *frame,
                                uint32_t length, const union net_address *to, int64_t now_ns) {
-    struct driver_context *context = destination->context;
-    const struct net *net = context->io.net;
-    struct net_datagram datagram = {.data = (void *)frame, .length = length, .address = *to};
-    int sent =
-        net->send(net->context, destination->socket.handle, &datagram, 1, NET_SEND_TO_ADDRESS);
-    if (sent == 1) {
-        trace_frames(context, TRACE_FRAME_SENT, (struct trace_frames){&datagram, 1, to, now_ns});
-        context_count(context, SYSTEM_COUNTER_BYTES_SENT, length);
-    } else if (sent == 0) {
-        context_count(context, SYSTEM_COUNTER_SHORT_SENDS, 1);
-    } else {
-        report_send_error(destination, to, sent, now_ns);
+    struct feedback_queue *queue = destination->queue;
+    bool is_small = length <= FRAME_BATCH_LENGTH_MAX;
+    if (!is_small || frame_batch_is_full(&queue->frames) || queue->destination != destination ||
+        !net_address_equal(&queue->to, to)) {
+        destination_recv_flush(queue, now_ns);
+    }
+    if (!is_small) {
+        struct net_datagram datagram = {.data = (void *)frame, .length = length, .address = *to};
+        transmit(destination, &datagram, 1, now_ns);
+        return;
+    }
+    queue->destination = destination;
+    queue->to = *to;
+    frame_batch_add(&queue->frames, frame, length)->address = *to;
+}
+
+void destination_recv_flush(struct feedback_queue *queue, int64_t now_ns) {
+    if (queue->frames.count > 0) {
+        transmit(queue->destination, queue->frames.datagrams, queue->frames.count, now_ns);
+        frame_batch_clear(&queue->frames);
     }
 }
 

@@ -12,10 +12,19 @@
 
 #include "base/net.h"
 #include "driverd/endpoint_socket.h"
+#include "driverd/frame_batch.h"
 #include "driverd/udp_channel.h"
 
+struct destination_recv;
 struct driver_context;
 struct endpoint_recv;
+
+/* Status messages and the like of one destination to one address, on their way. The receiver's. */
+struct feedback_queue {
+    struct destination_recv *destination;
+    union net_address to;
+    struct frame_batch frames;
+};
 
 struct destination_recv {
     /* conductor */
@@ -35,8 +44,10 @@ struct destination_recv {
     /* receiver */
     union net_address control; /* explicit, or the control group */
     int64_t next_elicitation_ns;
-    int64_t last_error_ns; /* a broken socket is reported once per second */
-    int64_t ready_cycle;   /* of the receiver, in which something was there last */
+    struct feedback_queue *queue; /* the receiver's */
+    bool is_unsegmented;          /* segmentation offload is switched off, or was refused */
+    int64_t last_error_ns;        /* a broken socket is reported once per second */
+    int64_t ready_cycle;          /* of the receiver, in which something was there last */
     /* written by the receiver, read by the conductor (release / acquire) */
     int64_t last_frame_time_ns;
     uint8_t is_released;
@@ -48,9 +59,11 @@ int destination_recv_create(struct destination_recv **destination, struct driver
 /* Closes and frees all but the channel. */
 void destination_recv_destroy(struct destination_recv *destination, struct port_range *ports);
 
-/* Receiver: one frame from the destination's socket. */
+/* Receiver: one frame from the destination's socket. Small ones leave together with others that go
+ * the same way; destination_recv_flush sends what is there. */
 void destination_recv_transmit(struct destination_recv *destination, const void *frame,
                                uint32_t length, const union net_address *to, int64_t now_ns);
+void destination_recv_flush(struct feedback_queue *queue, int64_t now_ns);
 /* Receiver: SM with SEND_SETUP (3.2, 3.4). */
 void destination_recv_elicit_setup(struct destination_recv *destination, int32_t session_id,
                                    int32_t stream_id, const union net_address *to, int64_t now_ns);

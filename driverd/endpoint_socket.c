@@ -74,8 +74,8 @@ static int open_handle(struct endpoint_socket *socket, const struct driver_conte
     struct net_socket_params open = {
         .bind = channel->local,
         .connect = params->is_connected ? &channel->remote : NULL,
-        /* Control frames are small and few. Joined datagrams would have one time of arrival. */
-        .joins_segments = context->conf->udp_gro && !params->is_send && !has_times,
+        /* Joined datagrams would have one time of arrival. */
+        .joins_segments = context->conf->udp_gro && !has_times,
         .has_arrival_times = has_times,
         .rcvbuf_bytes = first_positive(channel->so_rcvbuf_bytes, options->so_rcvbuf_bytes,
                                        context->conf->so_rcvbuf_bytes),
@@ -110,6 +110,7 @@ static int open_control_handle(struct endpoint_socket *socket, const struct driv
         .group = &channel->control_group,
         .group_interface = channel->interface_address,
         .group_interface_index = channel->interface_index,
+        .joins_segments = context->conf->udp_gro,
         .rcvbuf_bytes = first_positive(channel->so_rcvbuf_bytes, context->conf->so_rcvbuf_bytes, 0),
     };
     open.bind.base.sa_family = channel->control_group.base.sa_family;

@@ -129,7 +129,7 @@ static int batch_count_max(const struct publication_net *publication) {
                    NET_BATCH_COUNT_MAX);
 }
 
-static int send_data(struct publication_net *publication, int64_t now_ns, bool *is_short) {
+static int send_data(struct publication_net *publication, int64_t now_ns, struct send_pass *pass) {
     struct driver_context *context = publication->base.context;
     struct batch batch;
     batch.count_max = batch_count_max(publication);
@@ -143,6 +143,9 @@ static int send_data(struct publication_net *publication, int64_t now_ns, bool *
         return 0;
     }
     stamp(publication, &batch);
+    if (pass->setup_of == publication) {
+        transmit_queued(&pass->queue, now_ns); /* who does not know the stream drops its data */
+    }
     int taken =
         transmit_batch(publication->endpoint, context, batch.datagrams, batch.count, now_ns);
     int bytes = 0;
@@ -157,7 +160,7 @@ static int send_data(struct publication_net *publication, int64_t now_ns, bool *
     }
     if (taken < batch.count) {
         context_count(context, SYSTEM_COUNTER_SHORT_SENDS, 1);
-        *is_short = true;
+        pass->is_short = true;
     }
     return bytes;
 }
@@ -168,8 +171,22 @@ static uint8_t setup_flags(const struct publication_net *publication) {
                      (is_request ? FRAME_SETUP_FLAG_SEND_RESPONSE : 0));
 }
 
-static void send_setup(struct publication_net *publication, int64_t now_ns) {
-    if (now_ns < publication->next_setup_ns) {
+/* The publications of a response channel each have an address of their own: theirs do not wait. */
+static void send_small(const struct publication_net *publication, const void *frame,
+                       uint32_t length, struct send_pass *pass, int64_t now_ns) {
+    pass->pace.left--;
+    if (publication->base.params.is_response) {
+        transmit_queued(&pass->queue, now_ns);
+    }
+    transmit_later(&pass->queue, publication->endpoint, frame, length, now_ns);
+    if (publication->base.params.is_response) {
+        transmit_queued(&pass->queue, now_ns);
+    }
+}
+
+static void send_setup(struct publication_net *publication, int64_t now_ns,
+                       struct send_pass *pass) {
+    if (now_ns < publication->next_setup_ns || pass->pace.left <= 0) {
         return;
     }
     if (publication->is_setup_elicited) {
@@ -190,10 +207,8 @@ static void send_setup(struct publication_net *publication, int64_t now_ns) {
         .mtu = log->mtu_length,
         .ttl = publication->endpoint->ttl,
     };
-    struct driver_context *context = publication->base.context;
-    if (!transmit_frame(publication->endpoint, context, &setup, sizeof setup, now_ns)) {
-        context_count(context, SYSTEM_COUNTER_SHORT_SENDS, 1);
-    }
+    send_small(publication, &setup, sizeof setup, pass, now_ns);
+    pass->setup_of = publication;
     publication->next_setup_ns = now_ns + PUBLICATION_SETUP_INTERVAL_NS;
     if (publication->liveness.count > 0) {
         publication->is_setup_elicited = false;
@@ -210,8 +225,10 @@ static uint8_t heartbeat_flags(const struct publication_net *publication) {
     return FRAME_FLAG_UNFRAGMENTED;
 }
 
-static void send_heartbeat(struct publication_net *publication, int64_t now_ns) {
-    if (!publication->has_initial_connection || now_ns < publication->next_heartbeat_ns) {
+static void send_heartbeat(struct publication_net *publication, int64_t now_ns,
+                           struct send_pass *pass) {
+    if (!publication->has_initial_connection || now_ns < publication->next_heartbeat_ns ||
+        pass->pace.left <= 0) {
         return;
     }
     const struct log_buffer *log = publication->base.log;
@@ -224,12 +241,7 @@ static void send_heartbeat(struct publication_net *publication, int64_t now_ns) 
         .stream_id = publication->base.stream_id,
         .term_id = log_term_id_of(position, log->position_bits, log->initial_term_id),
     };
-    struct driver_context *context = publication->base.context;
-    if (transmit_frame(publication->endpoint, context, &heartbeat, sizeof heartbeat, now_ns)) {
-        context_count(context, SYSTEM_COUNTER_HEARTBEATS_SENT, 1);
-    } else {
-        context_count(context, SYSTEM_COUNTER_SHORT_SENDS, 1);
-    }
+    send_small(publication, &heartbeat, sizeof heartbeat, pass, now_ns);
     publication->next_heartbeat_ns = now_ns + PUBLICATION_HEARTBEAT_INTERVAL_NS;
 }
 
@@ -329,7 +341,9 @@ static bool needs_setup(const struct publication_net *publication) {
     return has_address && (!publication->has_initial_connection || publication->is_setup_elicited);
 }
 
-static void plan_idling(struct publication_net *publication, int64_t now_ns) {
+/* What is overdue waits for the pace. */
+static void plan_idling(struct publication_net *publication, const struct pace *pace,
+                        int64_t now_ns) {
     int64_t deadline_ns = now_ns + PUBLICATION_IDLE_INTERVAL_NS;
     if (publication->has_initial_connection) {
         deadline_ns = min_i64(deadline_ns, publication->next_heartbeat_ns);
@@ -337,7 +351,7 @@ static void plan_idling(struct publication_net *publication, int64_t now_ns) {
     if (needs_setup(publication)) {
         deadline_ns = min_i64(deadline_ns, publication->next_setup_ns);
     }
-    publication->idle_deadline_ns = deadline_ns;
+    publication->idle_deadline_ns = deadline_ns > now_ns ? deadline_ns : pace->next_ns;
     publication->next_frame =
         publication->retransmit.active_count > 0
             ? NULL
@@ -354,7 +368,8 @@ static void note_end(struct publication_net *publication, int64_t now_ns) {
     }
 }
 
-int publication_send_do_work(struct publication_net *publication, int64_t now_ns, bool *is_short) {
+int publication_send_do_work(struct publication_net *publication, int64_t now_ns,
+                             struct send_pass *pass) {
     if (is_idle(publication, now_ns)) {
         return 0;
     }
@@ -362,11 +377,11 @@ int publication_send_do_work(struct publication_net *publication, int64_t now_ns
     note_end(publication, now_ns);
     bool has_aim = aim(publication);
     if (needs_setup(publication)) {
-        send_setup(publication, now_ns);
+        send_setup(publication, now_ns, pass);
     }
-    int bytes = has_aim ? send_data(publication, now_ns, is_short) : 0;
+    int bytes = has_aim ? send_data(publication, now_ns, pass) : 0;
     if (bytes == 0) {
-        send_heartbeat(publication, now_ns);
+        send_heartbeat(publication, now_ns, pass);
         idle(publication, now_ns);
     }
     struct retransmit_range range;
@@ -374,7 +389,7 @@ int publication_send_do_work(struct publication_net *publication, int64_t now_ns
         resend(publication, &range, now_ns);
     }
     if (bytes == 0) {
-        plan_idling(publication, now_ns);
+        plan_idling(publication, &pass->pace, now_ns);
     }
     return bytes;
 }

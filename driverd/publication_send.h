@@ -7,13 +7,23 @@
 #include <stdint.h>
 
 #include "base/net.h"
+#include "driverd/pace.h"
+#include "driverd/transmit.h"
 #include "wire/frame.h"
 
 struct publication_net;
 
-/* One cycle (2.5); returns the bytes of data sent. *is_short is set when a batch was not taken
- * whole. */
-int publication_send_do_work(struct publication_net *publication, int64_t now_ns, bool *is_short);
+/* What the publications of one pass of the sender share. */
+struct send_pass {
+    bool is_short;               /* a batch of data was not taken whole */
+    struct pace pace;            /* of SETUPs and heartbeats */
+    struct transmit_queue queue; /* they leave together, at the end of the pass at the latest */
+    const struct publication_net *setup_of; /* whose SETUP came into the queue last */
+};
+
+/* One cycle (2.5); returns the bytes of data sent. */
+int publication_send_do_work(struct publication_net *publication, int64_t now_ns,
+                             struct send_pass *pass);
 
 /* Validated frames of this stream. */
 void publication_send_on_nak(struct publication_net *publication, const struct frame_nak *nak,

@@ -110,6 +110,7 @@ static void add_destination(struct receiver *receiver, struct destination_recv *
         driver_context_post_error(receiver->context, &error);
     }
     assert(destination->endpoint->active[destination->index] == NULL);
+    destination->queue = &receiver->feedback;
     destination->endpoint->active[destination->index] = destination;
     if (destination->has_explicit_control) {
         if (pointer_list_add(&receiver->controlled, destination) != 0) {
@@ -122,6 +123,7 @@ static void add_destination(struct receiver *receiver, struct destination_recv *
 
 static void stop_destination(struct receiver *receiver, struct destination_recv *destination) {
     const struct net *net = receiver->context->io.net;
+    destination_recv_flush(&receiver->feedback, receiver->cycle.last_ns);
     net->poller_remove(net->context, receiver->poller, destination->socket.handle);
     destination->endpoint->active[destination->index] = NULL;
     (void)pointer_list_remove(&receiver->controlled, destination);
@@ -672,16 +674,28 @@ static void elicit_periodically(struct receiver *receiver, int64_t now_ns) {
     }
 }
 
+/* Those that the pace leaves no room for come first the next time. */
 static int look_after_images(struct receiver *receiver, int64_t now_ns) {
+    int32_t count = receiver->images.count;
+    int32_t seen = 0;
     int work = 0;
     int64_t deadline_ns = INT64_MAX;
-    for (int32_t i = 0; i < receiver->images.count; i++) {
-        struct image *image = receiver->images.items[i];
-        work += image_receive_send_feedback(image, now_ns);
-        deadline_ns = min_i64(deadline_ns, image_receive_deadline_ns(image));
+    pace_renew(&receiver->pace, count, now_ns);
+    while (seen < count && receiver->pace.left > 0) {
+        receiver->next_image = receiver->next_image < count ? receiver->next_image : 0;
+        struct image *image = receiver->images.items[receiver->next_image++];
+        int64_t image_deadline_ns = image_receive_deadline_ns(image);
+        if (image_deadline_ns < now_ns) {
+            receiver->pace.left--;
+            work += image_receive_send_feedback(image, now_ns);
+            image_deadline_ns = image_receive_deadline_ns(image);
+        }
+        deadline_ns = min_i64(deadline_ns, image_deadline_ns);
+        seen++;
     }
     receiver->feedback_deadline_ns =
-        max_i64(deadline_ns, now_ns + receiver->images.count * RECEIVER_FEEDBACK_SPACING_NS);
+        seen < count ? receiver->pace.next_ns - 1
+                     : max_i64(deadline_ns, now_ns + count * RECEIVER_FEEDBACK_SPACING_NS);
     return work;
 }
 
@@ -701,6 +715,7 @@ int receiver_do_work(struct receiver *receiver, int64_t now_ns) {
     work += poll_sockets(receiver, now_ns);
     elicit_periodically(receiver, now_ns);
     work += send_feedback(receiver, now_ns);
+    destination_recv_flush(&receiver->feedback, now_ns);
     expire_pending_setups(receiver, now_ns);
     return work;
 }

@@ -9,12 +9,13 @@
 
 #include "base/compiler.h"
 #include "base/net.h"
+#include "driverd/destination_recv.h"
 #include "driverd/duty_cycle.h"
+#include "driverd/pace.h"
 #include "driverd/pointer_list.h"
 #include "driverd/stream_index.h"
 #include "shm/ring_spsc.h"
 
-struct destination_recv;
 struct driver_context;
 struct endpoint_recv;
 struct image;
@@ -51,9 +52,12 @@ struct receiver {
     struct duty_cycle cycle;
     struct net_datagram datagrams[RECEIVER_BATCH_MAX];
     uint8_t *buffers;
-    int32_t batch; /* datagrams per receive call, configured */
+    struct feedback_queue feedback;
+    struct pace pace; /* of the feedback by the clock */
+    int32_t batch;    /* datagrams per receive call, configured */
     int64_t cycle_count;
     int64_t orders_seen;
+    int32_t next_image;           /* to look after first */
     int64_t feedback_deadline_ns; /* before it no image has to say anything without an order */
 
     CACHE_ALIGNED int64_t order_count; /* conductor writes, receiver reads */

@@ -46,6 +46,7 @@ int sender_init(struct sender *sender, struct driver_context *context, struct te
     *sender = (struct sender){
         .context = context,
         .batch = min_i32(context->conf->sender_io_vector_capacity, SENDER_CONTROL_BATCH),
+        .pass.queue.context = context,
         .command_memory = calloc(1, ring_length),
         .control_buffers = aligned_alloc(CACHE_LINE_LENGTH, (size_t)SENDER_CONTROL_BATCH *
                                                                 SENDER_CONTROL_BUFFER_LENGTH),
@@ -275,7 +276,7 @@ bool sender_set_address(struct sender *sender, struct endpoint_send *endpoint,
 
 static int visit_publication(void *context, void *item, int64_t now_ns) {
     struct sender *sender = context;
-    return publication_send_do_work(item, now_ns, &sender->is_short);
+    return publication_send_do_work(item, now_ns, &sender->pass);
 }
 
 static const struct sweep_items sweep_items = {
@@ -443,6 +444,21 @@ static int on_control_frame(const struct control_frame *frame) {
     return 1;
 }
 
+/* One datagram, or several that the kernel joined. */
+static int on_buffer(struct sender *sender, const struct control_source *source,
+                     const struct net_datagram *datagram, int64_t now_ns) {
+    const uint8_t *data = datagram->data;
+    uint32_t step = datagram->segment_length > 0 ? datagram->segment_length : datagram->length;
+    int work = 0;
+    for (uint32_t rest = datagram->length; rest > 0; rest -= step, data += step) {
+        step = rest < step ? rest : step;
+        const struct control_frame frame = {
+            sender, source->endpoint, source->destination, data, step, &datagram->address, now_ns};
+        work += on_control_frame(&frame);
+    }
+    return work;
+}
+
 static int poll_source(struct sender *sender, const struct control_source *source, int64_t now_ns) {
     const struct net *net = sender->context->io.net;
     int work = 0;
@@ -452,12 +468,8 @@ static int poll_source(struct sender *sender, const struct control_source *sourc
         trace_frames(sender->context, TRACE_FRAME_RECEIVED,
                      (struct trace_frames){sender->control, count, NULL, now_ns});
         for (int i = 0; i < count; i++) {
-            const struct net_datagram *datagram = &sender->control[i];
-            struct control_frame frame = {sender,         source->endpoint, source->destination,
-                                          datagram->data, datagram->length, &datagram->address,
-                                          now_ns};
-            bytes += datagram->length;
-            work += on_control_frame(&frame);
+            bytes += sender->control[i].length;
+            work += on_buffer(sender, source, &sender->control[i], now_ns);
         }
         if (count < 0) {
             struct tern_error error;
@@ -502,6 +514,16 @@ void sender_begin(struct sender *sender, int64_t now_ns) {
     sweep_begin(&sender->sweep, &sender->publications, now_ns);
 }
 
+static int visit_publications(struct sender *sender, int64_t now_ns) {
+    struct send_pass *pass = &sender->pass;
+    pass->is_short = false;
+    pass->setup_of = NULL;
+    pace_renew(&pass->pace, sender->publications.count, now_ns);
+    int bytes = sweep_run(&sender->sweep, &sender->publications, &sweep_items, sender, now_ns);
+    transmit_queued(&pass->queue, now_ns);
+    return bytes;
+}
+
 int sender_do_work(struct sender *sender, int64_t now_ns) {
     const struct driver_conf *conf = sender->context->conf;
     duty_cycle_measure(&sender->cycle, now_ns);
@@ -509,9 +531,8 @@ int sender_do_work(struct sender *sender, int64_t now_ns) {
     if (now_ns >= sender->next_expiry_ns) {
         expire_destinations(sender, now_ns);
     }
-    sender->is_short = false;
-    int bytes = sweep_run(&sender->sweep, &sender->publications, &sweep_items, sender, now_ns);
-    if (bytes == 0 || sender->is_short ||
+    int bytes = visit_publications(sender, now_ns);
+    if (bytes == 0 || sender->pass.is_short ||
         ++sender->cycles_since_poll >= conf->send_to_status_poll_ratio ||
         now_ns >= sender->next_poll_ns) {
         work += poll_control(sender, now_ns);

@@ -9,6 +9,7 @@
 #include "base/net.h"
 #include "driverd/duty_cycle.h"
 #include "driverd/pointer_list.h"
+#include "driverd/publication_send.h"
 #include "driverd/sweep.h"
 #include "shm/ring_spsc.h"
 
@@ -18,9 +19,9 @@ struct endpoint_send;
 struct publication_net;
 
 #define SENDER_CONTROL_BATCH 16
-#define SENDER_CONTROL_ROUNDS_MAX 4 /* batches per socket and poll */
-#define SENDER_CONTROL_BUFFER_LENGTH 2048
-#define SENDER_COMMANDS_MAX 16 /* per cycle */
+#define SENDER_CONTROL_ROUNDS_MAX 4       /* batches per socket and poll */
+#define SENDER_CONTROL_BUFFER_LENGTH 8192 /* joined status messages */
+#define SENDER_COMMANDS_MAX 16            /* per cycle */
 
 struct sender {
     struct driver_context *context;
@@ -28,7 +29,7 @@ struct sender {
     struct ring_spsc commands; /* conductor writes, sender reads */
     struct pointer_list publications;
     struct sweep sweep; /* of the publications */
-    bool is_short;      /* a send of this pass did not take all */
+    struct send_pass pass;
     struct pointer_list endpoints;
     struct net_poller *poller; /* of the endpoints' sockets */
     int32_t batch;             /* datagrams per receive call, configured */

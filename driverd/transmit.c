@@ -12,6 +12,7 @@
 #include "driverd/driver_context.h"
 #include "driverd/endpoint_send.h"
 #include "driverd/trace.h"
+#include "wire/frame.h"
 
 #define ERROR_INTERVAL_NS NS_PER_S
 
@@ -39,17 +40,18 @@ struct way {
     const union net_address *address;
 };
 
-static int send_datagrams(struct endpoint_send *endpoint, const struct net *net, int handle,
-                          const struct net_datagram *datagrams, int count) {
-    unsigned flags = endpoint->socket.is_connected ? 0 : NET_SEND_TO_ADDRESS;
-    if (count > 1 && !endpoint->is_unsegmented) {
-        int sent = net->send(net->context, handle, datagrams, count, flags | NET_SEND_SEGMENTED);
+int transmit_datagrams(const struct net *net, const struct transmit_socket *socket,
+                       const struct net_datagram *datagrams, int count) {
+    unsigned flags = socket->is_addressed ? NET_SEND_TO_ADDRESS : 0;
+    if (count > 1 && !*socket->is_unsegmented) {
+        int sent =
+            net->send(net->context, socket->handle, datagrams, count, flags | NET_SEND_SEGMENTED);
         if (!is_segmentation_refused(sent)) {
             return sent;
         }
-        endpoint->is_unsegmented = true;
+        *socket->is_unsegmented = true;
     }
-    return net->send(net->context, handle, datagrams, count, flags);
+    return net->send(net->context, socket->handle, datagrams, count, flags);
 }
 
 static int send_to(struct endpoint_send *endpoint, struct driver_context *context, struct way way,
@@ -58,7 +60,9 @@ static int send_to(struct endpoint_send *endpoint, struct driver_context *contex
     for (int i = 0; !endpoint->socket.is_connected && i < count; i++) {
         datagrams[i].address = *address;
     }
-    int sent = send_datagrams(endpoint, context->io.net, way.handle, datagrams, count);
+    const struct transmit_socket socket = {way.handle, !endpoint->socket.is_connected,
+                                           &endpoint->is_unsegmented};
+    int sent = transmit_datagrams(context->io.net, &socket, datagrams, count);
     if (sent < 0) {
         report(endpoint, context, sent, address, now_ns);
         return sent;
@@ -104,4 +108,34 @@ bool transmit_frame(struct endpoint_send *endpoint, struct driver_context *conte
                     const void *frame, uint32_t length, int64_t now_ns) {
     struct net_datagram datagram = {.data = (void *)frame, .length = length};
     return transmit_batch(endpoint, context, &datagram, 1, now_ns) == 1;
+}
+
+void transmit_later(struct transmit_queue *queue, struct endpoint_send *endpoint, const void *frame,
+                    uint32_t length, int64_t now_ns) {
+    if (queue->endpoint != endpoint || frame_batch_is_full(&queue->frames)) {
+        transmit_queued(queue, now_ns);
+    }
+    queue->endpoint = endpoint;
+    (void)frame_batch_add(&queue->frames, frame, length);
+}
+
+void transmit_queued(struct transmit_queue *queue, int64_t now_ns) {
+    struct frame_batch *frames = &queue->frames;
+    if (frames->count == 0) {
+        return;
+    }
+    int taken =
+        transmit_batch(queue->endpoint, queue->context, frames->datagrams, frames->count, now_ns);
+    int heartbeats = 0;
+    for (int i = 0; i < taken; i++) {
+        const struct frame_common *frame = frames->datagrams[i].data;
+        heartbeats += frame->type == FRAME_TYPE_DATA;
+    }
+    if (heartbeats > 0) {
+        context_count(queue->context, SYSTEM_COUNTER_HEARTBEATS_SENT, heartbeats);
+    }
+    if (taken < frames->count) {
+        context_count(queue->context, SYSTEM_COUNTER_SHORT_SENDS, frames->count - taken);
+    }
+    frame_batch_clear(frames);
 }

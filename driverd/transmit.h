@@ -3,12 +3,25 @@
 #ifndef DRIVERD_TRANSMIT_H
 #define DRIVERD_TRANSMIT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/net.h"
+#include "driverd/frame_batch.h"
 
 struct driver_context;
 struct endpoint_send;
+
+/* The socket of datagrams; whether the system refused to cut buffers for it is remembered. */
+struct transmit_socket {
+    int handle;
+    bool is_addressed; /* the datagrams have addresses: it is not connected */
+    bool *is_unsegmented;
+};
+
+/* What net->send returns. */
+int transmit_datagrams(const struct net *net, const struct transmit_socket *socket,
+                       const struct net_datagram *datagrams, int count);
 
 /* The datagrams, in order; their addresses are filled in. Returns how many of the front were taken
  * for everybody: what the system would not take now has to come again. A destination that fails for
@@ -16,8 +29,20 @@ struct endpoint_send;
 int transmit_batch(struct endpoint_send *endpoint, struct driver_context *context,
                    struct net_datagram *datagrams, int count, int64_t now_ns);
 
-/* One small frame (SETUP, heartbeat, RTTM). True when it went out, or there is nobody to send to.
- */
+/* SETUPs and heartbeats of one endpoint, on their way. */
+struct transmit_queue {
+    struct driver_context *context;
+    struct endpoint_send *endpoint; /* of the frames in the batch */
+    struct frame_batch frames;
+};
+
+/* Put one in; those of another endpoint leave before. */
+void transmit_later(struct transmit_queue *queue, struct endpoint_send *endpoint, const void *frame,
+                    uint32_t length, int64_t now_ns);
+/* Send what is there, and count heartbeats and short sends. */
+void transmit_queued(struct transmit_queue *queue, int64_t now_ns);
+
+/* One small frame (RTTM). True when it went out, or there is nobody to send to. */
 bool transmit_frame(struct endpoint_send *endpoint, struct driver_context *context,
                     const void *frame, uint32_t length, int64_t now_ns);
 

@@ -224,6 +224,7 @@ static int send_datagrams(void *context, int handle, const struct net_datagram *
     struct sim_socket *socket = socket_at(net, handle);
     assert(count > 0 && count <= NET_BATCH_COUNT_MAX);
     bool use_address = (flags & NET_SEND_TO_ADDRESS) != 0;
+    net->send_calls++;
     assert(use_address || socket->is_connected);
     if ((flags & NET_SEND_SEGMENTED) != 0) {
         net->segmented_count++;

@@ -92,6 +92,7 @@ struct sim_net {
     uint16_t next_port;
     uint64_t next_number;
     /* what happened */
+    int64_t send_calls;
     int64_t sent_count;
     int64_t dropped_count;
     int64_t duplicated_count;

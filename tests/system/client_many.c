@@ -313,11 +313,101 @@ static void without_counters_streams_are_refused_with_the_reason(const char *pro
     driver_process_close(&driver);
 }
 
+/* -- many streams -------------------------------------------------------------------------------
+ */
+
+#define STREAM_COUNT 10000
+
+struct held {
+    tern_async *adding_subscription;
+    tern_async *adding_publication;
+    tern_subscription *subscription;
+    tern_exclusive_publication *publication;
+};
+
+/* False while the driver's ring has no room. */
+static bool ask(tern_client *client, const char *channel, struct held *held, int32_t stream_id) {
+    const struct tern_subscription_params params = {.channel = channel, .stream_id = stream_id};
+    struct tern_error error = {0};
+    if (held->adding_subscription == NULL) {
+        held->adding_subscription = tern_client_async_add_subscription(client, &params, &error);
+    }
+    if (held->adding_subscription != NULL) {
+        held->adding_publication =
+            tern_client_async_add_exclusive_publication(client, channel, stream_id, &error);
+    }
+    REQUIRE(held->adding_publication != NULL || error.code == TERN_ERROR_DRIVER_BUFFER_FULL, "%s",
+            error.text);
+    return held->adding_publication != NULL;
+}
+
+static bool is_added(void *context) {
+    struct held *held = context;
+    struct tern_error error = {0};
+    int result =
+        held->subscription != NULL
+            ? 1
+            : tern_async_poll_subscription(held->adding_subscription, &held->subscription, &error);
+    if (result > 0) {
+        result = tern_async_poll_exclusive_publication(held->adding_publication, &held->publication,
+                                                       &error);
+    }
+    REQUIRE(result >= 0, "%s", error.text);
+    return result > 0;
+}
+
+/* So many are under way at a time: the driver's answers have to be read before they are written
+ * over. */
+static void add_streams(tern_client *client, const char *channel, struct held *held) {
+    int32_t asked = 0;
+    for (int32_t i = 0; i < STREAM_COUNT; i++) {
+        while (asked == i || (asked < STREAM_COUNT && asked - i < UNDER_WAY_MAX)) {
+            if (ask(client, channel, &held[asked], STREAM + asked)) {
+                asked++;
+            } else if (asked > i) {
+                break;
+            }
+        }
+        REQUIRE(test_wait(is_added, &held[i]), "stream %d", i);
+    }
+}
+
+static bool is_held_connected(void *context) {
+    const struct held *held = context;
+    return tern_exclusive_publication_is_connected(held->publication) &&
+           tern_subscription_is_connected(held->subscription);
+}
+
+/* What all of them say by the clock must not drown what each of them says. */
+static void ten_thousand_streams_of_one_channel_are_connected_and_stay_it(const char *program) {
+    static const char *const environment[] = {"AERON_COUNTERS_BUFFER_LENGTH=32m",
+                                              "AERON_PUBLICATION_CONNECTION_TIMEOUT=3s",
+                                              "AERON_IMAGE_LIVENESS_TIMEOUT=3s", NULL};
+    static struct held held[STREAM_COUNT];
+    struct driver_process driver = {0};
+    char channel[96];
+    driver_process_start(&driver, program, environment);
+    tern_client *client = driver_process_connect(&driver);
+    (void)snprintf(channel, sizeof channel, "aeron:udp?endpoint=127.0.0.1:%d|term-length=64k",
+                   first_port(1));
+    add_streams(client, channel, held);
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < STREAM_COUNT; i++) {
+            REQUIRE(test_wait(is_held_connected, &held[i]), "stream %d in round %d", i, round);
+        }
+        test_sleep_ms(round == 0 ? 4000 : 0); /* longer than the time-outs */
+    }
+    tern_client_close(client);
+    driver_process_close(&driver);
+}
+
 static const struct system_test tests[] = {
     {"each of many receivers gets every byte", each_of_many_receivers_gets_every_byte},
     {"clients come and go and leave nothing", clients_come_and_go_and_leave_nothing},
     {"without counters streams are refused with the reason",
      without_counters_streams_are_refused_with_the_reason},
+    {"ten thousand streams of one channel are connected and stay it",
+     ten_thousand_streams_of_one_channel_are_connected_and_stay_it},
 };
 
 int main(int argc, char **argv) {
