@@ -131,7 +131,7 @@ static int do_role(struct consensus *consensus) {
     }
     if (raft->role == CLUSTER_ROLE_LEADER && log_publisher_is_open(&consensus->publisher)) {
         bool is_serving = !raft_is_in_election(raft) && consensus->state == MODULE_STATE_ACTIVE;
-        return is_serving ? module_ingress_poll(consensus) : 0;
+        return is_serving ? consensus_fire_timers(consensus) + module_ingress_poll(consensus) : 0;
     }
     if (!raft_is_in_election(raft)) {
         int work = follow(consensus);
@@ -306,6 +306,9 @@ int consensus_init(struct consensus *consensus, const struct consensus_params *p
         return error_set(error, -ENOMEM, "no memory for the log");
     }
     result = module_sessions_open(&consensus->sessions, params->conf->sessions_max, error);
+    if (result == 0) {
+        result = timer_table_init(&consensus->timers, params->conf->timers_max, error);
+    }
     return result == 0 ? open_files(consensus, error) : result;
 }
 
@@ -321,6 +324,7 @@ void consensus_close(struct consensus *consensus) {
         snapshot_load_close(consensus);
     }
     module_sessions_close(&consensus->sessions);
+    timer_table_close(&consensus->timers);
     log_publisher_close(&consensus->publisher);
     log_follower_close(&consensus->follower);
     log_follower_close(&consensus->live);

@@ -32,6 +32,7 @@
 #include "consensusd/service_link.h"
 #include "consensusd/snapshot_load.h"
 #include "consensusd/snapshot_taker.h"
+#include "consensusd/timer_table.h"
 
 /* Stages of a life; each has one step in consensus_start.c, RUN has consensus.c. */
 enum consensus_stage {
@@ -152,6 +153,7 @@ struct consensus {
     /* state that the log determines */
     struct module_sessions sessions;
     struct message_tracker trackers[CONSENSUS_SERVICES_MAX];
+    struct timer_table timers;
 
     /* leading */
     struct module_ingress ingress;
@@ -180,7 +182,7 @@ struct consensus {
     int64_t slow_tick_ns;
     int64_t mark_refresh_ns;
     int64_t cycle_started_ns;
-    bool has_logged_timers;
+    bool has_logged_full_timers;
     bool has_logged_messages;
     char last_report[RAFT_REASON_MAX];
     int64_t next_report_ns;
@@ -232,6 +234,18 @@ void consensus_expect_acks(struct consensus *consensus, int64_t log_position);
 bool consensus_are_acks_in(struct consensus *consensus);
 /* The service whose Aeron client is gone, or -1. */
 int32_t consensus_find_dead_service(const struct consensus *consensus);
+
+/* consensus_timers.c. A request that cannot be taken now (false) is to be given again. */
+bool consensus_on_schedule_timer(void *context, int64_t timer_id, int64_t deadline,
+                                 int64_t position);
+void consensus_on_cancel_timer(void *context, int64_t timer_id, int64_t position);
+/* A leader in ACTIVE: append events of timers that are due; returns how many. */
+int consensus_fire_timers(struct consensus *consensus);
+int consensus_on_timer_entry(struct consensus *consensus, const uint8_t *buffer, int32_t length,
+                             int64_t position);
+/* 0 or a negative code. */
+int consensus_save_timers(struct consensus *consensus, struct module_snapshot *snapshot);
+int consensus_restore_timers(struct consensus *consensus, const struct module_snapshot *snapshot);
 
 /* log_entry.c: what the module itself does with the entries of the log. */
 enum tern_controlled_action consensus_on_log_entry(void *context, const uint8_t *buffer,

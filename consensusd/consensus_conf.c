@@ -59,6 +59,15 @@
 static const char *const clock_names[] = {"milliseconds", "nanoseconds", NULL};
 static const char *const authorisation_names[] = {"DEFAULT", "ALLOW_ALL", "DENY_ALL", NULL};
 
+/* The names of the original's classes too: they are what its deployments set. */
+static const char *const timer_service_names[] = {
+    "wheel",
+    "priority_heap",
+    "io.aeron.cluster.WheelTimerServiceSupplier",
+    "io.aeron.cluster.PriorityHeapTimerServiceSupplier",
+    NULL,
+};
+
 static const struct option_row rows[] = {
     CHANNEL_ROW("aeron_dir", "AERON_DIR", aeron_dir, "/dev/shm/aeron-{user}",
                 "Directory of the media driver."),
@@ -139,6 +148,29 @@ static const struct option_row rows[] = {
               CONSENSUS_SERVICES_MAX, "Number of services on each node."),
     COUNT_ROW("max_sessions", "AERON_CLUSTER_MAX_SESSIONS", sessions_max, "10", 1,
               CONSENSUS_SESSIONS_MAX, "Client sessions at the same time."),
+    COUNT_ROW("max_timers", "TERN_CLUSTER_MAX_TIMERS", timers_max, "1048576", 1, 1 << 26,
+              "Timers of all services at the same time, each of some 80 bytes when it is used; a "
+              "service that asks for more has to wait."),
+    {.key = "timer_service",
+     .env = "AERON_CLUSTER_TIMER_SERVICE_SUPPLIER",
+     STORE(timer_service),
+     .type = OPTION_ENUM,
+     .default_text = "wheel",
+     .names = timer_service_names,
+     .doc = "What keeps the timers. Either means the same here: they fire in the order of their "
+            "deadlines, those of one deadline in the order of their ids."},
+    TIME_ROW("wheel_tick_resolution", "AERON_CLUSTER_WHEEL_TICK_RESOLUTION",
+             wheel_tick_resolution_ns, "8ms",
+             "The least precision of timers; they always are as precise as the duty cycle."),
+    {.key = "ticks_per_wheel",
+     .env = "AERON_CLUSTER_TICKS_PER_WHEEL",
+     STORE(ticks_per_wheel),
+     .type = OPTION_I32,
+     .flags = OPTION_POWER_OF_TWO,
+     .default_text = "128",
+     .min = 1,
+     .max = 1 << 26,
+     .doc = "Size of a timer wheel; checked, but there is none to be sized."},
     TIME_ROW("session_timeout", "AERON_CLUSTER_SESSION_TIMEOUT", session_timeout_ns, "10s",
              "A client session that says nothing for so long is closed."),
     TIME_ROW("leader_heartbeat_timeout", "AERON_CLUSTER_LEADER_HEARTBEAT_TIMEOUT",
@@ -208,12 +240,6 @@ static const struct option_row rows[] = {
     NOT_YET_ROW("standby_notification_delay",
                 "AERON_CLUSTER_STANDBY_SNAPSHOT_NOTIFICATION_PROCESSING_DELAY", "0",
                 "Delay of notifications of standby nodes; not yet."),
-    NOT_YET_ROW("timer_service", "AERON_CLUSTER_TIMER_SERVICE_SUPPLIER", "",
-                "Order of timers with the same deadline; not yet: there are no timers."),
-    NOT_YET_ROW("wheel_tick_resolution", "AERON_CLUSTER_WHEEL_TICK_RESOLUTION", "8ms",
-                "Resolution of timers; not yet: there are no timers."),
-    NOT_YET_ROW("ticks_per_wheel", "AERON_CLUSTER_TICKS_PER_WHEEL", "128",
-                "Size of the timer wheel; not yet: there are no timers."),
     NOT_YET_ROW("agent_role_name", "AERON_CLUSTER_CONSENSUS_MODULE_AGENT_ROLE_NAME", "",
                 "Name of the thread in the Java implementation; has no meaning here."),
     NOT_YET_ROW("extension", "AERON_CLUSTER_CONSENSUS_MODULE_EXTENSION", "",

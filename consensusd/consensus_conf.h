@@ -55,6 +55,10 @@ struct consensus_conf {
     char leader_archive_control_channel[CONSENSUS_CHANNEL_MAX];
     int32_t service_count;
     int32_t sessions_max;
+    int32_t timers_max;
+    int timer_service; /* the same whichever is named */
+    int64_t wheel_tick_resolution_ns;
+    int32_t ticks_per_wheel;
     int64_t session_timeout_ns;
     int64_t leader_heartbeat_timeout_ns;
     int64_t leader_heartbeat_interval_ns;

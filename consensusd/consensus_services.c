@@ -2,8 +2,8 @@
  * the services must acknowledge (cluster.md 3.10, 3.18, 4.1). Form and sequence are checked by
  * service_link.c.
  *
- * Timers and messages between services come with a later version. Dropping them silently would
- * leave a service waiting for ever, so it is said, once each; their place is in the handlers below.
+ * Messages between services come with a later version. Dropping them silently would leave a service
+ * waiting for ever, so it is said, once; their place is in the handler below.
  */
 #include <assert.h>
 #include <errno.h>
@@ -29,6 +29,7 @@ bool consensus_are_acks_in(struct consensus *consensus) {
         return false;
     }
     sync->is_waiting = false;
+    timer_table_forget(&consensus->timers, sync->log_position);
     return true;
 }
 
@@ -64,16 +65,6 @@ static void refuse_not_yet(struct consensus *consensus, bool *has_logged, const 
         error_set(&error, -ENOTSUP, "a service uses %s: not supported yet, ignored", what);
         consensus_count_error(consensus, &error);
     }
-}
-
-static void on_schedule_timer(void *context, int64_t timer_id, int64_t deadline) {
-    struct consensus *consensus = context;
-    (void)timer_id, (void)deadline;
-    refuse_not_yet(consensus, &consensus->has_logged_timers, "timers");
-}
-
-static void on_cancel_timer(void *context, int64_t timer_id) {
-    (void)context, (void)timer_id; /* there are none */
 }
 
 static void on_service_message(void *context, int32_t service_id, const uint8_t *message,
@@ -152,8 +143,8 @@ struct service_link_handlers consensus_service_handlers(struct consensus *consen
     return (struct service_link_handlers){
         .context = consensus,
         .on_close_session = on_close_session,
-        .on_schedule_timer = on_schedule_timer,
-        .on_cancel_timer = on_cancel_timer,
+        .on_schedule_timer = consensus_on_schedule_timer,
+        .on_cancel_timer = consensus_on_cancel_timer,
         .on_service_message = on_service_message,
         .on_members_query = on_members_query,
         .on_bad_ack = on_bad_ack,

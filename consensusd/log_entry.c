@@ -149,6 +149,9 @@ enum tern_controlled_action consensus_on_log_entry(void *context, const uint8_t 
     case CLUSTER_TEMPLATE_SESSION_MESSAGE_HEADER:
         on_session_message(consensus, buffer, length);
         break;
+    case CLUSTER_TEMPLATE_TIMER_EVENT:
+        result = consensus_on_timer_entry(consensus, buffer, length, position);
+        break;
     case CLUSTER_TEMPLATE_SESSION_OPEN_EVENT:
         result = on_session_open(consensus, buffer, length, position);
         break;
@@ -164,7 +167,7 @@ enum tern_controlled_action consensus_on_log_entry(void *context, const uint8_t 
             return on_action(consensus, &request, position);
         }
         break;
-    default: /* timers of others; dead messages of old versions */
+    default: /* dead messages of old versions */
         break;
     }
     if (result != 0) {

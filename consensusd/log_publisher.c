@@ -249,16 +249,28 @@ static int64_t position_after(const struct log_publisher *publisher, int32_t len
            align_i32(FRAME_HEADER_LENGTH + length, FRAME_ALIGNMENT);
 }
 
+static int64_t append_repeatedly(struct log_publisher *publisher, const uint8_t *entry,
+                                 int32_t length) {
+    int64_t result;
+    int attempt = 0;
+    do {
+        result = append_claimed(publisher, entry, length);
+    } while (is_worth_repeating(result) && ++attempt < APPEND_ATTEMPTS);
+    return result;
+}
+
 int64_t log_publisher_append_close(struct log_publisher *publisher,
                                    const struct cluster_session_close_event *event) {
     uint8_t buffer[CLUSTER_SESSION_CLOSE_EVENT_LENGTH_MIN];
     int32_t length = cluster_session_close_event_encode(event, buffer, sizeof buffer);
-    int64_t result;
-    int attempt = 0;
-    do {
-        result = append_claimed(publisher, buffer, length);
-    } while (is_worth_repeating(result) && ++attempt < APPEND_ATTEMPTS);
-    return result;
+    return append_repeatedly(publisher, buffer, length);
+}
+
+int64_t log_publisher_append_timer(struct log_publisher *publisher,
+                                   const struct cluster_timer_event *event) {
+    uint8_t buffer[CLUSTER_TIMER_EVENT_LENGTH_MIN];
+    int32_t length = cluster_timer_event_encode(event, buffer, sizeof buffer);
+    return append_repeatedly(publisher, buffer, length);
 }
 
 int64_t log_publisher_append_action(struct log_publisher *publisher,

@@ -65,6 +65,8 @@ int64_t log_publisher_append_message(struct log_publisher *publisher,
                                      const struct log_session_message *message);
 int64_t log_publisher_append_open(struct log_publisher *publisher,
                                   const struct cluster_session_open_event *event);
+int64_t log_publisher_append_timer(struct log_publisher *publisher,
+                                   const struct cluster_timer_event *event);
 int64_t log_publisher_append_close(struct log_publisher *publisher,
                                    const struct cluster_session_close_event *event);
 /* log_position of both is filled in. */

@@ -172,6 +172,7 @@ static int await_services_step(struct consensus *consensus) {
     consensus->recording_counter_id = TERN_NULL_COUNTER_ID;
     consensus->recorded_position = RAFT_NULL;
     consensus->consumed_position = consensus->raft.commit_position;
+    timer_table_roll_back(&consensus->timers, consensus->consumed_position);
     if (consensus->recording.recording_id == RAFT_NULL) {
         return finish_prepare(consensus);
     }

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/bits.h"
 #include "base/error.h"
 #include "base/uri.h"
 
@@ -48,9 +49,15 @@ static void on_ack(struct service_link *link, const struct cluster_service_ack *
     acks->next_ack_id++;
 }
 
-/* Everything but service messages. */
-static void on_control(struct service_link *link, int32_t template_id, const uint8_t *buffer,
-                       int32_t length) {
+/* Where the service stood in the log: Tern's say it in the reserved value of the frame, which the
+ * original writes as zero and does not read. */
+static int64_t log_position_of(const tern_header *header) {
+    return max_i64(tern_header_reserved_value(header), 0);
+}
+
+/* Everything but service messages. False: not now. */
+static bool on_control(struct service_link *link, int32_t template_id, const uint8_t *buffer,
+                       int32_t length, const tern_header *header) {
     const struct service_link_handlers *handlers = &link->handlers;
     union {
         struct cluster_close_session close;
@@ -67,13 +74,14 @@ static void on_control(struct service_link *link, int32_t template_id, const uin
         break;
     case CLUSTER_TEMPLATE_SCHEDULE_TIMER:
         if (cluster_schedule_timer_decode(&message.schedule, buffer, length) == 0) {
-            handlers->on_schedule_timer(handlers->context, message.schedule.correlation_id,
-                                        message.schedule.deadline);
+            return handlers->on_schedule_timer(handlers->context, message.schedule.correlation_id,
+                                               message.schedule.deadline, log_position_of(header));
         }
         break;
     case CLUSTER_TEMPLATE_CANCEL_TIMER:
         if (cluster_cancel_timer_decode(&message.cancel, buffer, length) == 0) {
-            handlers->on_cancel_timer(handlers->context, message.cancel.correlation_id);
+            handlers->on_cancel_timer(handlers->context, message.cancel.correlation_id,
+                                      log_position_of(header));
         }
         break;
     case CLUSTER_TEMPLATE_SERVICE_ACK:
@@ -90,28 +98,29 @@ static void on_control(struct service_link *link, int32_t template_id, const uin
     default:
         break;
     }
+    return true;
 }
 
-static void on_message(void *context, const uint8_t *buffer, int32_t length,
-                       const tern_header *header) {
-    (void)header;
+static enum tern_controlled_action on_message(void *context, const uint8_t *buffer, int32_t length,
+                                              const tern_header *header) {
     struct service_link *link = context;
     struct sbe_header message;
     if (sbe_peek(&message, buffer, length) != 0 || message.schema_id != CLUSTER_SCHEMA_ID) {
-        return;
+        return TERN_ACTION_CONTINUE;
     }
     if (message.template_id != CLUSTER_TEMPLATE_SESSION_MESSAGE_HEADER) {
-        on_control(link, message.template_id, buffer, length);
-        return;
+        return on_control(link, message.template_id, buffer, length, header) ? TERN_ACTION_CONTINUE
+                                                                             : TERN_ACTION_ABORT;
     }
     if (length < SESSION_HEADER_LENGTH) {
-        return;
+        return TERN_ACTION_CONTINUE;
     }
     int64_t service_id = cluster_session_message_header_get_cluster_session_id(buffer);
     if (service_id >= 0 && service_id < link->service_count) {
         link->handlers.on_service_message(link->handlers.context, (int32_t)service_id, buffer,
                                           length);
     }
+    return TERN_ACTION_CONTINUE;
 }
 
 int service_link_open(struct service_link *link, tern_client *client,
@@ -119,7 +128,7 @@ int service_link_open(struct service_link *link, tern_client *client,
     assert(params->service_count <= SERVICE_LINK_SERVICES_MAX);
     *link =
         (struct service_link){.handlers = params->handlers, .service_count = params->service_count};
-    link->assembler = tern_fragment_assembler_create(on_message, link);
+    link->assembler = tern_controlled_fragment_assembler_create(on_message, link);
     if (link->assembler == NULL) {
         return error_set(error, -ENOMEM, "no memory for the control channel");
     }
@@ -155,8 +164,9 @@ int service_link_await(struct service_link *link, struct tern_error *error) {
 }
 
 int service_link_poll(struct service_link *link) {
-    return tern_subscription_poll(link->subscription, tern_fragment_assembler_on_fragment,
-                                  link->assembler, POLL_LIMIT);
+    return tern_subscription_controlled_poll(link->subscription,
+                                             tern_controlled_fragment_assembler_on_fragment,
+                                             link->assembler, POLL_LIMIT);
 }
 
 void service_link_close(struct service_link *link) {
@@ -164,7 +174,7 @@ void service_link_close(struct service_link *link) {
     tern_async_cancel(link->subscription_request);
     tern_publication_close(link->publication);
     tern_subscription_close(link->subscription);
-    tern_fragment_assembler_destroy(link->assembler);
+    tern_controlled_fragment_assembler_destroy(link->assembler);
     *link = (struct service_link){0};
 }
 

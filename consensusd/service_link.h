@@ -17,8 +17,10 @@
 struct service_link_handlers {
     void *context;
     void (*on_close_session)(void *context, int64_t session_id);
-    void (*on_schedule_timer)(void *context, int64_t timer_id, int64_t deadline);
-    void (*on_cancel_timer)(void *context, int64_t timer_id);
+    /* `position` is where in the log the service stood when it asked, 0 when it does not say: those
+     * of the original do not. False: not now, give it again. */
+    bool (*on_schedule_timer)(void *context, int64_t timer_id, int64_t deadline, int64_t position);
+    void (*on_cancel_timer)(void *context, int64_t timer_id, int64_t position);
     /* A message for the log; `message` begins with the 32-byte session header. */
     void (*on_service_message)(void *context, int32_t service_id, const uint8_t *message,
                                int32_t length);
@@ -38,7 +40,7 @@ struct service_link {
     tern_async *subscription_request;
     tern_publication *publication;
     tern_subscription *subscription;
-    tern_fragment_assembler *assembler;
+    tern_controlled_fragment_assembler *assembler;
     struct service_link_handlers handlers;
     int32_t service_count;
     struct service_acks acks[SERVICE_LINK_SERVICES_MAX];
@@ -57,7 +59,7 @@ int service_link_open(struct service_link *link, tern_client *client,
                       const struct service_link_params *params, struct tern_error *error);
 /* 1 once both are there, 0 not yet, negative failed. */
 int service_link_await(struct service_link *link, struct tern_error *error);
-/* Handle up to 10 messages. */
+/* Handle up to 10 messages; one that cannot be taken now stays, with all behind it. */
 int service_link_poll(struct service_link *link);
 void service_link_close(struct service_link *link);
 

@@ -2,8 +2,8 @@
  * the recording's end is asked for first, reading ends exactly there, and the module's state
  * changes only when all of it was read and found good.
  *
- * Snapshots of the original may hold timers and pending messages between services. Tern does not
- * have these yet, and would change the services' state by leaving them out: it refuses.
+ * Snapshots of the original may hold pending messages between services. Tern does not have these
+ * yet, and would change the services' state by leaving them out: it refuses.
  */
 #include "consensusd/snapshot_load.h"
 
@@ -73,9 +73,6 @@ static int check(const struct consensus *consensus, struct tern_error *error) {
         snapshot->time_unit != CLUSTER_CLUSTER_TIME_UNIT_NULL) {
         return refuse(load, "counts time in another unit: see clock", error);
     }
-    if (snapshot->timer_count > 0) {
-        return refuse(load, "holds timers, which are not supported yet", error);
-    }
     for (int32_t i = 0; i < snapshot->service_count; i++) {
         if (snapshot->trackers[i].message_count > 0) {
             return refuse(load, "holds messages between services, which are not supported yet",
@@ -105,6 +102,9 @@ static int restore(struct consensus *consensus, struct tern_error *error) {
             return error_set_errno(error, -result, "cannot restore session %lld",
                                    (long long)snapshot->sessions[i].session_id);
         }
+    }
+    if (consensus_restore_timers(consensus, snapshot) != 0) {
+        return refuse(&consensus->load, "holds more timers than max_timers allows", error);
     }
     return 1;
 }

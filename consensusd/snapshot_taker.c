@@ -185,6 +185,9 @@ static int fill(struct consensus *consensus) {
         tern_exclusive_publication_message_length_max(consensus->taker.publication);
     int result = add_sessions(consensus, &snapshot);
     if (result == 0) {
+        result = consensus_save_timers(consensus, &snapshot);
+    }
+    if (result == 0) {
         result = module_snapshot_encode(&snapshot, append, messages);
     }
     module_snapshot_close(&snapshot);

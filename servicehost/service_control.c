@@ -87,8 +87,16 @@ int service_control_poll(struct service_control *control) {
                                   control->assembler, 1);
 }
 
-int64_t service_control_send(struct service_control *control, const void *message, int32_t length) {
-    return tern_publication_offer(control->publication, message, length);
+static int64_t reserve(void *context, uint8_t *frame, int32_t frame_length) {
+    (void)frame;
+    (void)frame_length;
+    return *(const int64_t *)context;
+}
+
+int64_t service_control_send(struct service_control *control, const void *message, int32_t length,
+                             int64_t log_position) {
+    const struct iovec part = {(void *)(uintptr_t)message, (size_t)length};
+    return tern_publication_offerv(control->publication, &part, 1, reserve, &log_position);
 }
 
 void service_control_close(struct service_control *control) {

@@ -37,8 +37,11 @@ int service_control_await(struct service_control *control, struct tern_error *er
 /* Handle at most one message; returns the work done. */
 int service_control_poll(struct service_control *control);
 
-/* Offer one encoded message; results of enum tern_publication_result. */
-int64_t service_control_send(struct service_control *control, const void *message, int32_t length);
+/* Offer one encoded message; results of enum tern_publication_result. The frame's reserved value
+ * says where in the log the service stands, so that a consensus module of Tern can tell what a
+ * request came before; the original writes zero and reads nothing there. */
+int64_t service_control_send(struct service_control *control, const void *message, int32_t length,
+                             int64_t log_position);
 
 void service_control_close(struct service_control *control);
 

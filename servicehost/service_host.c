@@ -94,7 +94,7 @@ static int send_pending_ack(struct tern_service_host *host) {
         return 0;
     }
     int32_t length = cluster_service_ack_encode(&host->pending_ack, buffer, sizeof buffer);
-    host->has_pending_ack = service_control_send(&host->control, buffer, length) < 0;
+    host->has_pending_ack = service_control_send(&host->control, buffer, length, 0) < 0;
     return !host->has_pending_ack;
 }
 

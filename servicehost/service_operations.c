@@ -38,7 +38,7 @@ static int64_t offer(struct tern_service_host *host, int64_t session_id, const v
 }
 
 static int send_control(struct tern_service_host *host, const void *message, int32_t length) {
-    int64_t result = service_control_send(&host->control, message, length);
+    int64_t result = service_control_send(&host->control, message, length, host->log_position);
     if (result > 0) {
         return 0;
     }

@@ -113,9 +113,18 @@ struct tern_service_operations {
     enum tern_cluster_role (*role)(struct tern_service_host *host);
     int32_t (*member_id)(struct tern_service_host *host);
 
-    /* A timer fires as on_timer_event when the cluster time reached `deadline`. Scheduling a known
-     * id moves it. 0, or a refusal, of which BACK_PRESSURED says try again. */
+    /* A timer fires once, as on_timer_event, when the cluster time has reached `deadline` (in the
+     * unit of cluster_time, since the Unix epoch; one that has passed: at once). All services of a
+     * node share the ids. Scheduling a known id moves it; a snapshot and a change of the leader
+     * leave it. 0, or a refusal: on BACK_PRESSURED call idle and try again, as every member must
+     * have the same timers (also when there are as many as consensusd's option max_timers allows);
+     * on any other the host is about to end.
+     *
+     * An event that was on its way into the log when its timer was moved or cancelled still comes:
+     * one with a timestamp below the present deadline is of an earlier schedule, and the timer
+     * fires again when it is due. */
     int (*schedule_timer)(struct tern_service_host *host, int64_t timer_id, int64_t deadline);
+    /* An unknown id is no error. Results as above. */
     int (*cancel_timer)(struct tern_service_host *host, int64_t timer_id);
     /* Put a message into the log from the service itself; it comes back as on_session_message
      * without session. */
@@ -168,6 +177,8 @@ struct tern_service_plugin {
     /* `session` is NULL for messages of services. */
     void (*on_session_message)(void *service, const struct tern_service_session *session,
                                int64_t timestamp, const uint8_t *buffer, int32_t length);
+    /* `timestamp` is the cluster time now; timers of one deadline come in the order of their ids.
+     */
     void (*on_timer_event)(void *service, int64_t timer_id, int64_t timestamp);
     /* Write the whole state. A negative result fails this snapshot, not the service. */
     int (*on_take_snapshot)(void *service, struct tern_service_snapshot *snapshot,

@@ -1,5 +1,5 @@
-/* Which acknowledgements of services count. The streams are none: messages are handed to the
- * handler that the link gave its assembler. */
+/* Which acknowledgements of services count, and that a request that cannot be taken stays. The
+ * streams are none: messages are handed to the handler that the link gave its assembler. */
 #include <criterion/criterion.h>
 
 #include <tern/client.h>
@@ -8,15 +8,23 @@
 #include "consensusd/service_link.h"
 #include "wire/cluster_codec.h"
 
-static tern_fragment_handler on_fragment;
+static tern_controlled_fragment_handler on_fragment;
 static void *fragment_context;
 static int bad_count;
 
-tern_fragment_assembler *__wrap_tern_fragment_assembler_create(tern_fragment_handler handler,
-                                                               void *context) {
+tern_controlled_fragment_assembler *
+__wrap_tern_controlled_fragment_assembler_create(tern_controlled_fragment_handler handler,
+                                                 void *context) {
     on_fragment = handler;
     fragment_context = context;
-    return (tern_fragment_assembler *)&on_fragment; /* not looked at */
+    return (tern_controlled_fragment_assembler *)&on_fragment; /* not looked at */
+}
+
+static int64_t reserved_value;
+
+int64_t __wrap_tern_header_reserved_value(const tern_header *header) {
+    (void)header;
+    return reserved_value;
 }
 
 tern_async *__wrap_tern_client_async_add_publication(tern_client *client, const char *channel,
@@ -55,7 +63,7 @@ static void acknowledge(int32_t service_id, int64_t ack_id, int64_t log_position
                                             .service_id = service_id};
     int32_t length = cluster_service_ack_encode(&ack, buffer, (int32_t)sizeof buffer);
     cr_assert_gt(length, 0);
-    on_fragment(fragment_context, buffer, length, NULL);
+    cr_assert_eq(on_fragment(fragment_context, buffer, length, NULL), TERN_ACTION_CONTINUE);
 }
 
 Test(service_link, acknowledgements_of_all_services_are_taken_in_their_order) {
@@ -101,4 +109,37 @@ Test(service_link, what_a_service_says_to_the_module_before_is_not_for_this_one)
     cr_assert_eq(relevant_id, 100);
     acknowledge(0, 37, 4096);
     cr_assert_eq(bad_count, 1);
+}
+
+/* -- timers -- */
+
+static bool has_room;
+static int64_t asked[3];
+
+static bool on_schedule_timer(void *context, int64_t timer_id, int64_t deadline, int64_t position) {
+    (void)context;
+    asked[0] = timer_id;
+    asked[1] = deadline;
+    asked[2] = position;
+    return has_room;
+}
+
+Test(service_link, request_that_cannot_be_taken_now_is_given_again) {
+    struct service_link link;
+    uint8_t buffer[64];
+    open_link(&link, 1);
+    link.handlers.on_schedule_timer = on_schedule_timer;
+    const struct cluster_schedule_timer message = {.correlation_id = 7, .deadline = 99};
+    int32_t length = cluster_schedule_timer_encode(&message, buffer, (int32_t)sizeof buffer);
+    reserved_value = 4096;
+    has_room = false;
+    cr_assert_eq(on_fragment(fragment_context, buffer, length, NULL), TERN_ACTION_ABORT);
+    has_room = true;
+    cr_assert_eq(on_fragment(fragment_context, buffer, length, NULL), TERN_ACTION_CONTINUE);
+    cr_assert_eq(asked[0], 7);
+    cr_assert_eq(asked[1], 99);
+    cr_assert_eq(asked[2], 4096);
+    reserved_value = -1; /* nonsense is no position */
+    on_fragment(fragment_context, buffer, length, NULL);
+    cr_assert_eq(asked[2], 0);
 }
