@@ -124,6 +124,12 @@ static int follow(struct consensus *consensus) {
     return work;
 }
 
+/* What a leader in ACTIVE appends. */
+static int serve(struct consensus *consensus) {
+    return consensus_fire_timers(consensus) + consensus_append_service_messages(consensus) +
+           module_ingress_poll(consensus);
+}
+
 static int do_role(struct consensus *consensus) {
     const struct raft *raft = &consensus->raft;
     if (raft->election.state == ELECTION_FOLLOWER_CATCHUP) {
@@ -131,7 +137,7 @@ static int do_role(struct consensus *consensus) {
     }
     if (raft->role == CLUSTER_ROLE_LEADER && log_publisher_is_open(&consensus->publisher)) {
         bool is_serving = !raft_is_in_election(raft) && consensus->state == MODULE_STATE_ACTIVE;
-        return is_serving ? consensus_fire_timers(consensus) + module_ingress_poll(consensus) : 0;
+        return is_serving ? serve(consensus) : 0;
     }
     if (!raft_is_in_election(raft)) {
         int work = follow(consensus);
@@ -296,10 +302,6 @@ int consensus_init(struct consensus *consensus, const struct consensus_params *p
         return error_set(error, -EINVAL, "member %d is not in the list", params->conf->member_id);
     }
     consensus->app_version = option_parse_version(params->conf->app_version_text);
-    for (int32_t i = 0; i < CONSENSUS_SERVICES_MAX; i++) {
-        int64_t first = service_session_id_base(i);
-        consensus->trackers[i] = (struct message_tracker){first + 1, first};
-    }
     consensus->log_assembler =
         tern_controlled_fragment_assembler_create(consensus_on_log_entry, consensus);
     if (consensus->log_assembler == NULL) {
@@ -308,6 +310,9 @@ int consensus_init(struct consensus *consensus, const struct consensus_params *p
     result = module_sessions_open(&consensus->sessions, params->conf->sessions_max, error);
     if (result == 0) {
         result = timer_table_init(&consensus->timers, params->conf->timers_max, error);
+    }
+    for (int32_t i = 0; result == 0 && i < params->conf->service_count; i++) {
+        result = service_queue_init(&consensus->queues[i], i, error);
     }
     return result == 0 ? open_files(consensus, error) : result;
 }
@@ -325,6 +330,9 @@ void consensus_close(struct consensus *consensus) {
     }
     module_sessions_close(&consensus->sessions);
     timer_table_close(&consensus->timers);
+    for (int32_t i = 0; i < CONSENSUS_SERVICES_MAX; i++) {
+        service_queue_close(&consensus->queues[i]);
+    }
     log_publisher_close(&consensus->publisher);
     log_follower_close(&consensus->follower);
     log_follower_close(&consensus->live);

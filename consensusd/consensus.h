@@ -30,6 +30,7 @@
 #include "consensusd/recording_log.h"
 #include "consensusd/replay_reader.h"
 #include "consensusd/service_link.h"
+#include "consensusd/service_queue.h"
 #include "consensusd/snapshot_load.h"
 #include "consensusd/snapshot_taker.h"
 #include "consensusd/timer_table.h"
@@ -94,12 +95,6 @@ struct sync_point {
     int64_t timestamp;
 };
 
-/* Ids of service messages that the next snapshot must carry on (3.11). */
-struct message_tracker {
-    int64_t next_service_session_id;
-    int64_t log_service_session_id;
-};
-
 struct consensus {
     struct consensus_params params;
     const struct consensus_conf *conf;
@@ -152,7 +147,7 @@ struct consensus {
 
     /* state that the log determines */
     struct module_sessions sessions;
-    struct message_tracker trackers[CONSENSUS_SERVICES_MAX];
+    struct service_queue queues[CONSENSUS_SERVICES_MAX];
     struct timer_table timers;
 
     /* leading */
@@ -183,7 +178,7 @@ struct consensus {
     int64_t mark_refresh_ns;
     int64_t cycle_started_ns;
     bool has_logged_full_timers;
-    bool has_logged_messages;
+    bool has_logged_full_queue;
     char last_report[RAFT_REASON_MAX];
     int64_t next_report_ns;
 
@@ -246,6 +241,20 @@ int consensus_on_timer_entry(struct consensus *consensus, const uint8_t *buffer,
 /* 0 or a negative code. */
 int consensus_save_timers(struct consensus *consensus, struct module_snapshot *snapshot);
 int consensus_restore_timers(struct consensus *consensus, const struct module_snapshot *snapshot);
+
+/* consensus_outbox.c: messages of services to their cluster. False: to be given again. */
+bool consensus_on_service_message(void *context, int32_t service_id, const uint8_t *message,
+                                  int32_t length);
+/* A leader in ACTIVE: append what is queued; returns how many. */
+int consensus_append_service_messages(struct consensus *consensus);
+/* An entry of the log has an id that is that of a service's message. */
+void consensus_on_service_entry(struct consensus *consensus, int64_t id);
+void consensus_commit_service_messages(struct consensus *consensus, int64_t position);
+void consensus_roll_back_service_messages(struct consensus *consensus, int64_t position);
+/* 0 or a negative code. */
+int consensus_save_service_messages(struct consensus *consensus, struct module_snapshot *snapshot);
+int consensus_restore_service_messages(struct consensus *consensus,
+                                       const struct module_snapshot *snapshot);
 
 /* log_entry.c: what the module itself does with the entries of the log. */
 enum tern_controlled_action consensus_on_log_entry(void *context, const uint8_t *buffer,

@@ -233,6 +233,7 @@ static void publish_state(struct consensus *consensus) {
         module_counters_set(counters, MODULE_COUNTER_COMMIT_POSITION, raft->commit_position);
         module_sessions_on_commit(&consensus->sessions, raft->commit_position);
         consensus_on_action_committed(consensus, raft->commit_position);
+        consensus_commit_service_messages(consensus, raft->commit_position);
     }
 }
 

@@ -1,9 +1,6 @@
 /* What the services of this node and its tools say on the control stream, and the points at which
  * the services must acknowledge (cluster.md 3.10, 3.18, 4.1). Form and sequence are checked by
- * service_link.c.
- *
- * Messages between services come with a later version. Dropping them silently would leave a service
- * waiting for ever, so it is said, once; their place is in the handler below.
+ * service_link.c; timers and messages to the cluster are consensus_timers.c and consensus_outbox.c.
  */
 #include <assert.h>
 #include <errno.h>
@@ -56,22 +53,6 @@ static void on_close_session(void *context, int64_t session_id) {
     if (consensus_is_leading(consensus) && consensus->state == MODULE_STATE_ACTIVE) {
         (void)module_sessions_try_close(consensus, session);
     }
-}
-
-static void refuse_not_yet(struct consensus *consensus, bool *has_logged, const char *what) {
-    struct tern_error error;
-    if (!*has_logged) {
-        *has_logged = true;
-        error_set(&error, -ENOTSUP, "a service uses %s: not supported yet, ignored", what);
-        consensus_count_error(consensus, &error);
-    }
-}
-
-static void on_service_message(void *context, int32_t service_id, const uint8_t *message,
-                               int32_t length) {
-    struct consensus *consensus = context;
-    (void)service_id, (void)message, (void)length;
-    refuse_not_yet(consensus, &consensus->has_logged_messages, "messages between services");
 }
 
 static void on_bad_ack(void *context, const char *text) {
@@ -145,7 +126,7 @@ struct service_link_handlers consensus_service_handlers(struct consensus *consen
         .on_close_session = on_close_session,
         .on_schedule_timer = consensus_on_schedule_timer,
         .on_cancel_timer = consensus_on_cancel_timer,
-        .on_service_message = on_service_message,
+        .on_service_message = consensus_on_service_message,
         .on_members_query = on_members_query,
         .on_bad_ack = on_bad_ack,
     };

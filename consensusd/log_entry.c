@@ -70,13 +70,7 @@ static void on_session_message(struct consensus *consensus, const uint8_t *buffe
     if (session != NULL) {
         session->activity_ns = consensus->now_ns;
     } else if (id < -1) {
-        /* A service's message: remember that it is in the log (3.11). */
-        int64_t service_id = (id >> 56) & 0x7f;
-        if (service_id < consensus->conf->service_count) {
-            struct message_tracker *tracker = &consensus->trackers[service_id];
-            tracker->log_service_session_id = id;
-            tracker->next_service_session_id = max_i64(tracker->next_service_session_id, id + 1);
-        }
+        consensus_on_service_entry(consensus, id);
     }
 }
 

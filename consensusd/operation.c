@@ -173,6 +173,7 @@ static int await_services_step(struct consensus *consensus) {
     consensus->recorded_position = RAFT_NULL;
     consensus->consumed_position = consensus->raft.commit_position;
     timer_table_roll_back(&consensus->timers, consensus->consumed_position);
+    consensus_roll_back_service_messages(consensus, consensus->consumed_position);
     if (consensus->recording.recording_id == RAFT_NULL) {
         return finish_prepare(consensus);
     }

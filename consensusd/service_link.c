@@ -116,11 +116,11 @@ static enum tern_controlled_action on_message(void *context, const uint8_t *buff
         return TERN_ACTION_CONTINUE;
     }
     int64_t service_id = cluster_session_message_header_get_cluster_session_id(buffer);
-    if (service_id >= 0 && service_id < link->service_count) {
-        link->handlers.on_service_message(link->handlers.context, (int32_t)service_id, buffer,
-                                          length);
-    }
-    return TERN_ACTION_CONTINUE;
+    bool is_known = service_id >= 0 && service_id < link->service_count;
+    return !is_known || link->handlers.on_service_message(link->handlers.context,
+                                                          (int32_t)service_id, buffer, length)
+               ? TERN_ACTION_CONTINUE
+               : TERN_ACTION_ABORT;
 }
 
 int service_link_open(struct service_link *link, tern_client *client,

@@ -21,8 +21,8 @@ struct service_link_handlers {
      * of the original do not. False: not now, give it again. */
     bool (*on_schedule_timer)(void *context, int64_t timer_id, int64_t deadline, int64_t position);
     void (*on_cancel_timer)(void *context, int64_t timer_id, int64_t position);
-    /* A message for the log; `message` begins with the 32-byte session header. */
-    void (*on_service_message)(void *context, int32_t service_id, const uint8_t *message,
+    /* A message for the log; `message` begins with the 32-byte session header. False as above. */
+    bool (*on_service_message)(void *context, int32_t service_id, const uint8_t *message,
                                int32_t length);
     void (*on_members_query)(void *context, int64_t correlation_id, bool is_extended);
     /* A service broke the protocol of acknowledgements: the node cannot go on. */

@@ -1,9 +1,6 @@
 /* Loading the module's own snapshot at start (see snapshot_load.h). A snapshot is taken as a whole:
  * the recording's end is asked for first, reading ends exactly there, and the module's state
  * changes only when all of it was read and found good.
- *
- * Snapshots of the original may hold pending messages between services. Tern does not have these
- * yet, and would change the services' state by leaving them out: it refuses.
  */
 #include "consensusd/snapshot_load.h"
 
@@ -73,12 +70,6 @@ static int check(const struct consensus *consensus, struct tern_error *error) {
         snapshot->time_unit != CLUSTER_CLUSTER_TIME_UNIT_NULL) {
         return refuse(load, "counts time in another unit: see clock", error);
     }
-    for (int32_t i = 0; i < snapshot->service_count; i++) {
-        if (snapshot->trackers[i].message_count > 0) {
-            return refuse(load, "holds messages between services, which are not supported yet",
-                          error);
-        }
-    }
     return 0;
 }
 
@@ -90,12 +81,6 @@ static int restore(struct consensus *consensus, struct tern_error *error) {
     }
     consensus->sessions.next_session_id = snapshot->next_session_id;
     consensus->sessions.next_committed_session_id = snapshot->next_session_id;
-    for (int32_t i = 0; i < snapshot->service_count; i++) {
-        consensus->trackers[i].next_service_session_id =
-            snapshot->trackers[i].next_service_session_id;
-        consensus->trackers[i].log_service_session_id =
-            snapshot->trackers[i].log_service_session_id;
-    }
     for (int32_t i = 0; i < snapshot->session_count; i++) {
         result = restore_session(consensus, &snapshot->sessions[i]);
         if (result != 0) {
@@ -105,6 +90,10 @@ static int restore(struct consensus *consensus, struct tern_error *error) {
     }
     if (consensus_restore_timers(consensus, snapshot) != 0) {
         return refuse(&consensus->load, "holds more timers than max_timers allows", error);
+    }
+    if (consensus_restore_service_messages(consensus, snapshot) != 0) {
+        return refuse(&consensus->load, "holds more service messages than there is room for",
+                      error);
     }
     return 1;
 }

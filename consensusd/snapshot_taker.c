@@ -175,17 +175,15 @@ static int fill(struct consensus *consensus) {
         .next_session_id = consensus->sessions.next_committed_session_id,
     };
     module_snapshot_init_trackers(&snapshot, consensus->conf->service_count);
-    for (int32_t i = 0; i < consensus->conf->service_count; i++) {
-        snapshot.trackers[i].next_service_session_id =
-            consensus->trackers[i].next_service_session_id;
-        snapshot.trackers[i].log_service_session_id = consensus->trackers[i].log_service_session_id;
-    }
     struct message_list *messages = &consensus->taker.messages;
     messages->message_length_max =
         tern_exclusive_publication_message_length_max(consensus->taker.publication);
     int result = add_sessions(consensus, &snapshot);
     if (result == 0) {
         result = consensus_save_timers(consensus, &snapshot);
+    }
+    if (result == 0) {
+        result = consensus_save_service_messages(consensus, &snapshot);
     }
     if (result == 0) {
         result = module_snapshot_encode(&snapshot, append, messages);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "base/error.h"
+#include "shm/log_buffer.h"
 
 int service_log_join(struct service_log *log, tern_client *client, const struct service_join *join,
                      int32_t service_id, struct tern_error *error) {
@@ -52,6 +53,10 @@ int service_log_await(struct service_log *log, const struct service_join *join,
 bool service_log_is_done(const struct service_log *log) {
     return tern_image_position(log->image) >= log->max_position ||
            tern_image_is_end_of_stream(log->image) || tern_image_is_closed(log->image);
+}
+
+int32_t service_log_message_length_max(const struct service_log *log) {
+    return log_message_length_max(tern_image_term_length(log->image));
 }
 
 void service_log_leave(struct service_log *log) {

@@ -38,6 +38,8 @@ int service_log_await(struct service_log *log, const struct service_join *join,
                       struct tern_error *error);
 /* The image will give nothing more: it reached its end or went away. */
 bool service_log_is_done(const struct service_log *log);
+/* Of one entry of the joined log (cluster.md 10). */
+int32_t service_log_message_length_max(const struct service_log *log);
 void service_log_leave(struct service_log *log);
 
 #endif

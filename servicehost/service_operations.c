@@ -109,8 +109,8 @@ static int64_t offer_to_cluster(struct tern_service_host *host, const void *buff
     if (!host->is_sending_allowed) {
         return TERN_SERVICE_NOT_ALLOWED;
     }
-    if (length < 0) {
-        return TERN_PUBLICATION_ERROR;
+    if (length < 0 || length > service_log_message_length_max(&host->log) - SESSION_HEADER_LENGTH) {
+        return TERN_PUBLICATION_ERROR; /* on every member: their logs have the same terms */
     }
     uint8_t header[SESSION_HEADER_LENGTH];
     cluster_session_message_header_put(header, host->leadership_term_id, host->conf->service_id,

@@ -126,8 +126,11 @@ struct tern_service_operations {
     int (*schedule_timer)(struct tern_service_host *host, int64_t timer_id, int64_t deadline);
     /* An unknown id is no error. Results as above. */
     int (*cancel_timer)(struct tern_service_host *host, int64_t timer_id);
-    /* Put a message into the log from the service itself; it comes back as on_session_message
-     * without session. */
+    /* Put a message into the log from the service itself; it comes back once, as on_session_message
+     * without session, to all services of the node, those of one service in the order of their
+     * offers, also when the leader changes meanwhile. Every member must offer the same. A position
+     * > 0, or a refusal: BACK_PRESSURED and ADMIN_ACTION say idle and try again; ERROR says that it
+     * has more than an eighth of a term, of the log's or of control_channel's, less 32 bytes. */
     int64_t (*offer_to_cluster)(struct tern_service_host *host, const void *buffer, int32_t length);
 
     /* Let the host breathe inside a waiting loop; pass 0 for "nothing done". */
