@@ -321,10 +321,6 @@ static void check(const void *checked, struct options *options) {
         options_refuse(options, "leader_heartbeat_interval",
                        "must be shorter than leader_heartbeat_timeout");
     }
-    if (conf->service_count > 1) {
-        options_refuse(options, "service_count",
-                       "several services per node are not supported yet; leave it at 1");
-    }
     if (option_parse_version(conf->app_version_text) <= 0) {
         options_refuse(options, "app_version", "is not major.minor.patch, each 0..255");
     }

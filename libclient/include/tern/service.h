@@ -115,10 +115,10 @@ struct tern_service_operations {
 
     /* A timer fires once, as on_timer_event, when the cluster time has reached `deadline` (in the
      * unit of cluster_time, since the Unix epoch; one that has passed: at once). All services of a
-     * node share the ids. Scheduling a known id moves it; a snapshot and a change of the leader
-     * leave it. 0, or a refusal: on BACK_PRESSURED call idle and try again, as every member must
-     * have the same timers (also when there are as many as consensusd's option max_timers allows);
-     * on any other the host is about to end.
+     * node share the ids, so let each use its own. Scheduling a known id moves it; a snapshot and a
+     * change of the leader leave it. 0, or a refusal: on BACK_PRESSURED call idle and try again, as
+     * every member must have the same timers (also when there are as many as consensusd's option
+     * max_timers allows); on any other the host is about to end.
      *
      * An event that was on its way into the log when its timer was moved or cancelled still comes:
      * one with a timestamp below the present deadline is of an earlier schedule, and the timer
