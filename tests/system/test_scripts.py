@@ -61,6 +61,7 @@ class CountTest(Scratch):
                 file.write(json.dumps({"name": name, "result": result, "stdout": output}) + "\n")
         done = subprocess.run([sys.executable, ROOT + "/scripts/lib/count.py", self.path("log")],
                               capture_output=True, text=True, check=True)
+        self.complaints = done.stderr
         return done.stdout.strip()
 
     def test_every_tap_line_counts_and_a_crash_is_a_failure(self):
@@ -69,6 +70,12 @@ class CountTest(Scratch):
             ("b", "FAIL", "ok 1\nnot ok 2 - z\nnot ok 3 - z\n"),
             ("c", "FAIL", "1..3\nok 1\n"), ("d", "TIMEOUT", ""), ("e", "OK", "plain program\n"),
             ("f", "SKIP", "")), "5 4 2")
+
+    def test_a_failure_is_told_with_what_belongs_to_it(self):
+        self.count(("a", "FAIL", "ok 1\n# why not\nnot ok 2 - z\nok 3\nnot ok - y\n  at line 2\n"),
+                   ("b", "FAIL", "said this\n"))
+        self.assertEqual(self.complaints, "FAIL a: 2 - z\n    # why not\nFAIL a: y\n"
+                         "      at line 2\nFAIL b: FAIL\n    said this\n")
 
 
 class ConformanceTest(Scratch):
