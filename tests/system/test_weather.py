@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Two drivers in two network namespaces, and what weather there can be between them.
 
-usage: test_weather.py DRIVERD WEATHER_PEER. Skipped where namespaces cannot be made; single tests
-where the kernel has no means for their weather. Every byte of a stream has to arrive in order and
-once (weather_peer.c looks), and nothing may be left when the streams have gone.
+usage: test_weather.py DRIVERD WEATHER_PEER [CLASS ...]. Skipped where namespaces cannot be made;
+single tests where the kernel has no means for their weather. Every byte of a stream has to arrive in
+order and once (weather_peer.c looks), and nothing may be left when the streams have gone.
 """
 
 import os
@@ -34,6 +34,7 @@ SETTINGS = {
     "AERON_TIMER_INTERVAL": "50ms", "AERON_PUBLICATION_LINGER_TIMEOUT": "500ms",
     "AERON_COUNTERS_FREE_TO_REUSE_TIMEOUT": "100ms", "AERON_COUNTERS_BUFFER_LENGTH": "1m",
 }
+HALF_A_MINUTE_S = 30.0
 SHORT = {"AERON_IMAGE_LIVENESS_TIMEOUT": "1s", "AERON_PUBLICATION_CONNECTION_TIMEOUT": "1s"}
 
 
@@ -66,11 +67,13 @@ class Host:
         self.directory = os.path.join(directory, "driver%d" % number)
         self.driver = None
         self.idle_counters = 0
+        self.idle_descriptors = 0
 
     def start_driver(self, **settings):
-        self.driver = self.start(DRIVERD, **SETTINGS, **settings)
+        self.driver = self.start(DRIVERD, **settings)
         wait_for(lambda: self.counters(SYSTEM), "the driver")
         self.idle_counters = len(self.counters())
+        self.idle_descriptors = self.descriptors()
 
     def start(self, *command, **settings):
         env = {name: value for name, value in os.environ.items() if not name.startswith("AERON_")}
@@ -99,6 +102,13 @@ class Host:
     def files(self):
         return [name for folder in ("publications", "images")
                 for name in os.listdir(os.path.join(self.directory, folder))]
+
+    def descriptors(self):
+        return len(os.listdir("/proc/%d/fd" % self.driver.pid))
+
+    def mapped_logs(self):
+        with open("/proc/%d/maps" % self.driver.pid, encoding="utf-8") as file:
+            return file.read().count(".logbuffer")
 
     def resident_kib(self):
         with open("/proc/%d/status" % self.driver.pid, encoding="ascii") as file:
@@ -134,7 +144,9 @@ def make_link(hosts):
 
 
 @unittest.skipUnless(os.geteuid() == 0 and shutil.which("ip"), "no root or no ip")
-class WeatherTest(unittest.TestCase):
+class Weather(unittest.TestCase):
+    settings = SETTINGS
+
     def setUp(self):
         self.directory = tempfile.mkdtemp(prefix="tern-weather-", dir="/dev/shm")
         self.addCleanup(shutil.rmtree, self.directory, ignore_errors=True)
@@ -148,7 +160,7 @@ class WeatherTest(unittest.TestCase):
 
     def start(self, mode, **settings):
         for host in self.hosts:
-            host.start_driver(**settings)
+            host.start_driver(**self.settings, **settings)
             self.addCleanup(self.end, host.driver)
         self.start_receiver(mode)
         self.sender = self.here.start(PEER, "send", CHANNEL)
@@ -200,8 +212,28 @@ class WeatherTest(unittest.TestCase):
             wait_for(lambda host=host: len(host.counters()) == host.idle_counters,
                      "the counters of the streams go")
             wait_for(lambda host=host: not host.files(), "the logs go")
+            wait_for(lambda host=host: not host.mapped_logs(), "the driver lets go of the logs")
+            wait_for(lambda host=host: host.descriptors() <= host.idle_descriptors,
+                     "the driver closes what it opened: %d" % host.idle_descriptors)
             self.assertLessEqual(host.count(ERRORS), errors_max)
 
+    def wait_stalled(self):
+        """Until the sender does not get on any more."""
+        seen = [-1, 0.0]
+
+        def is_stalled():
+            now = self.here.progress()
+            if now != seen[0]:
+                seen[:] = now, time.monotonic()
+            return time.monotonic() - seen[1] > 0.5
+        wait_for(is_stalled, "the sender is held up")
+
+    def lose_both_ways(self, percent):
+        if not all(lose(host, percent) for host in self.hosts):
+            self.skipTest("no iptables-legacy or nft with random numbers")
+
+
+class WeatherTest(Weather):
     def delay(self, low_ms, high_ms):
         """Every datagram that comes to either host, by itself."""
         for host in self.hosts:
@@ -211,25 +243,24 @@ class WeatherTest(unittest.TestCase):
                     "iptables-legacy", "-A", "INPUT", "-p", "udp", "-j", "NFQUEUE")[0]:
                 self.skipTest("no iptables-legacy with NFQUEUE")
 
-    def check_repairs(self, percent):
+    def check_repairs(self, percent, rate):
         """What was sent again is what was lost, and what is lost of that, and not much more."""
         again = self.here.count(RETRANSMITTED_BYTES)
         share = again / (self.here.count(BYTES_SENT) - again)
         lost = percent / (100 - percent)
-        print("# loss %g %%: sent again %.3f of the stream, %d naks" % (
-            percent, share, self.there.count(NAKS_SENT)))
+        print("# loss %g %%: sent again %.3f of the stream, %d naks, %.0f messages/s" % (
+            percent, share, self.there.count(NAKS_SENT), rate))
         self.assertTrue(lost / 4 < share < 3 * lost + 0.01, share)
-
-    def lose_both_ways(self, percent):
-        if not all(lose(host, percent) for host in self.hosts):
-            self.skipTest("no iptables-legacy or nft with random numbers")
 
     def lose_and_repair(self, percent, count):
         self.lose_both_ways(percent)
         self.start("whole")
+        self.run_on(1)
+        began, first = time.monotonic(), self.there.progress()
         self.run_on(count)
+        rate = (self.there.progress() - first) / (time.monotonic() - began)
         self.finish_whole()
-        self.check_repairs(percent)
+        self.check_repairs(percent, rate)
 
     def test_1_of_1000_datagrams_is_lost(self):
         self.lose_and_repair(0.1, 40000)
@@ -286,17 +317,6 @@ class WeatherTest(unittest.TestCase):
         self.assertLess(gaps, images)
         self.check_nothing_left(UNREACHABLE_MAX)
 
-    def wait_stalled(self):
-        """Until the sender does not get on any more."""
-        seen = [-1, 0.0]
-
-        def is_stalled():
-            now = self.here.progress()
-            if now != seen[0]:
-                seen[:] = now, time.monotonic()
-            return time.monotonic() - seen[1] > 0.5
-        wait_for(is_stalled, "the sender is held up")
-
     def test_receiving_client_is_stopped_and_goes_on(self):
         self.start("whole")
         self.run_on(1000)
@@ -344,6 +364,106 @@ class WeatherTest(unittest.TestCase):
         self.run_on(1000)
         self.finish()
         self.check_nothing_left()
+
+
+class HalfMinuteTest(Weather):
+    """What lasts for half a minute, with the time-outs that users have: images live for 10 s without
+    a packet, clients and drivers count as dead when they were not heard of for as long."""
+
+    settings = {}
+
+    def stay_so(self, since):
+        """Until the half minute is over; nothing may grow meanwhile."""
+        wait_for(lambda: not self.there.counters(IMAGE_POSITION), "the image goes")
+        self.wait_stalled()
+        resident = [host.resident_kib() for host in self.hosts]
+        counters = [len(host.counters()) for host in self.hosts]
+        time.sleep(max(0.0, since + HALF_A_MINUTE_S - time.monotonic()))
+        for host, before, count in zip(self.hosts, resident, counters):
+            self.assertLess(host.resident_kib(), before + 256)
+            self.assertLessEqual(len(host.counters()), count)
+
+    def lose_no_more(self):
+        for host in self.hosts:
+            host.call("iptables-legacy", "-F", "INPUT")
+            host.call("nft", "delete table ip weather")
+
+    def finish_in_images(self, expected, gaps_max, errors_max=0):
+        sent, _, skipped, gaps, images = self.finish()
+        print("# %d sent, %d skipped in %d gaps, %d images" % (sent, skipped, gaps, images))
+        self.assertEqual(images, expected)
+        self.assertLessEqual(gaps, gaps_max)
+        self.check_nothing_left(errors_max)
+
+
+class NoLinkTest(HalfMinuteTest):
+    def test_link_is_down(self):
+        self.start("images")
+        self.run_on(1000)
+        run("ip", "-n", self.there.name, "link", "set", self.there.link, "down")
+        self.stay_so(time.monotonic())
+        run("ip", "-n", self.there.name, "link", "set", self.there.link, "up")
+        self.run_on(1000)
+        self.finish_in_images(2, 1, UNREACHABLE_MAX)
+
+    def test_every_datagram_is_lost(self):
+        self.lose_both_ways(100)
+        self.lose_no_more()
+        self.start("images")
+        self.run_on(1000)
+        self.lose_both_ways(100)
+        self.stay_so(time.monotonic())
+        self.lose_no_more()
+        self.run_on(1000)
+        self.finish_in_images(2, 1)
+
+
+class PausedTest(HalfMinuteTest):
+    """The receiver, its driver or both are stopped and go on: the receiver was away for too long or
+    missed its driver, and ends. The sender waits for the next one."""
+
+    def go_on_with_another(self):
+        self.assertEqual(self.receiver.wait(TIMEOUT), 1)
+        print("# " + self.receiver.stderr.read().strip())
+        wait_for(lambda: len(self.there.counters()) == self.there.idle_counters,
+                 "the driver forgets the receiver")
+        self.assertEqual(self.there.count(CLIENT_TIMEOUTS), 1)
+        self.start_receiver("images")
+        aim = self.here.progress() + 1000
+        wait_for(lambda: self.there.progress() >= aim, "%d messages" % aim)
+        self.finish_in_images(1, 1)
+
+    def test_receiver_is_stopped(self):
+        self.start("images")
+        self.run_on(1000)
+        self.receiver.send_signal(signal.SIGSTOP)
+        self.stay_so(time.monotonic())
+        self.receiver.send_signal(signal.SIGCONT)
+        self.go_on_with_another()
+
+    def stop_half_a_minute(self, *processes):
+        for process in processes:
+            process.send_signal(signal.SIGSTOP)
+        since = time.monotonic()
+        self.wait_stalled()
+        resident, count = self.here.resident_kib(), len(self.here.counters())
+        time.sleep(max(0.0, since + HALF_A_MINUTE_S - time.monotonic()))
+        self.assertLess(self.here.resident_kib(), resident + 256)
+        self.assertLessEqual(len(self.here.counters()), count)
+        for process in processes:
+            process.send_signal(signal.SIGCONT)
+
+    def test_driver_is_stopped(self):
+        self.start("images")
+        self.run_on(1000)
+        self.stop_half_a_minute(self.there.driver)
+        self.go_on_with_another()
+
+    def test_receiver_and_driver_are_stopped(self):
+        self.start("images")
+        self.run_on(1000)
+        self.stop_half_a_minute(self.there.driver, self.receiver)
+        self.go_on_with_another()
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@
 #define STREAM 1001
 #define MESSAGE_LENGTH_MAX 4000 /* up to three datagrams */
 #define TIMEOUT_NS INT64_C(20000000000)
-#define SECONDS_MAX 100
+#define SECONDS_MAX 200
 #define COUNTER_TYPE 1101
 
 enum { PRODUCER_DATA, PRODUCER_END };
