@@ -123,6 +123,38 @@ class ConformanceTest(Scratch):
         self.assertEqual((code, out), (1, "the suite did not come to its end\n"))
 
 
+SUITE = """#!/bin/sh
+case $1 in
+--list) printf '%s  what it demands\\n' shm/a/one shm/a/two udp/b/three ;;
+--only) echo "ok   $2 in $(readlink /proc/self/ns/net) (0.0 s)"
+    [ "$2" = "$BROKEN" ] || echo "2 passed, 1 failed, 1 skipped" ;;
+esac
+"""
+
+
+class SideBySideTest(Scratch):
+    def run_suite(self, **env):
+        write(self.path("suite", "run"), SUITE, 0o755)
+        done = subprocess.run(
+            [sys.executable, ROOT + "/scripts/lib/side_by_side.py", "--jobs", "2",
+             self.path("suite", "run")], capture_output=True, text=True, check=False,
+            env=dict(os.environ, **env))
+        return done.returncode, done.stdout
+
+    def test_groups_run_in_networks_of_their_own_and_the_sums_come_last(self):
+        code, out = self.run_suite()
+        self.assertEqual((code, out.splitlines()[-1]), (1, "4 passed, 2 failed, 2 skipped"))
+        places = dict(re.findall(r"ok   (\S+) in (\S+)", out))
+        self.assertEqual(sorted(places), ["shm/a/*", "udp/b/*"])
+        if "no right to make networks" not in out:
+            self.assertEqual(len({os.readlink("/proc/self/ns/net"), *places.values()}), 3)
+
+    def test_a_group_that_breaks_off_leaves_no_sums(self):
+        code, out = self.run_suite(BROKEN="udp/b/*")
+        self.assertEqual(code, 1)
+        self.assertNotIn("passed", out.splitlines()[-1])
+
+
 class StandIns(Scratch):
     def write_stand_ins(self):
         for name in ("driverd", "archived", "consensusd", "servicehost"):
