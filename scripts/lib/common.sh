@@ -68,6 +68,15 @@ compile() {
     return 1
 }
 
+# build_sanitized DIR: everything with address and undefined behaviour sanitizers.
+build_sanitized() {
+    configure "$1" -Db_sanitize=address,undefined -Db_lundef=false \
+        -Dc_args=-fno-sanitize-recover=all && compile "$1"
+}
+
+# sanitizer_reports DIR: the files in which a sanitizer (log_path=DIR/...) says that something is wrong.
+sanitizer_reports() { grep -lsE 'ERROR:|runtime error:' "$1"/*; }
+
 # The programs of the ordinary build, ready to run, in $build.
 build=${TERN_BUILD:-$root/build}
 build_programs() {

@@ -81,7 +81,7 @@ class CountTest(Scratch):
 class ConformanceTest(Scratch):
     IDS = ["shm/a/one", "shm/a/two", "udp/b/three", "cluster/c/four"]
 
-    def judge(self, results, listed, ending="2 passed, 2 failed, 0 skipped\n"):
+    def judge(self, results, listed, ending="2 passed, 2 failed, 0 skipped\n", more=0):
         write(self.path("suite", "run"), "#!/bin/sh\n" + "".join(
             "echo '%s  what it demands'\n" % name for name in self.IDS), 0o755)
         write(self.path("out"), "".join("%-4s %s%s (0.1 s)\n" % (
@@ -92,7 +92,7 @@ class ConformanceTest(Scratch):
         done = subprocess.run(
             [sys.executable, ROOT + "/scripts/lib/conformance.py", "--suite", self.path("suite"),
              "--output", self.path("out"), "--not-yet", self.path("list"), "--readme",
-             self.path("README"), "--sums", self.path("sums")],
+             self.path("README"), "--sums", self.path("sums"), "--more-failures", str(more)],
             capture_output=True, text=True, check=False)
         return done.returncode, done.stdout
 
@@ -117,6 +117,10 @@ class ConformanceTest(Scratch):
         self.assertIn("remove shm/a/one from the list", out)
         self.assertIn("unknown id in the list: shm/a/nosuch", out)
         self.assertEqual(self.read("sums"), "1 3 0\n")
+
+    def test_what_a_sanitizer_reports_fails_though_every_test_passed(self):
+        code, _ = self.judge([("shm/a/one", "ok")], [], more=2)
+        self.assertEqual((code, self.read("sums")), (1, "1 2 0\n"))
 
     def test_a_suite_that_breaks_off_is_a_failure(self):
         code, out = self.judge([("shm/a/one", "ok")], [], ending="Traceback\n")
