@@ -110,8 +110,8 @@ int conductor_add_static_counter(struct conductor *conductor, const struct comma
 int conductor_terminate(struct conductor *conductor, const struct command *command,
                         struct tern_error *error) {
     (void)error;
-    (void)command;
-    if (conductor->context->conf->termination == DRIVER_TERMINATION_ALLOW) {
+    if (termination_validator_is_allowed(&conductor->validator, command->text.text,
+                                         command->text.length)) {
         store_release_u8(&conductor->is_termination_requested, 1);
     }
     return 0;

@@ -492,7 +492,8 @@ int conductor_init(struct conductor *conductor, const struct conductor_params *p
     };
     duty_cycle_init(&conductor->cycle, context, SYSTEM_COUNTER_CONDUCTOR_MAX_CYCLE_TIME,
                     context->conf->conductor_cycle_threshold_ns);
-    return network_init(conductor, error);
+    int result = termination_validator_open(&conductor->validator, context, error);
+    return result < 0 ? result : network_init(conductor, error);
 }
 
 static void close_subscriptions(struct conductor *conductor) {
@@ -533,6 +534,7 @@ void conductor_close(struct conductor *conductor, bool is_resolver_busy) {
     }
     pointer_list_close(list);
     network_close(conductor);
+    termination_validator_close(&conductor->validator);
     hash_map_close(&conductor->publications_by_id);
     *conductor = (struct conductor){0};
 }

@@ -20,6 +20,7 @@
 #include "driverd/pointer_list.h"
 #include "driverd/stream_index.h"
 #include "driverd/sweep.h"
+#include "driverd/termination_validator.h"
 #include "driverd/udp_channel.h"
 #include "wire/command.h"
 
@@ -72,6 +73,7 @@ struct conductor {
     int64_t ring_position; /* of the command ring's consumer, and when it moved last */
     int64_t ring_time_ns;
     struct duty_cycle cycle;
+    struct termination_validator validator;
     uint8_t is_termination_requested; /* release / acquire */
 };
 

@@ -109,6 +109,29 @@ static int run_names(const struct invocation *invocation, const struct cnc *cnc)
     return EXIT_SUCCESS;
 }
 
+/* -- plug-ins -- */
+
+static int print_counter_of_plugin(void *context, int32_t id,
+                                   const struct counter_metadata *metadata,
+                                   const struct counter_value *value) {
+    int *count = context;
+    if (metadata->type_id != COUNTER_TYPE_DRIVER_PLUGIN) {
+        return 0;
+    }
+    (*count)++;
+    return print_counter(NULL, id, metadata, value);
+}
+
+static int run_plugins(const struct invocation *invocation, const struct cnc *cnc) {
+    struct counters_reader reader;
+    int count = 0;
+    (void)invocation;
+    open_reader(cnc, &reader);
+    (void)counters_reader_for_each(&reader, print_counter_of_plugin, &count);
+    printf("%d plug-ins\n", count);
+    return EXIT_SUCCESS;
+}
+
 /* -- errors -- */
 
 static void print_error(void *context, int32_t count, int64_t first_ms, int64_t last_ms,
@@ -303,6 +326,7 @@ static const struct subcommand {
     {"streams", run_streams, "positions by stream, session and channel", {0}},
     {"loss", run_loss, "the loss report", {0}},
     {"names", run_names, "how names are resolved: neighbors, names heard, changes, times", {0}},
+    {"plugins", run_plugins, "options that name plug-ins, and how many instances there are", {0}},
     {"trace",
      run_trace,
      "frames and commands as they come and go, until ^C; with an\n"

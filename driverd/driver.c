@@ -110,6 +110,19 @@ static int check_buffers(const struct driver_context *context, struct tern_error
     return 0;
 }
 
+/* Before anything is made: what is named wrongly keeps the driver from starting. */
+static int find_symbols(struct driver *driver, struct tern_error *error) {
+    int result = driver_libraries_load(driver->conf, error);
+    if (result < 0) {
+        return error_prefix(error, "driver_dynamic_libraries");
+    }
+    result = driver_start_function_find(driver->conf, &driver->on_thread_start, error);
+    if (result < 0) {
+        return error_prefix(error, "agent_on_start_function");
+    }
+    return driver_plugins_find(&driver->plugins, driver->conf, error);
+}
+
 static int open_parts(struct driver *driver, const struct io *io, struct tern_error *error) {
     struct tern_error warning = {0};
     int cpus = driver_cpus_choose(driver->conf, &driver->cpus, &warning);
@@ -117,7 +130,7 @@ static int open_parts(struct driver *driver, const struct io *io, struct tern_er
         *error = warning;
         return cpus;
     }
-    int result = driver_libraries_load(driver->conf, &driver->on_thread_start, error);
+    int result = find_symbols(driver, error);
     result = result < 0 ? result : driver_directory_prepare(driver->conf, io, error);
     if (result < 0) {
         return result;
@@ -130,7 +143,10 @@ static int open_parts(struct driver *driver, const struct io *io, struct tern_er
     chosen.net = is_lossy ? &driver->interceptor.table : io->net;
     result = result < 0 ? error_prefix(error, "%s", key)
                         : driver_context_open(&driver->context, driver->conf, &chosen, error);
+    driver->context.plugins = &driver->plugins;
     result = result < 0 ? result : check_buffers(&driver->context, error);
+    result =
+        result < 0 ? result : driver_plugins_announce(&driver->plugins, &driver->context, error);
     result = result < 0 ? result : open_agents(driver, error);
     if (result == 0 && cpus > 0) {
         driver_context_log_error(&driver->context, &warning);
@@ -376,17 +392,32 @@ static int start_runner(struct driver *driver, struct agent_runner_params *param
     return result;
 }
 
-static int start(struct driver *driver, struct agent_runner_params *params,
+static int choose_idle(struct driver *driver, struct agent_runner_params *params,
+                       enum plugin_use use, const struct driver_idle_conf *conf,
+                       struct tern_error *error) {
+    const struct plugin_idle_params wanted = {use, conf, params->agent.name};
+    struct plugin_idle *made;
+    int result = plugin_idle_choose(&made, &driver->plugins, &wanted, &params->idle, error);
+    if (result == 0 && made != NULL) {
+        assert((size_t)driver->idle_count < ARRAY_COUNT(driver->idles));
+        driver->idles[driver->idle_count++] = made;
+    }
+    return result;
+}
+
+static int start(struct driver *driver, struct agent_runner_params *params, enum plugin_use use,
                  const struct driver_idle_conf *idle, struct tern_error *error) {
-    int result = idle_strategy_parse(&params->idle, idle->name, idle->arguments, error);
+    int result = choose_idle(driver, params, use, idle, error);
     return result < 0 ? result : start_runner(driver, params, error);
 }
 
 /* Without arguments they sleep until they are woken, which is as good as any shorter period. */
-static int parse_helper_idle(const struct driver *driver, struct idle_strategy *idle,
-                             struct tern_error *error) {
+static int choose_helper_idle(const struct driver *driver, struct plugin_idle **made,
+                              struct agent_runner_params *params, struct tern_error *error) {
     const struct driver_idle_conf *conf = &driver->conf->helper_idle;
-    int result = idle_strategy_parse(idle, conf->name, conf->arguments, error);
+    const struct plugin_idle_params wanted = {PLUGIN_USE_HELPER_IDLE, conf, params->agent.name};
+    struct idle_strategy *idle = &params->idle;
+    int result = plugin_idle_choose(made, &driver->plugins, &wanted, idle, error);
     if (result == 0 && idle->kind == IDLE_SLEEP && conf->arguments[0] == '\0') {
         bool has_events = event_log_is_on(&driver->event_log);
         idle->park_max_ns = has_events ? EVENT_LOG_INTERVAL_NS : HELPER_PARK_NS;
@@ -401,7 +432,11 @@ static int start_log_agent(struct driver *driver, struct tern_error *error) {
         .cpu = driver->cpus.helper,
         .role = "aeron-md-nra",
     };
-    int result = parse_helper_idle(driver, &params.idle, error);
+    struct plugin_idle *made;
+    int result = choose_helper_idle(driver, &made, &params, error);
+    if (result == 0 && made != NULL) {
+        driver->idles[driver->idle_count++] = made;
+    }
     return result < 0 ? result : start_runner(driver, &params, error);
 }
 
@@ -417,7 +452,7 @@ static int start_resolver(struct driver *driver, struct tern_error *error) {
             .on_start = on_thread_start,
             .start_context = driver,
         };
-        result = parse_helper_idle(driver, &params.idle, error);
+        result = choose_helper_idle(driver, &driver->resolver_idles[i], &params, error);
         result =
             result < 0 ? result : agent_runner_start(&driver->resolver_runners[i], &params, error);
     }
@@ -445,13 +480,15 @@ int driver_start(struct driver *driver, struct tern_error *error) {
     int result = 0;
     switch ((enum driver_threading)conf->threading) {
     case DRIVER_THREADING_DEDICATED:
-        result = start(driver, &sender, &conf->sender_idle, error);
+        result = start(driver, &sender, PLUGIN_USE_SENDER_IDLE, &conf->sender_idle, error);
         if (result == 0) {
-            result = start(driver, &receiver, &conf->receiver_idle, error);
+            result =
+                start(driver, &receiver, PLUGIN_USE_RECEIVER_IDLE, &conf->receiver_idle, error);
         }
         break;
     case DRIVER_THREADING_SHARED_NETWORK:
-        result = start(driver, &network, &conf->shared_network_idle, error);
+        result = start(driver, &network, PLUGIN_USE_SHARED_NETWORK_IDLE, &conf->shared_network_idle,
+                       error);
         break;
     case DRIVER_THREADING_SHARED:
         break;
@@ -473,22 +510,22 @@ int driver_main_agent(struct driver *driver, struct agent_runner_params *params,
     const struct driver_conf *conf = driver->conf;
     bool is_shared = conf->threading == DRIVER_THREADING_SHARED;
     bool is_invoker = conf->threading == DRIVER_THREADING_INVOKER;
-    const struct driver_idle_conf *idle =
-        is_shared || is_invoker ? &conf->shared_idle : &conf->conductor_idle;
+    bool has_all = is_shared || is_invoker;
     params->clock = driver->context.io.clock;
     params->cpu = driver->cpus.conductor;
     params->on_start = on_thread_start;
     params->start_context = driver;
-    params->role = is_shared || is_invoker ? "[conductor, sender, receiver]" : "conductor";
+    params->role = has_all ? "[conductor, sender, receiver]" : "conductor";
     params->agent = (struct agent){
         .name = "driverd",
         .context = driver,
         .do_work = is_invoker  ? do_invoker_work
                    : is_shared ? do_shared_work
                                : do_conductor_work,
-        .wait = is_shared || is_invoker ? wait_for_all : wait_for_conductor,
+        .wait = has_all ? wait_for_all : wait_for_conductor,
     };
-    return idle_strategy_parse(&params->idle, idle->name, idle->arguments, error);
+    return choose_idle(driver, params, has_all ? PLUGIN_USE_SHARED_IDLE : PLUGIN_USE_CONDUCTOR_IDLE,
+                       has_all ? &conf->shared_idle : &conf->conductor_idle, error);
 }
 
 bool driver_is_terminated(const struct driver *driver) {
@@ -517,6 +554,7 @@ static void close_agents(struct driver *driver) {
     bool is_busy = is_resolver_busy(driver);
     for (int i = 0; !is_busy && i < RESOLVER_AGENT_COUNT; i++) {
         agent_runner_stop(driver->resolver_runners[i]);
+        plugin_idle_destroy(driver->resolver_idles[i]);
     }
     conductor_close(&driver->conductor, is_busy);
     gossip_socket_close(&driver->gossip);
@@ -534,6 +572,9 @@ void driver_close(struct driver *driver) {
     }
     while (driver->runner_count > 0) {
         agent_runner_stop(driver->runners[--driver->runner_count]);
+    }
+    while (driver->idle_count > 0) {
+        plugin_idle_destroy(driver->idles[--driver->idle_count]);
     }
     driver_context_signal_end(&driver->context);
     close_agents(driver);

@@ -20,6 +20,7 @@
 #include "driverd/gossip_socket.h"
 #include "driverd/interceptor.h"
 #include "driverd/log_agent.h"
+#include "driverd/plugin_idle.h"
 #include "driverd/receiver.h"
 #include "driverd/resolver.h"
 #include "driverd/sender.h"
@@ -45,7 +46,11 @@ struct driver {
     struct agent_runner *runners[DRIVER_THREADS_MAX];
     int runner_count;
     struct driver_cpus cpus;
-    driver_start_function on_thread_start; /* NULL: none */
+    struct driver_plugins plugins;
+    struct plugin_idle *idles[DRIVER_THREADS_MAX + 1]; /* of the runners and the main thread */
+    int idle_count;
+    struct plugin_idle *resolver_idles[RESOLVER_AGENT_COUNT]; /* NULL: built-in */
+    driver_start_function on_thread_start;                    /* NULL: none */
 };
 
 /* Prepare the directory, make cnc.dat, publish it: clients may attach when it returns. `conf` is

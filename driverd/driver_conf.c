@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/agent.h"
 #include "base/bits.h"
@@ -18,11 +19,13 @@
 #include "base/uri.h"
 #include "daemon/logger.h"
 #include "daemon/options.h"
+#include "driverd/driver_plugin.h"
 #include "driverd/event_log.h"
 #include "driverd/flow_control.h"
 #include "driverd/gossip_socket.h"
 #include "driverd/interceptor.h"
 #include "driverd/name_table.h"
+#include "driverd/thread_setup.h"
 #include "shm/broadcast.h"
 #include "shm/cnc.h"
 #include "shm/ring_mpsc.h"
@@ -36,6 +39,7 @@
 static const char *const profile_names[] = {"lowcpu", "lowlatency", NULL};
 static const char *const threading_names[] = {"DEDICATED", "SHARED_NETWORK", "SHARED", "INVOKER",
                                               NULL};
+/* Built-in ways of options that plug-ins can be named for, in the order of their enums. */
 static const char *const termination_names[] = {"deny", "allow", NULL};
 static const char *const congestion_names[] = {"default", "static", "cubic", NULL};
 static const char *const name_resolver_names[] = {"default", "driver", "csv_table", NULL};
@@ -374,8 +378,8 @@ static const struct option_row rows[] = {
      .min = 0,
      .max = INT64_MAX,
      .doc = "A driver whose heartbeat is older is dead."},
-    ENUM("driver_termination_validator", "AERON_DRIVER_TERMINATION_VALIDATOR", termination, "deny",
-         termination_names, "Whether a client may end the driver."),
+    TEXT("driver_termination_validator", "AERON_DRIVER_TERMINATION_VALIDATOR", termination, "deny",
+         "Whether a client may end the driver: deny, allow or a plug-in."),
     BOOL("enable_experimental_features", "AERON_ENABLE_EXPERIMENTAL_FEATURES",
          experimental_features, "false",
          "Allow features that are not settled; at present there are none."),
@@ -428,7 +432,7 @@ static const struct option_row rows[] = {
      .env = "AERON_DRIVER_DYNAMIC_LIBRARIES",
      STORE(dynamic_libraries),
      .type = OPTION_LIST,
-     .doc = "Libraries to load at start."},
+     .doc = "Libraries to load at start; their symbols can be named as plug-ins."},
     {.key = "event_log",
      .env = "AERON_EVENT_LOG",
      STORE(event_log),
@@ -483,7 +487,8 @@ static void check_idle(const struct driver_idle_conf *idle, const char *key,
                        struct options *options) {
     struct idle_strategy parsed;
     struct tern_error error;
-    if (idle_strategy_parse(&parsed, idle->name, idle->arguments, &error) != 0) {
+    if (idle_strategy_is_known(idle->name) &&
+        idle_strategy_parse(&parsed, idle->name, idle->arguments, &error) != 0) {
         options_refuse(options, key, "%s", error.text);
     }
 }
@@ -518,6 +523,24 @@ static void check_interceptors(const struct driver_conf *conf, struct options *o
     bool is_wanted;
     if (interceptor_init(&interceptor, conf, net_system(), &is_wanted, &key, &error) != 0) {
         options_refuse(options, key, "%s", error.text);
+    }
+}
+
+static void check_plugins(const struct driver_conf *conf, struct options *options) {
+    struct tern_error error;
+    driver_start_function function;
+    if (driver_libraries_load(conf, &error) != 0) {
+        options_refuse(options, "driver_dynamic_libraries", "%s", error.text);
+        return;
+    }
+    if (driver_start_function_find(conf, &function, &error) != 0) {
+        options_refuse(options, "agent_on_start_function", "%s", error.text);
+    }
+    for (int use = 0; use < PLUGIN_USE_COUNT; use++) {
+        const struct tern_driver_plugin_head *head;
+        if (driver_plugin_find_for(conf, (enum plugin_use)use, &head, &error) != 0) {
+            options_refuse(options, driver_plugin_key((enum plugin_use)use), "%s", error.text);
+        }
     }
 }
 
@@ -603,6 +626,7 @@ static void check(const void *context, struct options *options) {
     check_lengths(conf, options);
     check_times(conf, options);
     check_names(conf, options);
+    check_plugins(conf, options);
     check_idle(&conf->conductor_idle, "conductor_idle_strategy", options);
     check_idle(&conf->sender_idle, "sender_idle_strategy", options);
     check_idle(&conf->receiver_idle, "receiver_idle_strategy", options);
@@ -668,6 +692,19 @@ int driver_conf_port_range(const char *text, uint16_t *low, uint16_t *high,
     *low = (uint16_t)first;
     *high = (uint16_t)last;
     return 0;
+}
+
+/* Index of a text in a list of names, or how many there are. */
+static int choose(const char *text, const char *const *names) {
+    int index = 0;
+    while (names[index] != NULL && strcasecmp(names[index], text) != 0) {
+        index++;
+    }
+    return index;
+}
+
+enum driver_termination driver_conf_termination(const struct driver_conf *conf) {
+    return (enum driver_termination)choose(conf->termination, termination_names);
 }
 
 int64_t driver_conf_untethered_linger_ns(const struct driver_conf *conf) {

@@ -12,9 +12,9 @@
 
 #include "base/error.h"
 
-#define DRIVER_DIRECTORY_MAX 2048 /* leaves room for "/publications/<id>.logbuffer" in 4096 */
-#define DRIVER_IDLE_NAME_MAX 64
-#define DRIVER_IDLE_ARGS_MAX 64
+#define DRIVER_DIRECTORY_MAX 2048   /* leaves room for "/publications/<id>.logbuffer" in 4096 */
+#define DRIVER_PLUGIN_NAME_MAX 1024 /* a built-in name, "library:symbol" or a symbol */
+#define DRIVER_IDLE_ARGS_MAX 256
 #define DRIVER_PORT_RANGE_MAX 32
 #define DRIVER_STRATEGY_MAX 96
 #define DRIVER_NAME_MAX 256
@@ -31,7 +31,11 @@ enum driver_threading {
     DRIVER_THREADING_INVOKER,
 };
 
-enum driver_termination { DRIVER_TERMINATION_DENY, DRIVER_TERMINATION_ALLOW };
+enum driver_termination {
+    DRIVER_TERMINATION_DENY,
+    DRIVER_TERMINATION_ALLOW,
+    DRIVER_TERMINATION_PLUGIN,
+};
 
 enum driver_group { DRIVER_GROUP_INFER, DRIVER_GROUP_TRUE, DRIVER_GROUP_FALSE };
 
@@ -49,7 +53,7 @@ enum driver_name_resolver {
 };
 
 struct driver_idle_conf {
-    char name[DRIVER_IDLE_NAME_MAX];
+    char name[DRIVER_PLUGIN_NAME_MAX];
     char arguments[DRIVER_IDLE_ARGS_MAX];
 };
 
@@ -166,7 +170,7 @@ struct driver_conf {
     int64_t timer_interval_ns;
     int64_t counters_reuse_timeout_ns;
     int64_t driver_timeout_ns;
-    int termination; /* enum driver_termination */
+    char termination[DRIVER_PLUGIN_NAME_MAX];
 
     int threading; /* enum driver_threading */
     struct driver_idle_conf conductor_idle;
@@ -201,6 +205,9 @@ void driver_conf_defaults(struct driver_conf *conf);
 /* "low high" as two ports, both 0 for "let the system choose". 0 or -EINVAL. */
 int driver_conf_port_range(const char *text, uint16_t *low, uint16_t *high,
                            struct tern_error *error);
+
+/* What a text chooses; what is no built-in name is a plug-in (driver_plugin.h). */
+enum driver_termination driver_conf_termination(const struct driver_conf *conf);
 
 int64_t driver_conf_untethered_linger_ns(const struct driver_conf *conf);
 /* The name of the strategy in force. */

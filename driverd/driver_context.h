@@ -23,6 +23,7 @@
 #include "shm/ring_mpsc.h"
 #include "wire/command.h"
 
+struct driver_plugins;
 struct log_agent;
 struct trace_file;
 
@@ -43,8 +44,9 @@ struct driver_context {
     int64_t *system_counters[SYSTEM_COUNTER_COUNT]; /* words: any agent, see context_count */
     uint8_t *to_conductor_memory;
     void *trace_file; /* struct trace_file; release: log agent; acquire: who logs events */
-    struct trace_file *event_log;        /* the driver's own; NULL: none */
-    struct net_poller *conductor_poller; /* of no sockets: who posts ends the conductor's wait */
+    struct trace_file *event_log;         /* the driver's own; NULL: none */
+    const struct driver_plugins *plugins; /* NULL: none */
+    struct net_poller *conductor_poller;  /* of no sockets: who posts ends the conductor's wait */
 
     /* sender and receiver write, conductor reads; messages of driver_message.h */
     struct ring_mpsc to_conductor;

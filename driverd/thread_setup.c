@@ -8,7 +8,6 @@
 
 #include "base/compiler.h"
 #include "daemon/affinity.h"
-#include "daemon/options.h"
 
 /* Threads that spin, or run all the time: each wants a processor of its own. */
 static int count_threads(const struct driver_conf *conf) {
@@ -66,22 +65,15 @@ int driver_cpus_choose(const struct driver_conf *conf, struct driver_cpus *cpus,
     return conf->cpuset_warnings_as_errors ? -EINVAL : 1;
 }
 
-int driver_libraries_load(const struct driver_conf *conf, driver_start_function *function,
-                          struct tern_error *error) {
-    const char *cursor = conf->dynamic_libraries;
-    char path[DRIVER_LIBRARIES_MAX];
+int driver_start_function_find(const struct driver_conf *conf, driver_start_function *function,
+                               struct tern_error *error) {
     *function = NULL;
-    while (option_list_next(&cursor, path, sizeof path)) {
-        if (dlopen(path, RTLD_NOW | RTLD_GLOBAL) == NULL) {
-            return error_set(error, -EINVAL, "driver_dynamic_libraries: %.200s", dlerror());
-        }
-    }
     if (conf->agent_on_start_function[0] == '\0') {
         return 0;
     }
     void *symbol = dlsym(RTLD_DEFAULT, conf->agent_on_start_function);
     if (symbol == NULL) {
-        return error_set(error, -EINVAL, "agent_on_start_function: %.200s", dlerror());
+        return error_set(error, -EINVAL, "no loaded library has the symbol: %.200s", dlerror());
     }
     memcpy(function, &symbol, sizeof symbol); /* what dlsym means, and ISO C has no cast for */
     return 0;

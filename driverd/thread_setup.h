@@ -22,9 +22,9 @@ int driver_cpus_choose(const struct driver_conf *conf, struct driver_cpus *cpus,
 /* agent_on_start_function: called by each thread with NULL and the name of its role. */
 typedef void (*driver_start_function)(void *state, const char *role_name);
 
-/* Load driver_dynamic_libraries, for good, and find the function; *function is NULL when none is
- * configured. 0 or -EINVAL. */
-int driver_libraries_load(const struct driver_conf *conf, driver_start_function *function,
-                          struct tern_error *error);
+/* Find it in what driver_libraries_load has loaded; *function is NULL when none is configured. 0 or
+ * -EINVAL. */
+int driver_start_function_find(const struct driver_conf *conf, driver_start_function *function,
+                               struct tern_error *error);
 
 #endif

@@ -66,6 +66,21 @@ static int parse_backoff_arguments(struct idle_strategy *idle, const char *argum
                      arguments);
 }
 
+static bool find_kind(const char *name, enum idle_kind *kind) {
+    for (size_t i = 0; i < ARRAY_COUNT(kinds); i++) {
+        if (strcmp(kinds[i].name, name) == 0) {
+            *kind = kinds[i].kind;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool idle_strategy_is_known(const char *name) {
+    enum idle_kind kind;
+    return find_kind(name, &kind);
+}
+
 int idle_strategy_parse(struct idle_strategy *idle, const char *name, const char *arguments,
                         struct tern_error *error) {
     struct idle_strategy parsed = {
@@ -74,14 +89,7 @@ int idle_strategy_parse(struct idle_strategy *idle, const char *name, const char
         .park_min_ns = NS_PER_US,
         .park_max_ns = SLEEP_PERIOD_DEFAULT_NS,
     };
-    bool is_known = false;
-    for (size_t i = 0; i < ARRAY_COUNT(kinds); i++) {
-        if (strcmp(kinds[i].name, name) == 0) {
-            parsed.kind = kinds[i].kind;
-            is_known = true;
-        }
-    }
-    if (!is_known) {
+    if (!find_kind(name, &parsed.kind)) {
         return error_set(error, -EINVAL,
                          "unknown idle strategy '%s': allowed are backoff, sleeping, sleep-ns, "
                          "yield, spin, noop",
@@ -107,12 +115,12 @@ int idle_strategy_parse(struct idle_strategy *idle, const char *name, const char
     return 0;
 }
 
-static void park(const struct agent *agent, int64_t duration_ns) {
+void agent_wait(const struct agent *agent, int64_t timeout_ns) {
     if (agent != NULL && agent->wait != NULL) {
-        agent->wait(agent->context, duration_ns);
+        agent->wait(agent->context, timeout_ns);
         return;
     }
-    struct timespec duration = {duration_ns / NS_PER_S, duration_ns % NS_PER_S};
+    struct timespec duration = {timeout_ns / NS_PER_S, timeout_ns % NS_PER_S};
     (void)nanosleep(&duration, NULL);
 }
 
@@ -124,13 +132,17 @@ static void back_off(struct idle_strategy *idle, const struct agent *agent) {
         idle->yields++;
         (void)sched_yield();
     } else {
-        park(agent, idle->park_ns);
+        agent_wait(agent, idle->park_ns);
         int64_t doubled = idle->park_ns * 2;
         idle->park_ns = doubled < idle->park_max_ns ? doubled : idle->park_max_ns;
     }
 }
 
 void idle_strategy_idle(struct idle_strategy *idle, const struct agent *agent, int work_count) {
+    if (idle->kind == IDLE_CUSTOM) {
+        idle->custom(idle->custom_context, agent, work_count);
+        return;
+    }
     if (work_count > 0) {
         idle->spins = 0;
         idle->yields = 0;
@@ -142,7 +154,7 @@ void idle_strategy_idle(struct idle_strategy *idle, const struct agent *agent, i
         back_off(idle, agent);
         break;
     case IDLE_SLEEP:
-        park(agent, idle->park_max_ns);
+        agent_wait(agent, idle->park_max_ns);
         break;
     case IDLE_YIELD:
         (void)sched_yield();
@@ -151,6 +163,7 @@ void idle_strategy_idle(struct idle_strategy *idle, const struct agent *agent, i
         cpu_relax();
         break;
     case IDLE_NOOP:
+    case IDLE_CUSTOM:
         break;
     }
 }

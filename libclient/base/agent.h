@@ -22,7 +22,7 @@ struct agent {
     void (*wait)(void *context, int64_t timeout_ns);
 };
 
-enum idle_kind { IDLE_BACKOFF, IDLE_SLEEP, IDLE_YIELD, IDLE_SPIN, IDLE_NOOP };
+enum idle_kind { IDLE_BACKOFF, IDLE_SLEEP, IDLE_YIELD, IDLE_SPIN, IDLE_NOOP, IDLE_CUSTOM };
 
 struct idle_strategy {
     enum idle_kind kind;
@@ -34,6 +34,9 @@ struct idle_strategy {
     int64_t spins;
     int64_t yields;
     int64_t park_ns;
+    /* IDLE_CUSTOM only: somebody else's strategy, called once per cycle with the work done */
+    void (*custom)(void *custom_context, const struct agent *agent, int work_count);
+    void *custom_context;
 };
 
 /* Parse an Aeron strategy name ("backoff", "sleeping", "sleep-ns", "yield", "spin", "noop", also
@@ -42,9 +45,14 @@ struct idle_strategy {
 int idle_strategy_parse(struct idle_strategy *idle, const char *name, const char *arguments,
                         struct tern_error *error);
 
+/* Is it one of those names? */
+bool idle_strategy_is_known(const char *name);
+
 /* To be called once per cycle with the work done; resets on work > 0, else waits. `agent` may be
  * NULL. */
 void idle_strategy_idle(struct idle_strategy *idle, const struct agent *agent, int work_count);
+/* Wait for the agent's own wake-up sources, or just sleep when it has none. */
+void agent_wait(const struct agent *agent, int64_t timeout_ns);
 
 struct agent_runner;
 

@@ -122,7 +122,7 @@ class DriverCtlTest(unittest.TestCase):
             self.assertIn("usage:", error)
         code, output, _ = self.run_it("--help")
         self.assertEqual(code, 0)
-        for word in ("stat", "errors", "streams", "loss", "names", "trace", "64", "69"):
+        for word in ("stat", "errors", "streams", "loss", "names", "plugins", "trace", "64", "69"):
             self.assertIn(word, output)
 
     def start(self, *words, **settings):

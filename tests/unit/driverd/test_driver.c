@@ -263,7 +263,8 @@ Test(driver, terminate_needs_permission) {
     for (int allowed = 0; allowed <= 1; allowed++) {
         struct driver_fixture f;
         driver_fixture_init(&f);
-        f.conf.termination = allowed ? DRIVER_TERMINATION_ALLOW : DRIVER_TERMINATION_DENY;
+        (void)snprintf(f.conf.termination, sizeof f.conf.termination, "%s",
+                       allowed ? "allow" : "deny");
         driver_fixture_open(&f);
         struct command terminate = {.type = COMMAND_TERMINATE_DRIVER, .correlation_id = -1};
         (void)driver_fixture_send(&f, &terminate);

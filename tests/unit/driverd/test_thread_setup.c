@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "daemon/affinity.h"
+#include "driverd/driver_plugin.h"
 #include "driverd/thread_setup.h"
 #include "lib/driver_fixture.h"
 
@@ -77,13 +78,14 @@ Test(thread_setup, libraries_and_functions_that_are_not_there_are_refused) {
     struct driver_conf conf = defaults();
     driver_start_function function;
     struct tern_error error = {0};
-    cr_assert_eq(driver_libraries_load(&conf, &function, &error), 0);
+    cr_assert_eq(driver_libraries_load(&conf, &error), 0);
+    cr_assert_eq(driver_start_function_find(&conf, &function, &error), 0);
     cr_assert_null(function);
     (void)snprintf(conf.agent_on_start_function, sizeof conf.agent_on_start_function, "note_start");
-    cr_assert_eq(driver_libraries_load(&conf, &function, &error), -EINVAL);
+    cr_assert_eq(driver_start_function_find(&conf, &function, &error), -EINVAL);
     cr_assert_not_null(strstr(error.text, "note_start"), "%s", error.text);
     (void)snprintf(conf.dynamic_libraries, sizeof conf.dynamic_libraries, START_HOOK ",/none.so");
-    cr_assert_eq(driver_libraries_load(&conf, &function, &error), -EINVAL);
+    cr_assert_eq(driver_libraries_load(&conf, &error), -EINVAL);
     cr_assert_not_null(strstr(error.text, "/none.so"), "%s", error.text);
 }
 
