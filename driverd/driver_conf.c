@@ -21,7 +21,6 @@
 #include "daemon/options.h"
 #include "driverd/driver_plugin.h"
 #include "driverd/event_log.h"
-#include "driverd/flow_control.h"
 #include "driverd/gossip_socket.h"
 #include "driverd/interceptor.h"
 #include "driverd/name_table.h"
@@ -227,10 +226,11 @@ static const struct option_row rows[] = {
         flow_control_group_min_size, "0", 0, INT32_MAX,
         "Receivers that min and tagged flow control wait for."),
     TEXT("unicast_flowcontrol_supplier", "AERON_UNICAST_FLOWCONTROL_SUPPLIER", unicast_flow_control,
-         "unicast_max", "Flow control of unicast publications."),
+         "unicast_max", "Flow control of unicast publications; unicast_max or a plug-in."),
     TEXT("multicast_flowcontrol_supplier", "AERON_MULTICAST_FLOWCONTROL_SUPPLIER",
          multicast_flow_control, "multicast_max",
-         "Flow control of publications to several destinations."),
+         "Flow control of publications to several destinations whose channel has no fc: "
+         "multicast_max, multicast_min, multicast_tagged or a plug-in."),
     TEXT("unicast_flow_control_strategy", "AERON_UNICAST_FLOW_CONTROL_STRATEGY",
          unicast_flow_control_class, "",
          "The same by a class of the Java implementation; wins over unicast_flowcontrol_supplier."),
@@ -502,20 +502,6 @@ static void check_ports(const char *text, const char *key, struct options *optio
     }
 }
 
-static void check_strategy(const char *name, const char *key, struct options *options) {
-    enum flow_control_strategy strategy;
-    struct tern_error error;
-    if (flow_control_strategy_parse(name, &strategy, &error) != 0) {
-        options_refuse(options, key, "%s", error.text);
-    }
-}
-
-static void check_class(const char *name, const char *key, struct options *options) {
-    if (*name != '\0') {
-        check_strategy(name, key, options);
-    }
-}
-
 static void check_interceptors(const struct driver_conf *conf, struct options *options) {
     struct interceptor interceptor;
     struct tern_error error;
@@ -539,7 +525,8 @@ static void check_plugins(const struct driver_conf *conf, struct options *option
     for (int use = 0; use < PLUGIN_USE_COUNT; use++) {
         const struct tern_driver_plugin_head *head;
         if (driver_plugin_find_for(conf, (enum plugin_use)use, &head, &error) != 0) {
-            options_refuse(options, driver_plugin_key((enum plugin_use)use), "%s", error.text);
+            options_refuse(options, driver_plugin_key(conf, (enum plugin_use)use), "%s",
+                           error.text);
         }
     }
 }
@@ -635,12 +622,8 @@ static void check(const void *context, struct options *options) {
     check_idle(&conf->helper_idle, "driver_native_resource_agent_idle_strategy", options);
     check_ports(conf->sender_port_range, "sender_wildcard_port_range", options);
     check_ports(conf->receiver_port_range, "receiver_wildcard_port_range", options);
-    check_strategy(conf->unicast_flow_control, "unicast_flowcontrol_supplier", options);
-    check_strategy(conf->multicast_flow_control, "multicast_flowcontrol_supplier", options);
     check_events(conf, options);
     check_interceptors(conf, options);
-    check_class(conf->unicast_flow_control_class, "unicast_flow_control_strategy", options);
-    check_class(conf->multicast_flow_control_class, "multicast_flow_control_strategy", options);
     if (conf->reserved_session_id_low > conf->reserved_session_id_high) {
         options_refuse(options, "publication_reserved_session_id_low",
                        "is above publication_reserved_session_id_high");

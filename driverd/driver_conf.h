@@ -122,10 +122,10 @@ struct driver_conf {
     int64_t flow_control_receiver_timeout_ns;
     int64_t flow_control_group_tag;
     int32_t flow_control_group_min_size;
-    char unicast_flow_control[DRIVER_STRATEGY_MAX];
-    char multicast_flow_control[DRIVER_STRATEGY_MAX];
-    char unicast_flow_control_class[DRIVER_STRATEGY_MAX]; /* empty, else it wins */
-    char multicast_flow_control_class[DRIVER_STRATEGY_MAX];
+    char unicast_flow_control[DRIVER_PLUGIN_NAME_MAX];
+    char multicast_flow_control[DRIVER_PLUGIN_NAME_MAX];
+    char unicast_flow_control_class[DRIVER_PLUGIN_NAME_MAX]; /* empty, else it wins */
+    char multicast_flow_control_class[DRIVER_PLUGIN_NAME_MAX];
     int32_t unicast_retransmit_multiple;
     int32_t group_retransmit_multiple;
     int congestion_supplier; /* enum driver_congestion */

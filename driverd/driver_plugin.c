@@ -16,6 +16,7 @@
 #include "base/compiler.h"
 #include "daemon/options.h"
 #include "driverd/driver_context.h"
+#include "driverd/flow_control.h"
 
 static const struct {
     const char *name;
@@ -45,6 +46,10 @@ static const struct {
     [PLUGIN_USE_HELPER_IDLE] = {"driver_native_resource_agent_idle_strategy",
                                 TERN_DRIVER_PLUGIN_IDLE},
     [PLUGIN_USE_TERMINATION] = {"driver_termination_validator", TERN_DRIVER_PLUGIN_TERMINATION},
+    [PLUGIN_USE_UNICAST_FLOW_CONTROL] = {"unicast_flowcontrol_supplier",
+                                         TERN_DRIVER_PLUGIN_FLOW_CONTROL},
+    [PLUGIN_USE_GROUP_FLOW_CONTROL] = {"multicast_flowcontrol_supplier",
+                                       TERN_DRIVER_PLUGIN_FLOW_CONTROL},
 };
 
 /* -- libraries -- */
@@ -181,6 +186,12 @@ static const char *unless_known_idle(const struct driver_idle_conf *idle) {
     return idle_strategy_is_known(idle->name) ? NULL : idle->name;
 }
 
+static const char *unless_known_flow_control(const struct driver_conf *conf, bool is_group) {
+    enum flow_control_strategy strategy;
+    const char *name = driver_conf_flow_control(conf, is_group);
+    return flow_control_strategy_parse(name, &strategy, NULL) == 0 ? NULL : name;
+}
+
 /* What the configuration says for a use, when that is no built-in name. */
 static const char *name_for(const struct driver_conf *conf, enum plugin_use use) {
     switch (use) {
@@ -199,6 +210,10 @@ static const char *name_for(const struct driver_conf *conf, enum plugin_use use)
     case PLUGIN_USE_TERMINATION:
         return driver_conf_termination(conf) == DRIVER_TERMINATION_PLUGIN ? conf->termination
                                                                           : NULL;
+    case PLUGIN_USE_UNICAST_FLOW_CONTROL:
+        return unless_known_flow_control(conf, false);
+    case PLUGIN_USE_GROUP_FLOW_CONTROL:
+        return unless_known_flow_control(conf, true);
     case PLUGIN_USE_COUNT:
         break;
     }
@@ -206,8 +221,16 @@ static const char *name_for(const struct driver_conf *conf, enum plugin_use use)
     return NULL;
 }
 
-const char *driver_plugin_key(enum plugin_use use) {
+const char *driver_plugin_key(const struct driver_conf *conf, enum plugin_use use) {
     assert(use < PLUGIN_USE_COUNT);
+    if (conf != NULL && use == PLUGIN_USE_UNICAST_FLOW_CONTROL &&
+        conf->unicast_flow_control_class[0] != '\0') {
+        return "unicast_flow_control_strategy";
+    }
+    if (conf != NULL && use == PLUGIN_USE_GROUP_FLOW_CONTROL &&
+        conf->multicast_flow_control_class[0] != '\0') {
+        return "multicast_flow_control_strategy";
+    }
     return uses[use].key;
 }
 
@@ -226,7 +249,7 @@ int driver_plugins_find(struct driver_plugins *plugins, const struct driver_conf
     for (int use = 0; result == 0 && use < PLUGIN_USE_COUNT; use++) {
         result = driver_plugin_find_for(conf, (enum plugin_use)use, &plugins->heads[use], error);
         if (result < 0) {
-            (void)error_prefix(error, "%s", uses[use].key);
+            (void)error_prefix(error, "%s", driver_plugin_key(conf, (enum plugin_use)use));
         }
     }
     return result;
@@ -257,9 +280,9 @@ int driver_plugins_announce(struct driver_plugins *plugins, struct driver_contex
         if (plugins->heads[use] == NULL) {
             continue;
         }
-        int32_t id = driver_plugin_announce(context, uses[use].key,
-                                            name_for(context->conf, (enum plugin_use)use),
-                                            plugins->heads[use], error);
+        int32_t id = driver_plugin_announce(
+            context, driver_plugin_key(context->conf, (enum plugin_use)use),
+            name_for(context->conf, (enum plugin_use)use), plugins->heads[use], error);
         if (id < 0) {
             return id;
         }

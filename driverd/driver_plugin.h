@@ -24,6 +24,8 @@ enum plugin_use {
     PLUGIN_USE_SHARED_NETWORK_IDLE,
     PLUGIN_USE_HELPER_IDLE,
     PLUGIN_USE_TERMINATION,
+    PLUGIN_USE_UNICAST_FLOW_CONTROL,
+    PLUGIN_USE_GROUP_FLOW_CONTROL,
     PLUGIN_USE_COUNT,
 };
 
@@ -43,8 +45,8 @@ int driver_plugin_find(const char *name, enum tern_driver_plugin_kind kind, cons
 /* Find what the configuration names for one use; *head is NULL when that is nothing. */
 int driver_plugin_find_for(const struct driver_conf *conf, enum plugin_use use,
                            const struct tern_driver_plugin_head **head, struct tern_error *error);
-/* The option of a use. */
-const char *driver_plugin_key(enum plugin_use use);
+/* The option of a use; of several, the one that is in force. `conf` may be NULL. */
+const char *driver_plugin_key(const struct driver_conf *conf, enum plugin_use use);
 
 /* All of them; the error begins with the option's name. */
 int driver_plugins_find(struct driver_plugins *plugins, const struct driver_conf *conf,
@@ -59,6 +61,10 @@ int driver_plugin_announce(struct driver_context *context, const char *key, cons
 static inline const struct tern_driver_plugin_head *
 driver_plugin_head(const struct driver_plugins *plugins, enum plugin_use use) {
     return plugins == NULL ? NULL : plugins->heads[use];
+}
+
+static inline enum plugin_use driver_plugin_flow_control(bool is_group) {
+    return is_group ? PLUGIN_USE_GROUP_FLOW_CONTROL : PLUGIN_USE_UNICAST_FLOW_CONTROL;
 }
 
 /* The error for a plug-in's create: with a text in case that it says nothing. */

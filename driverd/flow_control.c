@@ -8,6 +8,9 @@
  * "tagged" is "min" over the receivers whose status messages carry the group's tag. The others are
  * never in the list; they move the limit only while it is empty and no group size is required.
  *
+ * A plug-in is asked for everything instead. Its limits are kept within what positions can be; what
+ * it allows beyond what receivers can take costs them datagrams, as "max" does.
+ *
  * The receivers live in a fixed table; a receiver that finds it full is not admitted. All work is
  * linear in the number of receivers of one stream, per status message.
  */
@@ -20,6 +23,7 @@
 
 #include "base/bits.h"
 #include "base/uri.h"
+#include "driverd/driver_plugin.h"
 #include "wire/command.h"
 
 /* The default receiver window, not the configured one (2.9 step 3). */
@@ -147,13 +151,24 @@ int flow_control_params_parse(struct flow_control_params *params, const char *fc
     return 0;
 }
 
-bool flow_control_has_group(const struct flow_control_params *params) {
+static bool has_group(const struct flow_control_params *params) {
     return params->strategy == FLOW_CONTROL_MIN || params->strategy == FLOW_CONTROL_TAGGED;
+}
+
+bool flow_control_counts_receivers(const struct flow_control_params *params) {
+    return params->strategy == FLOW_CONTROL_PLUGIN ? params->plugin->receiver_count != NULL
+                                                   : has_group(params);
+}
+
+int32_t flow_control_receiver_count(const struct flow_control *flow) {
+    const struct tern_flow_control_plugin *plugin = flow->params.plugin;
+    bool is_asked = flow->params.strategy == FLOW_CONTROL_PLUGIN && plugin->receiver_count != NULL;
+    return is_asked ? plugin->receiver_count(flow->plugin_state) : flow->receiver_count;
 }
 
 int flow_control_init(struct flow_control *flow, const struct flow_control_params *params) {
     *flow = (struct flow_control){.params = *params};
-    if (flow_control_has_group(params)) {
+    if (has_group(params)) {
         flow->receivers = calloc(FLOW_CONTROL_RECEIVERS_MAX, sizeof *flow->receivers);
         if (flow->receivers == NULL) {
             return -ENOMEM;
@@ -162,7 +177,27 @@ int flow_control_init(struct flow_control *flow, const struct flow_control_param
     return 0;
 }
 
+int flow_control_open_plugin(struct flow_control *flow,
+                             const struct tern_flow_control_params *params,
+                             struct tern_error *error) {
+    const struct tern_flow_control_plugin *plugin = flow->params.plugin;
+    assert(flow->params.strategy == FLOW_CONTROL_PLUGIN);
+    if (plugin->create != NULL) {
+        flow->plugin_state = plugin->create(params, driver_plugin_expect(&plugin->head, error));
+        if (flow->plugin_state == NULL) {
+            return error_prefix(error, "flow control %.64s", plugin->head.name);
+        }
+    }
+    flow->is_plugin_open = true;
+    return 0;
+}
+
 void flow_control_close(struct flow_control *flow) {
+    const struct tern_flow_control_plugin *plugin = flow->params.plugin;
+    if (flow->is_plugin_open && plugin->create != NULL && plugin->destroy != NULL) {
+        plugin->destroy(flow->plugin_state);
+    }
+    flow->is_plugin_open = false;
     free(flow->receivers);
     flow->receivers = NULL;
     flow->receiver_count = 0;
@@ -217,18 +252,42 @@ static int64_t group_on_sm(struct flow_control *flow, const struct flow_control_
     return max_i64(sender_limit, flow->receiver_count == 0 ? edge : limit);
 }
 
+static int64_t plausible(int64_t limit) {
+    return min_i64(max_i64(limit, 0), INT64_MAX / 2);
+}
+
+static struct tern_flow_control_sm for_plugin(const struct flow_control_sm *sm) {
+    return (struct tern_flow_control_sm){
+        .position = sm->position,
+        .window_bytes = sm->window_bytes,
+        .receiver_id = sm->receiver_id,
+        .group_tag = sm->group_tag,
+        .has_group_tag = sm->has_group_tag,
+        .is_eos = sm->is_eos,
+    };
+}
+
 int64_t flow_control_on_sm(struct flow_control *flow, const struct flow_control_sm *sm,
                            int64_t sender_limit, int64_t now_ns) {
     assert(sm->window_bytes >= 0);
     assert(sm->position >= 0);
-    if (flow_control_has_group(&flow->params)) {
+    if (flow->params.strategy == FLOW_CONTROL_PLUGIN) {
+        const struct tern_flow_control_sm message = for_plugin(sm);
+        return plausible(flow->params.plugin->on_status_message(flow->plugin_state, &message,
+                                                                sender_limit, now_ns));
+    }
+    if (has_group(&flow->params)) {
         return group_on_sm(flow, sm, sender_limit, now_ns);
     }
     return max_i64(sender_limit, sm->position + sm->window_bytes);
 }
 
 int64_t flow_control_on_idle(struct flow_control *flow, int64_t sender_limit, int64_t now_ns) {
-    if (!flow_control_has_group(&flow->params)) {
+    const struct tern_flow_control_plugin *plugin = flow->params.plugin;
+    if (flow->params.strategy == FLOW_CONTROL_PLUGIN && plugin->on_idle != NULL) {
+        return plausible(plugin->on_idle(flow->plugin_state, sender_limit, now_ns));
+    }
+    if (!has_group(&flow->params)) {
         return sender_limit;
     }
     int64_t timeout_ns = flow->params.receiver_timeout_ns;
@@ -246,6 +305,10 @@ int64_t flow_control_on_idle(struct flow_control *flow, int64_t sender_limit, in
 }
 
 void flow_control_on_error(struct flow_control *flow, int64_t receiver_id) {
+    const struct tern_flow_control_plugin *plugin = flow->params.plugin;
+    if (flow->params.strategy == FLOW_CONTROL_PLUGIN && plugin->on_error != NULL) {
+        plugin->on_error(flow->plugin_state, receiver_id);
+    }
     struct flow_control_receiver *receiver = find(flow, receiver_id);
     if (receiver != NULL) {
         receiver->is_eos = true; /* removed at the next idle cycle */
@@ -253,10 +316,19 @@ void flow_control_on_error(struct flow_control *flow, int64_t receiver_id) {
 }
 
 void flow_control_on_setup_requested(struct flow_control *flow, const struct flow_control_sm *sm) {
+    const struct tern_flow_control_plugin *plugin = flow->params.plugin;
+    if (flow->params.strategy == FLOW_CONTROL_PLUGIN && plugin->on_setup_requested != NULL) {
+        const struct tern_flow_control_sm message = for_plugin(sm);
+        plugin->on_setup_requested(flow->plugin_state, &message);
+    }
     flow->is_setup_requested = flow->is_setup_requested || is_member(flow, sm);
 }
 
 void flow_control_on_setup(struct flow_control *flow, int64_t sender_limit, int64_t now_ns) {
+    const struct tern_flow_control_plugin *plugin = flow->params.plugin;
+    if (flow->params.strategy == FLOW_CONTROL_PLUGIN && plugin->on_setup != NULL) {
+        plugin->on_setup(flow->plugin_state, sender_limit, now_ns);
+    }
     if (flow->is_setup_requested && flow->receiver_count > 0) {
         flow->has_setup_limit = true;
         flow->setup_limit = sender_limit;
@@ -266,8 +338,12 @@ void flow_control_on_setup(struct flow_control *flow, int64_t sender_limit, int6
 }
 
 bool flow_control_has_required_receivers(const struct flow_control *flow) {
-    return !flow_control_has_group(&flow->params) ||
-           flow->receiver_count >= flow->params.group_size_min;
+    const struct tern_flow_control_plugin *plugin = flow->params.plugin;
+    if (flow->params.strategy == FLOW_CONTROL_PLUGIN) {
+        return plugin->has_required_receivers == NULL ||
+               plugin->has_required_receivers(flow->plugin_state);
+    }
+    return !has_group(&flow->params) || flow->receiver_count >= flow->params.group_size_min;
 }
 
 int32_t flow_control_retransmit_length(const struct flow_control *flow, int32_t term_length,

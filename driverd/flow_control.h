@@ -20,14 +20,19 @@ enum flow_control_strategy {
     FLOW_CONTROL_MAX,
     FLOW_CONTROL_MIN,
     FLOW_CONTROL_TAGGED,
+    FLOW_CONTROL_PLUGIN,
 };
+
+struct tern_flow_control_params;
+struct tern_flow_control_plugin;
 
 struct flow_control_params {
     enum flow_control_strategy strategy;
     int64_t group_tag; /* tagged only */
     int64_t receiver_timeout_ns;
     int32_t group_size_min;
-    int32_t retransmit_window_multiple; /* 2.9 step 3 */
+    int32_t retransmit_window_multiple;            /* 2.9 step 3 */
+    const struct tern_flow_control_plugin *plugin; /* FLOW_CONTROL_PLUGIN only */
 };
 
 /* Strategy from a configuration value: "unicast_max", "multicast_max", "multicast_min",
@@ -50,6 +55,8 @@ struct flow_control_receiver {
 
 struct flow_control {
     struct flow_control_params params;
+    void *plugin_state;
+    bool is_plugin_open;
     struct flow_control_receiver *receivers; /* FLOW_CONTROL_RECEIVERS_MAX; NULL: none govern */
     int32_t receiver_count;
     bool is_setup_requested; /* a SEND_SETUP came; the next SETUP may capture the limit */
@@ -68,11 +75,16 @@ struct flow_control_sm {
     int64_t group_tag;
 };
 
-/* Does the strategy keep a list of receivers that govern it (min, tagged)? */
-bool flow_control_has_group(const struct flow_control_params *params);
+/* Does the strategy know the receivers that govern it (min, tagged; a plug-in may)? */
+bool flow_control_counts_receivers(const struct flow_control_params *params);
+int32_t flow_control_receiver_count(const struct flow_control *flow);
 
 /* 0 or -ENOMEM. */
 int flow_control_init(struct flow_control *flow, const struct flow_control_params *params);
+/* FLOW_CONTROL_PLUGIN: make the plug-in's instance, after init. Conductor. 0 or a negative code. */
+int flow_control_open_plugin(struct flow_control *flow,
+                             const struct tern_flow_control_params *params,
+                             struct tern_error *error);
 void flow_control_close(struct flow_control *flow);
 
 int64_t flow_control_on_sm(struct flow_control *flow, const struct flow_control_sm *sm,

@@ -32,7 +32,7 @@ int plugin_idle_choose(struct plugin_idle **made, const struct driver_plugins *p
                                          driver_plugin_expect(&plugin->head, error));
         if (instance->state == NULL) {
             free(instance);
-            return error_prefix(error, "%s", driver_plugin_key(params->use));
+            return error_prefix(error, "%s", driver_plugin_key(NULL, params->use));
         }
     }
     driver_plugin_count(plugins, params->use, 1);

@@ -19,6 +19,7 @@
 
 #include "base/atomic.h"
 #include "driverd/driver_context.h"
+#include "driverd/driver_plugin.h"
 #include "driverd/log_agent.h"
 #include "driverd/sender.h"
 
@@ -36,6 +37,13 @@ static int flow_control_defaults(const struct driver_context *context, bool is_g
         .retransmit_window_multiple =
             is_group ? conf->group_retransmit_multiple : conf->unicast_retransmit_multiple,
     };
+    const struct tern_driver_plugin_head *plugin =
+        driver_plugin_head(context->plugins, driver_plugin_flow_control(is_group));
+    if (plugin != NULL) {
+        params->strategy = FLOW_CONTROL_PLUGIN;
+        params->plugin = (const void *)plugin;
+        return 0;
+    }
     return flow_control_strategy_parse(driver_conf_flow_control(conf, is_group), &params->strategy,
                                        error);
 }
@@ -55,10 +63,38 @@ int publication_net_check_mtu(const struct driver_context *context,
 int publication_net_flow_control(const struct driver_context *context,
                                  const struct udp_channel *channel, const char *fc,
                                  struct flow_control_params *flow, struct tern_error *error) {
-    int result = flow_control_defaults(context, udp_channel_is_group(channel), flow, error);
-    return result < 0 ? result
-                      : flow_control_params_parse(
-                            flow, fc != NULL ? fc : uri_get(&channel->uri, "fc"), error);
+    bool is_group = udp_channel_is_group(channel);
+    const char *value = fc != NULL ? fc : uri_get(&channel->uri, "fc");
+    int result = flow_control_defaults(context, is_group, flow, error);
+    if (result == 0 && !is_group && flow->strategy == FLOW_CONTROL_PLUGIN) {
+        struct flow_control_params checked = *flow; /* for its syntax only */
+        checked.strategy = FLOW_CONTROL_UNICAST;
+        return flow_control_params_parse(&checked, value, error);
+    }
+    return result < 0 ? result : flow_control_params_parse(flow, value, error);
+}
+
+static int open_plugin(struct publication_net *publication, const struct publication_net_spec *spec,
+                       struct tern_error *error) {
+    const struct driver_plugins *plugins = publication->base.context->plugins;
+    const struct flow_control_params *flow = &spec->flow;
+    bool is_group = spec->endpoint->is_group;
+    const struct tern_flow_control_params params = {
+        .channel = spec->base.channel,
+        .stream_id = spec->base.stream_id,
+        .session_id = spec->base.session_id,
+        .term_length = spec->base.params->term_length,
+        .mtu_length = spec->base.params->mtu_length,
+        .is_group = is_group,
+        .receiver_timeout_ns = flow->receiver_timeout_ns,
+        .group_tag = flow->group_tag,
+        .group_size_min = flow->group_size_min,
+    };
+    int result = flow_control_open_plugin(&publication->flow, &params, error);
+    if (result == 0) {
+        driver_plugin_count(plugins, driver_plugin_flow_control(is_group), 1);
+    }
+    return result;
 }
 
 static int init_cores(struct publication_net *publication, const struct publication_net_spec *spec,
@@ -76,7 +112,8 @@ static int init_cores(struct publication_net *publication, const struct publicat
         receiver_liveness_init(&publication->liveness) != 0) {
         return error_set_errno(error, ENOMEM, "cannot make a network publication");
     }
-    return 0;
+    bool has_plugin = spec->flow.strategy == FLOW_CONTROL_PLUGIN;
+    return has_plugin ? open_plugin(publication, spec, error) : 0;
 }
 
 static int32_t make_counter(struct publication_net *publication, enum counter_type type,
@@ -99,7 +136,7 @@ static int32_t make_counter(struct publication_net *publication, enum counter_ty
 
 static int make_counters(struct publication_net *publication, struct tern_error *error) {
     struct driver_context *context = publication->base.context;
-    bool has_receivers = flow_control_has_group(&publication->flow.params);
+    bool has_receivers = flow_control_counts_receivers(&publication->flow.params);
     const struct {
         enum counter_type type;
         const char *name;
@@ -138,6 +175,10 @@ static void close_parts(struct publication_net *publication) {
         if (*ids[i] >= 0) {
             driver_context_free_counter(publication->base.context, ids[i]);
         }
+    }
+    if (publication->flow.is_plugin_open) {
+        driver_plugin_count(publication->base.context->plugins,
+                            driver_plugin_flow_control(publication->endpoint->is_group), -1);
     }
     flow_control_close(&publication->flow);
     retransmit_close(&publication->retransmit);

@@ -51,7 +51,8 @@ static void publish_receivers(struct publication_net *publication) {
         store_release_u8(&publication->has_required_receivers, has_required);
     }
     if (publication->receivers_counter != NULL) {
-        counter_set_release(publication->receivers_counter, publication->flow.receiver_count);
+        counter_set_release(publication->receivers_counter,
+                            flow_control_receiver_count(&publication->flow));
     }
 }
 

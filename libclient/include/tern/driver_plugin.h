@@ -154,7 +154,9 @@ struct tern_flow_control_sm {
 /* One instance per network publication for which the channel does not choose by `fc`; `fc` counts
  * for groups only. `create` and `destroy` run on the conductor's thread, the rest on the sender's.
  * The limit is the position up to which the sender may send: `limit` is the one in force, what is
- * returned is in force from then on. It may fall, also below what was sent already. */
+ * returned is in force from then on. It may fall, also below what was sent already. A receiver
+ * tells of its progress when it has consumed a quarter of its window: who allows less than that
+ * waits for ever. */
 struct tern_flow_control_plugin {
     struct tern_driver_plugin_head head;
     void *(*create)(const struct tern_flow_control_params *params, struct tern_error *error);
@@ -165,9 +167,9 @@ struct tern_flow_control_plugin {
     int64_t (*on_idle)(void *state, int64_t limit, int64_t now_ns);
     /* A receiver asked for a SETUP; that SETUP goes out; a receiver refused the stream. NULL: none
      * of it matters. */
-    void (*on_setup_requested)(void *state, const struct tern_flow_control_sm *sm, int64_t now_ns);
+    void (*on_setup_requested)(void *state, const struct tern_flow_control_sm *sm);
     void (*on_setup)(void *state, int64_t limit, int64_t now_ns);
-    void (*on_error)(void *state, int64_t receiver_id, int64_t now_ns);
+    void (*on_error)(void *state, int64_t receiver_id);
     /* False: the publication counts as not connected. NULL: always true. */
     bool (*has_required_receivers)(void *state);
     /* Receivers that govern the limit, for the counter fc-receivers. NULL: no such counter. */

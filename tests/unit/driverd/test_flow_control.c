@@ -9,7 +9,7 @@
 #define TAG 7
 
 static struct flow_control make(enum flow_control_strategy strategy, int32_t group_size_min) {
-    struct flow_control_params params = {strategy, TAG, 5 * NS_PER_S, group_size_min, 4};
+    struct flow_control_params params = {strategy, TAG, 5 * NS_PER_S, group_size_min, 4, NULL};
     struct flow_control flow;
     cr_assert_eq(flow_control_init(&flow, &params), 0);
     return flow;
@@ -208,7 +208,7 @@ Test(flow_control, retransmit_length_is_capped_as_specified) {
 }
 
 Test(flow_control, fc_values_are_parsed_or_refused_by_name) {
-    const struct flow_control_params defaults = {FLOW_CONTROL_MAX, TAG, 5 * NS_PER_S, 0, 4};
+    const struct flow_control_params defaults = {FLOW_CONTROL_MAX, TAG, 5 * NS_PER_S, 0, 4, NULL};
     struct flow_control_params params = defaults;
     cr_assert_eq(flow_control_params_parse(&params, NULL, NULL), 0);
     cr_assert_eq(params.strategy, FLOW_CONTROL_MAX);
@@ -232,7 +232,7 @@ Test(flow_control, fc_values_are_parsed_or_refused_by_name) {
     cr_assert_eq(params.group_tag, INT64_MIN);
     cr_assert_eq(params.group_size_min, 1);
     cr_assert_eq(params.receiver_timeout_ns, NS_PER_S);
-    params = (struct flow_control_params){FLOW_CONTROL_MIN, TAG, NS_PER_S, 2, 4};
+    params = (struct flow_control_params){FLOW_CONTROL_MIN, TAG, NS_PER_S, 2, 4, NULL};
     cr_assert_eq(flow_control_params_parse(&params, NULL, NULL), 0);
     cr_assert_eq(params.strategy, FLOW_CONTROL_MIN, "the configured strategy stays");
     cr_assert_eq(flow_control_params_parse(&params, "max", NULL), 0);
@@ -252,7 +252,7 @@ Test(flow_control, fc_values_are_parsed_or_refused_by_name) {
         cr_assert_not_null(strstr(error.text, bad[i].text), "%s: %s", bad[i].fc, error.text);
         cr_assert_eq(memcmp(&params, &defaults, sizeof params), 0, "%s", bad[i].fc);
     }
-    struct flow_control_params unicast = {FLOW_CONTROL_UNICAST, TAG, 1, 0, 16};
+    struct flow_control_params unicast = {FLOW_CONTROL_UNICAST, TAG, 1, 0, 16, NULL};
     cr_assert_eq(flow_control_params_parse(&unicast, "min,g:/2,rrwm:3", NULL), 0);
     cr_assert_eq(unicast.strategy, FLOW_CONTROL_UNICAST);
     cr_assert_eq(unicast.retransmit_window_multiple, 16);

@@ -1,0 +1,134 @@
+/* Plug-ins that decide about streams, on the simulated network: they are asked and obeyed. */
+#include <criterion/criterion.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "driverd/image.h"
+#include "driverd/publication_net.h"
+#include "lib/sim_driver.h"
+
+#define STREAM 1001
+#define CHANNEL "aeron:udp?endpoint=127.0.0.1:24000"
+#define GROUP "aeron:udp?control-mode=dynamic|control=127.0.0.1:25000"
+#define MEMBER "aeron:udp?endpoint=127.0.0.1:2500%d|control=127.0.0.1:25000|control-mode=dynamic"
+#define MESSAGE_LENGTH 224
+#define FRAME_LENGTH 256
+
+#define SET(member_, ...) ((void)snprintf(member_, sizeof member_, __VA_ARGS__))
+
+/* Two drivers, the first of which sends. */
+struct pair {
+    struct sim_world world;
+    struct sim_node *a;
+    struct sim_node *b;
+};
+
+static struct pair *make_pair(uint64_t seed) {
+    static struct pair pair;
+    sim_world_init(&pair.world, seed);
+    pair.a = sim_world_add(&pair.world);
+    pair.b = sim_world_add(&pair.world);
+    return &pair;
+}
+
+static void start(struct pair *pair) {
+    sim_world_start(&pair->world, pair->a);
+    sim_world_start(&pair->world, pair->b);
+}
+
+static bool is_connected(void *context) {
+    return tern_publication_is_connected(context);
+}
+
+static bool has_no_sockets(void *context) {
+    return sim_net_open_count(context) == 0;
+}
+
+/* What the counters of plug-ins say. */
+static int64_t instances(const struct sim_node *node, enum plugin_use use) {
+    return counter_get_acquire(node->driver->plugins.counters[use]);
+}
+
+static void offer(tern_publication *publication, int count) {
+    const uint8_t message[MESSAGE_LENGTH] = {0};
+    for (int i = 0; i < count; i++) {
+        cr_assert_gt(tern_publication_offer(publication, message, sizeof message), 0);
+    }
+}
+
+static void count_fragment(void *context, const uint8_t *buffer, int32_t length,
+                           const tern_header *header) {
+    (void)buffer;
+    (void)header;
+    cr_assert_eq(length, MESSAGE_LENGTH);
+    ++*(int *)context;
+}
+
+static int receive(struct pair *pair, tern_subscription *subscription, int64_t duration_ns) {
+    int count = 0;
+    for (int64_t passed_ns = 0; passed_ns < duration_ns; passed_ns += NS_PER_MS) {
+        (void)tern_subscription_poll(subscription, count_fragment, &count, 64);
+        sim_world_run(&pair->world, NS_PER_MS);
+    }
+    return count;
+}
+
+Test(plugin_streams, flow_control_limits_what_is_sent) {
+    struct pair *pair = make_pair(1);
+    SET(pair->a->conf.unicast_flow_control, PLUGINS "/driver_flow_control.so:slowest");
+    start(pair);
+    tern_publication *publication = sim_add_publication(&pair->world, pair->a, CHANNEL, STREAM);
+    cr_assert_eq(instances(pair->a, PLUGIN_USE_UNICAST_FLOW_CONTROL), 1);
+    struct publication_net *sent = pair->a->driver->conductor.publications_net.items[0];
+    cr_assert_eq(sent->flow.params.strategy, FLOW_CONTROL_PLUGIN);
+    tern_subscription *subscription = sim_add_subscription(&pair->world, pair->b, CHANNEL, STREAM);
+    cr_assert(sim_world_until(&pair->world, is_connected, publication, 10 * NS_PER_S));
+    const struct image *image = pair->b->driver->conductor.images.items[0];
+    int64_t half = image->window_bytes / 2;
+    offer(publication, 100);
+    sim_world_run(&pair->world, NS_PER_S);
+    cr_assert_eq(sent->position, half, "%lld", (long long)sent->position);
+    cr_assert_eq(counter_get_acquire(sent->receivers_counter), 1);
+    int received = receive(pair, subscription, NS_PER_S);
+    cr_assert_eq(received, 100, "%d", received);
+    cr_assert_eq(sent->position, 100 * FRAME_LENGTH);
+    tern_publication_close(publication);
+    tern_subscription_close(subscription);
+    cr_assert(sim_world_until(&pair->world, has_no_sockets, &pair->world.net, 60 * NS_PER_S));
+    cr_assert_eq(instances(pair->a, PLUGIN_USE_UNICAST_FLOW_CONTROL), 0);
+    sim_world_close(&pair->world);
+}
+
+Test(plugin_streams, flow_control_of_groups_is_the_channels_or_the_plugins) {
+    struct pair *pair = make_pair(2);
+    SET(pair->a->conf.dynamic_libraries, PLUGINS "/driver_flow_control.so");
+    SET(pair->a->conf.multicast_flow_control, "slowest");
+    start(pair);
+    char channels[2][128];
+    tern_subscription *subscriptions[2];
+    tern_publication *publication = sim_add_publication(&pair->world, pair->a, GROUP, STREAM);
+    cr_assert_eq(instances(pair->a, PLUGIN_USE_GROUP_FLOW_CONTROL), 1);
+    tern_publication *chosen =
+        sim_add_publication(&pair->world, pair->a, GROUP "|fc=min", STREAM + 1);
+    cr_assert_eq(instances(pair->a, PLUGIN_USE_GROUP_FLOW_CONTROL), 1, "the channel says another");
+    cr_assert_not(tern_publication_is_connected(publication), "it requires a receiver");
+    for (int i = 0; i < 2; i++) {
+        (void)snprintf(channels[i], sizeof channels[i], MEMBER, i + 1);
+        subscriptions[i] = sim_add_subscription(&pair->world, pair->b, channels[i], STREAM);
+    }
+    cr_assert(sim_world_until(&pair->world, is_connected, publication, 10 * NS_PER_S));
+    sim_world_run(&pair->world, NS_PER_S);
+    struct publication_net *sent = pair->a->driver->conductor.publications_net.items[0];
+    cr_assert_eq(counter_get_acquire(sent->receivers_counter), 2);
+    const struct image *image = pair->b->driver->conductor.images.items[0];
+    int half = image->window_bytes / 2 / FRAME_LENGTH;
+    offer(publication, 100);
+    cr_assert_eq(receive(pair, subscriptions[0], NS_PER_S), half, "the other reads nothing");
+    tern_subscription_close(subscriptions[1]);
+    cr_assert_eq(receive(pair, subscriptions[0], 15 * NS_PER_S), 100 - half, "it is forgotten");
+    tern_subscription_close(subscriptions[0]);
+    tern_publication_close(publication);
+    tern_publication_close(chosen);
+    sim_world_close(&pair->world);
+}
