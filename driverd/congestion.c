@@ -8,6 +8,8 @@
  * the maximum, as if the last loss had been there. In TCP mode the window is at least what a TCP
  * stream with the same round trip would have. The interval between two looks at the curve stays the
  * configured round trip, whatever is measured.
+ *
+ * A plug-in is asked for everything instead; its windows are kept between 1 and the maximum.
  */
 #include "driverd/congestion.h"
 
@@ -18,6 +20,7 @@
 #include "base/atomic.h"
 #include "base/bits.h"
 #include "base/clock.h"
+#include "driverd/driver_plugin.h"
 #include "wire/command.h"
 
 #define CUBIC_C 0.4
@@ -65,9 +68,43 @@ void congestion_init(struct congestion *congestion, const struct congestion_para
     set_loss_point(congestion, packets_max);
 }
 
+static int32_t allowed(const struct congestion *congestion, int32_t window_bytes) {
+    return min_i32(max_i32(window_bytes, 1), congestion->window_max_bytes);
+}
+
+int congestion_open_plugin(struct congestion *congestion,
+                           const struct tern_congestion_plugin *plugin,
+                           const struct tern_congestion_params *params, struct tern_error *error) {
+    struct tern_congestion_params whole = *params;
+    whole.window_max_bytes = congestion->window_max_bytes;
+    if (plugin->create != NULL) {
+        congestion->plugin_state =
+            plugin->create(&whole, driver_plugin_expect(&plugin->head, error));
+        if (congestion->plugin_state == NULL) {
+            return error_prefix(error, "congestion control %.64s", plugin->head.name);
+        }
+    }
+    congestion->strategy = CONGESTION_PLUGIN;
+    congestion->plugin = plugin;
+    congestion->plugin_window_bytes =
+        allowed(congestion, plugin->initial_window(congestion->plugin_state));
+    return 0;
+}
+
+void congestion_close(struct congestion *congestion) {
+    const struct tern_congestion_plugin *plugin = congestion->plugin;
+    if (plugin != NULL && plugin->create != NULL && plugin->destroy != NULL) {
+        plugin->destroy(congestion->plugin_state);
+    }
+    congestion->plugin = NULL;
+}
+
 int32_t congestion_window(const struct congestion *congestion) {
     if (congestion->strategy == CONGESTION_STATIC) {
         return congestion->window_max_bytes;
+    }
+    if (congestion->strategy == CONGESTION_PLUGIN) {
+        return congestion->plugin_window_bytes;
     }
     int64_t window = (int64_t)congestion->packets * congestion->mtu_length;
     return (int32_t)min_i64(window, congestion->window_max_bytes);
@@ -75,7 +112,8 @@ int32_t congestion_window(const struct congestion *congestion) {
 
 bool congestion_is_settled(const struct congestion *congestion) {
     return congestion->strategy == CONGESTION_STATIC ||
-           congestion->packets == congestion->packets_max;
+           (congestion->strategy == CONGESTION_CUBIC &&
+            congestion->packets == congestion->packets_max);
 }
 
 static void shrink(struct congestion *congestion, int64_t now_ns) {
@@ -103,10 +141,29 @@ static void follow_curve(struct congestion *congestion, int64_t rtt_ns, int64_t 
     congestion->last_update_ns = now_ns;
 }
 
+static bool ask_plugin(struct congestion *congestion, const struct congestion_event *event,
+                       int64_t now_ns) {
+    const struct tern_congestion_event found = {
+        .is_loss_found = event->is_loss_found,
+        .consumed = event->consumed,
+        .last_sm_position = event->last_sm_position,
+        .rtt_ns = event->rtt_ns,
+        .window_bytes = congestion->plugin_window_bytes,
+    };
+    bool is_forced = false;
+    int32_t window_bytes =
+        congestion->plugin->on_rebuild(congestion->plugin_state, &found, now_ns, &is_forced);
+    congestion->plugin_window_bytes = allowed(congestion, window_bytes);
+    return is_forced;
+}
+
 bool congestion_on_rebuild(struct congestion *congestion, const struct congestion_event *event,
                            int64_t now_ns) {
     if (congestion->strategy == CONGESTION_STATIC) {
         return false;
+    }
+    if (congestion->strategy == CONGESTION_PLUGIN) {
+        return ask_plugin(congestion, event, now_ns);
     }
     bool is_forced = false;
     if (event->is_loss_found) {

@@ -18,7 +18,10 @@
 /* A round trip beyond this is no measurement but an old or forged answer. */
 #define CONGESTION_RTT_MAX_NS INT64_C(10000000000)
 
-enum congestion_strategy { CONGESTION_STATIC, CONGESTION_CUBIC };
+enum congestion_strategy { CONGESTION_STATIC, CONGESTION_CUBIC, CONGESTION_PLUGIN };
+
+struct tern_congestion_params;
+struct tern_congestion_plugin;
 
 /* The value of the URI key `cc`; NULL (absent) leaves *strategy as it is. */
 int congestion_parse(const char *cc, enum congestion_strategy *strategy, struct tern_error *error);
@@ -34,6 +37,9 @@ struct congestion_params {
 
 struct congestion {
     enum congestion_strategy strategy;
+    const struct tern_congestion_plugin *plugin; /* CONGESTION_PLUGIN only, likewise */
+    void *plugin_state;
+    int32_t plugin_window_bytes;
     int32_t window_max_bytes; /* min(configured, half a term) */
     /* cubic; windows in packets of one MTU */
     bool is_tcp_mode;
@@ -49,6 +55,14 @@ struct congestion {
 
 void congestion_init(struct congestion *congestion, const struct congestion_params *params,
                      int64_t now_ns);
+/* The strategy is a plug-in from now on, after init. `params` lacks the window. 0 or a negative
+ * code.
+ */
+int congestion_open_plugin(struct congestion *congestion,
+                           const struct tern_congestion_plugin *plugin,
+                           const struct tern_congestion_params *params, struct tern_error *error);
+/* Ends the plug-in's instance, if there is one. */
+void congestion_close(struct congestion *congestion);
 /* The window in force. */
 int32_t congestion_window(const struct congestion *congestion);
 

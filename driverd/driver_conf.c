@@ -248,9 +248,10 @@ static const struct option_row rows[] = {
     REFUSED("flow_control_sm_applicationspecificfeedback",
             "AERON_FLOW_CONTROL_SM_APPLICATIONSPECIFICFEEDBACK", "",
             "Feedback of 4 bytes, which the protocol has given up: use receiver_group_tag."),
-    ENUM("congestioncontrol_supplier", "AERON_CONGESTIONCONTROL_SUPPLIER", congestion_supplier,
-         "default", congestion_names,
-         "Congestion control of images: default is what the channel says (cc=static, cc=cubic)."),
+    TEXT("congestioncontrol_supplier", "AERON_CONGESTIONCONTROL_SUPPLIER", congestion_supplier,
+         "default",
+         "Congestion control of images: default is what the channel says (cc=static, cc=cubic); "
+         "static, cubic or a plug-in: all images, whatever it says."),
     BOOL("cubiccongestioncontrol_measurertt", "AERON_CUBICCONGESTIONCONTROL_MEASURERTT",
          cubic_measures_rtt, "false", "Cubic congestion control measures the round trip."),
     DURATION("cubiccongestioncontrol_initialrtt", "AERON_CUBICCONGESTIONCONTROL_INITIALRTT",
@@ -688,6 +689,10 @@ static int choose(const char *text, const char *const *names) {
 
 enum driver_termination driver_conf_termination(const struct driver_conf *conf) {
     return (enum driver_termination)choose(conf->termination, termination_names);
+}
+
+enum driver_congestion driver_conf_congestion(const struct driver_conf *conf) {
+    return (enum driver_congestion)choose(conf->congestion_supplier, congestion_names);
 }
 
 int64_t driver_conf_untethered_linger_ns(const struct driver_conf *conf) {

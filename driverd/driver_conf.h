@@ -44,6 +44,7 @@ enum driver_congestion {
     DRIVER_CONGESTION_DEFAULT,
     DRIVER_CONGESTION_STATIC,
     DRIVER_CONGESTION_CUBIC,
+    DRIVER_CONGESTION_PLUGIN,
 };
 
 enum driver_name_resolver {
@@ -128,7 +129,7 @@ struct driver_conf {
     char multicast_flow_control_class[DRIVER_PLUGIN_NAME_MAX];
     int32_t unicast_retransmit_multiple;
     int32_t group_retransmit_multiple;
-    int congestion_supplier; /* enum driver_congestion */
+    char congestion_supplier[DRIVER_PLUGIN_NAME_MAX];
     bool cubic_measures_rtt;
     int64_t cubic_initial_rtt_ns;
     bool cubic_is_tcp_mode;
@@ -208,6 +209,7 @@ int driver_conf_port_range(const char *text, uint16_t *low, uint16_t *high,
 
 /* What a text chooses; what is no built-in name is a plug-in (driver_plugin.h). */
 enum driver_termination driver_conf_termination(const struct driver_conf *conf);
+enum driver_congestion driver_conf_congestion(const struct driver_conf *conf);
 
 int64_t driver_conf_untethered_linger_ns(const struct driver_conf *conf);
 /* The name of the strategy in force. */

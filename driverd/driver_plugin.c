@@ -50,6 +50,7 @@ static const struct {
                                          TERN_DRIVER_PLUGIN_FLOW_CONTROL},
     [PLUGIN_USE_GROUP_FLOW_CONTROL] = {"multicast_flowcontrol_supplier",
                                        TERN_DRIVER_PLUGIN_FLOW_CONTROL},
+    [PLUGIN_USE_CONGESTION] = {"congestioncontrol_supplier", TERN_DRIVER_PLUGIN_CONGESTION},
 };
 
 /* -- libraries -- */
@@ -214,6 +215,9 @@ static const char *name_for(const struct driver_conf *conf, enum plugin_use use)
         return unless_known_flow_control(conf, false);
     case PLUGIN_USE_GROUP_FLOW_CONTROL:
         return unless_known_flow_control(conf, true);
+    case PLUGIN_USE_CONGESTION:
+        return driver_conf_congestion(conf) == DRIVER_CONGESTION_PLUGIN ? conf->congestion_supplier
+                                                                        : NULL;
     case PLUGIN_USE_COUNT:
         break;
     }

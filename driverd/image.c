@@ -19,6 +19,7 @@
 #include "base/atomic.h"
 #include "driverd/congestion.h"
 #include "driverd/driver_context.h"
+#include "driverd/driver_plugin.h"
 #include "driverd/endpoint_recv.h"
 #include "driverd/log_agent.h"
 #include "driverd/receiver.h"
@@ -88,7 +89,26 @@ static void format_log(struct image *image, const struct message_create_image *s
     log_buffer_format(image->log, &params);
 }
 
-static void init_congestion(struct image *image, const struct image_spec *spec) {
+static int open_plugin(struct image *image, const struct image_spec *spec,
+                       struct tern_error *error) {
+    const struct driver_plugins *plugins = image->context->plugins;
+    const void *plugin = driver_plugin_head(plugins, PLUGIN_USE_CONGESTION);
+    const struct tern_congestion_params params = {
+        .channel = image->channel,
+        .stream_id = image->stream_id,
+        .session_id = image->session_id,
+        .term_length = spec->setup->term_length,
+        .mtu_length = spec->setup->mtu_length,
+    };
+    int result = congestion_open_plugin(&image->congestion, plugin, &params, error);
+    if (result == 0) {
+        driver_plugin_count(plugins, PLUGIN_USE_CONGESTION, 1);
+    }
+    return result;
+}
+
+static int init_congestion(struct image *image, const struct image_spec *spec,
+                           struct tern_error *error) {
     const struct driver_conf *conf = image->context->conf;
     struct congestion_params params = {
         .strategy = spec->subscription->params.congestion,
@@ -99,12 +119,17 @@ static void init_congestion(struct image *image, const struct image_spec *spec) 
         .is_tcp_mode = conf->cubic_is_tcp_mode,
     };
     congestion_init(&image->congestion, &params, image->context->now_ns);
-    congestion_rtt_init(&image->rtt,
-                        params.strategy == CONGESTION_CUBIC && conf->cubic_measures_rtt,
-                        conf->cubic_initial_rtt_ns);
+    const struct tern_congestion_plugin *plugin =
+        (const void *)driver_plugin_head(image->context->plugins, PLUGIN_USE_CONGESTION);
+    int result = plugin == NULL ? 0 : open_plugin(image, spec, error);
+    bool is_measured = plugin != NULL
+                           ? plugin->measures_rtt
+                           : params.strategy == CONGESTION_CUBIC && conf->cubic_measures_rtt;
+    congestion_rtt_init(&image->rtt, is_measured, conf->cubic_initial_rtt_ns);
     image->window_bytes = congestion_window(&image->congestion);
     image->last_sm_window_bytes = image->window_bytes;
     image->window_max_bytes = image->congestion.window_max_bytes;
+    return result;
 }
 
 static void fill_metadata(const struct image *image, const struct subscription_params *params,
@@ -144,6 +169,8 @@ static int32_t make_counter(const struct image *image, enum counter_type type, c
 }
 
 static int make_counters(struct image *image, struct tern_error *error) {
+    bool is_cubic = image->congestion.strategy == CONGESTION_CUBIC;
+    bool is_static = image->congestion.strategy == CONGESTION_STATIC;
     const struct {
         enum counter_type type;
         const char *name;
@@ -157,14 +184,13 @@ static int make_counters(struct image *image, struct tern_error *error) {
          &image->position_counter, image->position},
         {COUNTER_TYPE_RECEIVER_NAKS_SENT, "rcv-naks-sent", &image->naks_counter_id,
          &image->naks_counter, 0},
-        {COUNTER_TYPE_PER_IMAGE, "rcv-cc-cubic-rtt", &image->rtt_counter_id, &image->rtt_counter,
-         0},
-        {COUNTER_TYPE_PER_IMAGE, "rcv-cc-cubic-wnd", &image->window_counter_id,
-         &image->window_counter, image->window_bytes},
+        {COUNTER_TYPE_PER_IMAGE, is_cubic ? "rcv-cc-cubic-rtt" : "rcv-cc-plugin-rtt",
+         &image->rtt_counter_id, &image->rtt_counter, 0},
+        {COUNTER_TYPE_PER_IMAGE, is_cubic ? "rcv-cc-cubic-wnd" : "rcv-cc-plugin-wnd",
+         &image->window_counter_id, &image->window_counter, image->window_bytes},
     };
-    bool is_cubic = image->congestion.strategy == CONGESTION_CUBIC;
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
-        if (rows[i].type == COUNTER_TYPE_PER_IMAGE && !is_cubic) {
+        if (rows[i].type == COUNTER_TYPE_PER_IMAGE && is_static) {
             continue;
         }
         int32_t id = make_counter(image, rows[i].type, rows[i].name, rows[i].value, error);
@@ -186,6 +212,10 @@ static void close_parts(struct image *image) {
             driver_context_free_counter(image->context, ids[i]);
         }
     }
+    if (image->congestion.plugin != NULL) {
+        driver_plugin_count(image->context->plugins, PLUGIN_USE_CONGESTION, -1);
+    }
+    congestion_close(&image->congestion);
     log_agent_discard(image->context->log_agent, image->file);
     free(image->channel);
     free(image);
@@ -213,11 +243,14 @@ static int open_parts(struct image *image, const struct image_spec *spec,
     }
     format_log(image, setup);
     bool group = is_group(image, spec);
-    init_congestion(image, spec);
+    int result = init_congestion(image, spec, error);
+    if (result != 0) {
+        return result;
+    }
     init_positions(image, setup);
     fill_metadata(image, params, group);
     init_loss_detector(image, params->nak_unicast_delay_ns, group);
-    int result = make_counters(image, error);
+    result = make_counters(image, error);
     if (result != 0) {
         return result;
     }

@@ -60,10 +60,10 @@ static int parse_net(struct subscription_params *params, const struct uri *uri,
     params->has_group = group != NULL;
     int result = udp_channel_parse_group(group, &params->group, error);
     result = result < 0 ? result : congestion_parse(uri_get(uri, "cc"), &params->congestion, error);
-    if (conf->congestion_supplier != DRIVER_CONGESTION_DEFAULT) {
-        params->congestion = conf->congestion_supplier == DRIVER_CONGESTION_CUBIC
-                                 ? CONGESTION_CUBIC
-                                 : CONGESTION_STATIC;
+    enum driver_congestion congestion = driver_conf_congestion(conf);
+    if (congestion != DRIVER_CONGESTION_DEFAULT) {
+        params->congestion =
+            congestion == DRIVER_CONGESTION_CUBIC ? CONGESTION_CUBIC : CONGESTION_STATIC;
     }
     result = result < 0
                  ? result

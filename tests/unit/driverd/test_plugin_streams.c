@@ -132,3 +132,42 @@ Test(plugin_streams, flow_control_of_groups_is_the_channels_or_the_plugins) {
     tern_publication_close(chosen);
     sim_world_close(&pair->world);
 }
+
+Test(plugin_streams, congestion_control_chooses_the_window) {
+    struct pair *pair = make_pair(3);
+    SET(pair->b->conf.congestion_supplier, PLUGINS "/driver_congestion.so:careful");
+    start(pair);
+    tern_publication *publication = sim_add_publication(&pair->world, pair->a, CHANNEL, STREAM);
+    tern_subscription *subscription =
+        sim_add_subscription(&pair->world, pair->b, CHANNEL "|cc=static", STREAM);
+    cr_assert(sim_world_until(&pair->world, is_connected, publication, 10 * NS_PER_S));
+    cr_assert_eq(instances(pair->b, PLUGIN_USE_CONGESTION), 1);
+    const struct image *image = pair->b->driver->conductor.images.items[0];
+    cr_assert_eq(image->congestion.strategy, CONGESTION_PLUGIN);
+    int32_t first = image->window_bytes;
+    cr_assert(first >= 4 * 1408 && first < 32 * 1024, "%d", first);
+    int sent = 0;
+    int received = 0;
+    for (int i = 0; i < 200; i++) { /* loss comes and goes */
+        pair->world.net.faults.drop = i >= 100 && i < 120 ? 0.5 : 0;
+        if (i == 99) {
+            cr_assert_eq(image->window_bytes, image->window_max_bytes, "cut to the maximum");
+        }
+        const uint8_t message[MESSAGE_LENGTH] = {0};
+        sent += tern_publication_offer(publication, message, sizeof message) > 0;
+        received += receive(pair, subscription, 5 * NS_PER_MS);
+        if (i == 119) {
+            cr_assert_lt(image->window_bytes, image->window_max_bytes);
+            cr_assert_eq(counter_get_acquire(image->window_counter), image->window_bytes);
+        }
+    }
+    received += receive(pair, subscription, 5 * NS_PER_S);
+    cr_assert_eq(received, sent);
+    cr_assert_gt(image->rtt.rtt_ns, 0);
+    tern_publication_close(publication);
+    tern_subscription_close(subscription);
+    cr_assert(sim_world_until(&pair->world, has_no_sockets, &pair->world.net, 60 * NS_PER_S));
+    sim_world_run(&pair->world, NS_PER_S);
+    cr_assert_eq(instances(pair->b, PLUGIN_USE_CONGESTION), 0);
+    sim_world_close(&pair->world);
+}

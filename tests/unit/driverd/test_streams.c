@@ -663,8 +663,8 @@ Test(streams, configured_congestion_control_wins_over_the_channel) {
     static struct sim_world world;
     sim_world_init(&world, 25);
     struct sim_node *a = sim_world_add(&world), *b = sim_world_add(&world);
-    a->conf.congestion_supplier = DRIVER_CONGESTION_CUBIC;
-    b->conf.congestion_supplier = DRIVER_CONGESTION_STATIC;
+    (void)snprintf(a->conf.congestion_supplier, sizeof a->conf.congestion_supplier, "cubic");
+    (void)snprintf(b->conf.congestion_supplier, sizeof b->conf.congestion_supplier, "static");
     sim_world_start(&world, a);
     sim_world_start(&world, b);
     struct transfer to_b = begin(&world, a, CHANNEL, b, CHANNEL "|cc=cubic");
