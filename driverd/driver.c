@@ -21,6 +21,7 @@
 #include "driverd/endpoint_send.h"
 #include "driverd/name_table.h"
 #include "driverd/network.h"
+#include "driverd/plugin_names.h"
 
 /* The conductor wakes resolver and log agent for a request. */
 #define HELPER_PARK_NS NS_PER_S
@@ -45,6 +46,31 @@ static int open_name_table(struct driver *driver, struct tern_error *error) {
     return name_table_add_counters(table, context, error);
 }
 
+static int open_name_plugin(struct driver *driver, struct tern_error *error) {
+    const struct tern_driver_plugin_head *head = driver->plugins.heads[PLUGIN_USE_NAMES];
+    struct plugin_names *names = plugin_names_create(
+        (const void *)head, driver->conf->name_resolver_args, driver->interceptor.inner, error);
+    if (names == NULL) {
+        return error_prefix(error, "%s", driver_plugin_key(driver->conf, PLUGIN_USE_NAMES));
+    }
+    resolver_set_plugin(driver->resolver, names);
+    driver_plugin_count(&driver->plugins, PLUGIN_USE_NAMES, 1);
+    return 0;
+}
+
+static int open_names(struct driver *driver, struct tern_error *error) {
+    switch (driver_conf_name_resolver(driver->conf)) {
+    case DRIVER_NAME_RESOLVER_CSV_TABLE:
+        return open_name_table(driver, error);
+    case DRIVER_NAME_RESOLVER_PLUGIN:
+        return open_name_plugin(driver, error);
+    case DRIVER_NAME_RESOLVER_DEFAULT:
+    case DRIVER_NAME_RESOLVER_DRIVER:
+        break;
+    }
+    return 0;
+}
+
 static int open_agents(struct driver *driver, struct tern_error *error) {
     struct driver_context *context = &driver->context;
     int result = sender_init(&driver->sender, context, error);
@@ -63,9 +89,7 @@ static int open_agents(struct driver *driver, struct tern_error *error) {
         /* Not the interceptor, which goes with the driver. */
         result = resolver_init(driver->resolver, driver->interceptor.inner, error);
     }
-    if (result == 0 && driver->conf->name_resolver == DRIVER_NAME_RESOLVER_CSV_TABLE) {
-        result = open_name_table(driver, error);
-    }
+    result = result < 0 ? result : open_names(driver, error);
     bool has_gossip = gossip_is_enabled(driver->conf);
     if (result == 0 && has_gossip) {
         result = gossip_socket_open(&driver->gossip, context, driver->resolver, error);

@@ -328,15 +328,16 @@ static const struct option_row rows[] = {
      STORE(resolver_bootstrap),
      .type = OPTION_LIST,
      .doc = "Drivers that are told the own name from the start, host:port, at most 20."},
-    ENUM("name_resolver_supplier", "AERON_NAME_RESOLVER_SUPPLIER", name_resolver, "default",
-         name_resolver_names,
-         "driver: the gossip of names, then the system; csv_table: a table, for tests."),
+    TEXT("name_resolver_supplier", "AERON_NAME_RESOLVER_SUPPLIER", name_resolver, "default",
+         "default: the system; driver: the gossip of names, then the system; csv_table: a table, "
+         "for tests; or a plug-in."),
     {.key = "name_resolver_init_args",
      .env = "AERON_NAME_RESOLVER_INIT_ARGS",
      .env_alias = "AERON_NAME_RESOLVER_CSV_LOOKUP_TABLE_ARGS",
      STORE(name_resolver_args),
      .type = OPTION_STRING,
-     .doc = "Rows of csv_table, separated by |: name,host,host at re-resolution."},
+     .doc = "Rows of csv_table, separated by |: name,host,host at re-resolution; or what the "
+            "plug-in wants."},
     DURATION("driver_resolver_self_resolution_interval",
              "AERON_DRIVER_RESOLVER_SELF_RESOLUTION_INTERVAL", resolver_self_interval_ns, "1s",
              NS_PER_MS, "How often the gossip of names tells the own name."),
@@ -549,13 +550,17 @@ static void check_names(const struct driver_conf *conf, struct options *options)
     if (gossip_socket_check(conf, &key, &error) != 0) {
         options_refuse(options, key, "%s", error.text);
     }
-    bool has_table = conf->name_resolver == DRIVER_NAME_RESOLVER_CSV_TABLE;
+    enum driver_name_resolver resolver = driver_conf_name_resolver(conf);
+    bool has_table = resolver == DRIVER_NAME_RESOLVER_CSV_TABLE;
+    if (resolver == DRIVER_NAME_RESOLVER_PLUGIN) {
+        return; /* its arguments are its own */
+    }
     struct name_table *table = name_table_create(conf->name_resolver_args, NULL, &error);
     if (table == NULL) {
         options_refuse(options, "name_resolver_init_args", "%s", error.text);
     } else if (has_table != (table->count > 0)) {
         options_refuse(options, "name_resolver_init_args",
-                       "belongs with name_resolver_supplier=csv_table");
+                       "belongs with name_resolver_supplier=csv_table or a plug-in");
     }
     name_table_destroy(table);
 }
@@ -693,6 +698,10 @@ enum driver_termination driver_conf_termination(const struct driver_conf *conf) 
 
 enum driver_congestion driver_conf_congestion(const struct driver_conf *conf) {
     return (enum driver_congestion)choose(conf->congestion_supplier, congestion_names);
+}
+
+enum driver_name_resolver driver_conf_name_resolver(const struct driver_conf *conf) {
+    return (enum driver_name_resolver)choose(conf->name_resolver, name_resolver_names);
 }
 
 int64_t driver_conf_untethered_linger_ns(const struct driver_conf *conf) {

@@ -51,6 +51,7 @@ enum driver_name_resolver {
     DRIVER_NAME_RESOLVER_DEFAULT,
     DRIVER_NAME_RESOLVER_DRIVER,
     DRIVER_NAME_RESOLVER_CSV_TABLE,
+    DRIVER_NAME_RESOLVER_PLUGIN,
 };
 
 struct driver_idle_conf {
@@ -158,7 +159,7 @@ struct driver_conf {
     char resolver_name[DRIVER_NAME_MAX];
     char resolver_interface[DRIVER_NAME_MAX];
     char resolver_bootstrap[DRIVER_NAMES_TEXT_MAX]; /* "host:port, ..." */
-    int name_resolver;                              /* enum driver_name_resolver */
+    char name_resolver[DRIVER_PLUGIN_NAME_MAX];
     char name_resolver_args[DRIVER_NAMES_TEXT_MAX];
     int64_t resolver_self_interval_ns;
     int64_t resolver_neighbor_interval_ns;
@@ -210,6 +211,7 @@ int driver_conf_port_range(const char *text, uint16_t *low, uint16_t *high,
 /* What a text chooses; what is no built-in name is a plug-in (driver_plugin.h). */
 enum driver_termination driver_conf_termination(const struct driver_conf *conf);
 enum driver_congestion driver_conf_congestion(const struct driver_conf *conf);
+enum driver_name_resolver driver_conf_name_resolver(const struct driver_conf *conf);
 
 int64_t driver_conf_untethered_linger_ns(const struct driver_conf *conf);
 /* The name of the strategy in force. */

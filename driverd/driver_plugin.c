@@ -51,6 +51,7 @@ static const struct {
     [PLUGIN_USE_GROUP_FLOW_CONTROL] = {"multicast_flowcontrol_supplier",
                                        TERN_DRIVER_PLUGIN_FLOW_CONTROL},
     [PLUGIN_USE_CONGESTION] = {"congestioncontrol_supplier", TERN_DRIVER_PLUGIN_CONGESTION},
+    [PLUGIN_USE_NAMES] = {"name_resolver_supplier", TERN_DRIVER_PLUGIN_NAMES},
 };
 
 /* -- libraries -- */
@@ -218,6 +219,9 @@ static const char *name_for(const struct driver_conf *conf, enum plugin_use use)
     case PLUGIN_USE_CONGESTION:
         return driver_conf_congestion(conf) == DRIVER_CONGESTION_PLUGIN ? conf->congestion_supplier
                                                                         : NULL;
+    case PLUGIN_USE_NAMES:
+        return driver_conf_name_resolver(conf) == DRIVER_NAME_RESOLVER_PLUGIN ? conf->name_resolver
+                                                                              : NULL;
     case PLUGIN_USE_COUNT:
         break;
     }

@@ -25,7 +25,7 @@
 
 bool gossip_is_enabled(const struct driver_conf *conf) {
     return conf->resolver_interface[0] != '\0' ||
-           conf->name_resolver == DRIVER_NAME_RESOLVER_DRIVER;
+           driver_conf_name_resolver(conf) == DRIVER_NAME_RESOLVER_DRIVER;
 }
 
 int gossip_socket_check(const struct driver_conf *conf, const char **key,

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "driverd/name_table.h"
+#include "driverd/plugin_names.h"
 
 #define RING_CAPACITY 65536
 #define RING_LENGTH (RING_CAPACITY + RING_TRAILER_LENGTH)
@@ -57,6 +58,7 @@ void resolver_close(struct resolver *resolver) {
         }
     }
     name_table_destroy(resolver->table);
+    plugin_names_destroy(resolver->plugin);
     free(resolver->memory);
     *resolver = (struct resolver){0};
 }
@@ -137,6 +139,12 @@ void resolver_set_table(struct resolver *resolver, struct name_table *table) {
     assert(resolver->table == NULL);
     resolver->table = table;
     resolver->lookup = &table->net;
+}
+
+void resolver_set_plugin(struct resolver *resolver, struct plugin_names *plugin) {
+    assert(resolver->plugin == NULL);
+    resolver->plugin = plugin;
+    resolver->lookup = &plugin->net;
 }
 
 static void find_host(const struct resolver *resolver, struct udp_host *host, int family) {

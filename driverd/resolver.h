@@ -24,6 +24,7 @@ struct name_source {
 };
 
 struct name_table;
+struct plugin_names;
 
 /* One agent: its requests are served one after the other. */
 struct resolver_agent {
@@ -38,8 +39,9 @@ enum resolver_rank { RESOLVER_FOREGROUND, RESOLVER_BACKGROUND, RESOLVER_AGENT_CO
 
 struct resolver {
     const struct net *net;
-    const struct net *lookup; /* for names: `net`, or what goes by the table */
-    struct name_table *table; /* NULL: none */
+    const struct net *lookup;    /* for names: `net`, or what goes by one of the next two */
+    struct name_table *table;    /* NULL: none */
+    struct plugin_names *plugin; /* likewise */
     uint8_t *memory;
     struct resolver_agent agents[RESOLVER_AGENT_COUNT];
     /* conductor */
@@ -88,6 +90,8 @@ bool resolver_is_busy(const struct resolver *resolver);
 void resolver_set_source(struct resolver *resolver, const struct name_source *source);
 /* Conductor, before the agent runs: takes the table, which is refreshed with each request. */
 void resolver_set_table(struct resolver *resolver, struct name_table *table);
+/* Likewise. */
+void resolver_set_plugin(struct resolver *resolver, struct plugin_names *plugin);
 /* Conductor. False: too many requests are under way, try again later. */
 bool resolver_submit(struct resolver *resolver, const struct resolve_request *request);
 /* Conductor: the results that came, to `handler` (which copies them); returns how many. */

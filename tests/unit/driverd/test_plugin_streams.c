@@ -171,3 +171,28 @@ Test(plugin_streams, congestion_control_chooses_the_window) {
     cr_assert_eq(instances(pair->b, PLUGIN_USE_CONGESTION), 0);
     sim_world_close(&pair->world);
 }
+
+Test(plugin_streams, names_are_the_plugins_or_the_systems) {
+    static const char *const channels[] = {"aeron:udp?endpoint=mine.book:24000",
+                                           "aeron:udp?endpoint=node:24000"};
+    struct pair *pair = make_pair(4);
+    struct tern_error error = {0};
+    SET(pair->a->conf.name_resolver, PLUGINS "/driver_names.so:phone_book");
+    SET(pair->a->conf.name_resolver_args, "127.0.0.1");
+    start(pair);
+    sim_net_set_host(&pair->world.net, "node", "127.0.0.1");
+    cr_assert_eq(instances(pair->a, PLUGIN_USE_NAMES), 1);
+    for (size_t i = 0; i < sizeof channels / sizeof *channels; i++) {
+        tern_publication *publication =
+            sim_add_publication(&pair->world, pair->a, channels[i], STREAM);
+        tern_subscription *subscription =
+            sim_add_subscription(&pair->world, pair->b, CHANNEL, STREAM);
+        cr_assert(sim_world_until(&pair->world, is_connected, publication, 10 * NS_PER_S));
+        tern_publication_close(publication);
+        tern_subscription_close(subscription);
+    }
+    cr_assert_null(sim_try_add_publication(&pair->world, pair->a,
+                                           "aeron:udp?endpoint=no.book:24000", STREAM, &error));
+    cr_assert_not_null(strstr(error.text, "phone_book: it is not in the book"), "%s", error.text);
+    sim_world_close(&pair->world);
+}

@@ -100,7 +100,7 @@ Test(reresolution, a_look_up_that_fails_changes_nothing_and_is_tried_again, .tim
 Test(reresolution, a_table_of_names_moves_a_peer, .timeout = 60) {
     sim_world_init(&world, 44);
     struct sim_node *node = sim_world_add(&world);
-    node->conf.name_resolver = DRIVER_NAME_RESOLVER_CSV_TABLE;
+    (void)snprintf(node->conf.name_resolver, sizeof node->conf.name_resolver, "csv_table");
     (void)strcpy(node->conf.name_resolver_args,
                  "other,127.0.0.4,127.0.0.4|moving,before,127.0.0.8");
     sim_net_set_host(&world.net, "before", "127.0.0.7");
