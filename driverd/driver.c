@@ -38,7 +38,7 @@
 static int open_name_table(struct driver *driver, struct tern_error *error) {
     struct driver_context *context = &driver->context;
     struct name_table *table =
-        name_table_create(driver->conf->name_resolver_args, driver->interceptor.inner, error);
+        name_table_create(driver->conf->name_resolver_args, driver->system_net, error);
     if (table == NULL) {
         return error_prefix(error, "name_resolver_init_args");
     }
@@ -49,7 +49,7 @@ static int open_name_table(struct driver *driver, struct tern_error *error) {
 static int open_name_plugin(struct driver *driver, struct tern_error *error) {
     const struct tern_driver_plugin_head *head = driver->plugins.heads[PLUGIN_USE_NAMES];
     struct plugin_names *names = plugin_names_create(
-        (const void *)head, driver->conf->name_resolver_args, driver->interceptor.inner, error);
+        (const void *)head, driver->conf->name_resolver_args, driver->system_net, error);
     if (names == NULL) {
         return error_prefix(error, "%s", driver_plugin_key(driver->conf, PLUGIN_USE_NAMES));
     }
@@ -86,8 +86,8 @@ static int open_agents(struct driver *driver, struct tern_error *error) {
         result = error_set(error, -ENOMEM, "no memory for the resolver");
     }
     if (result == 0) {
-        /* Not the interceptor, which goes with the driver. */
-        result = resolver_init(driver->resolver, driver->interceptor.inner, error);
+        /* None of the layers above it, which go with the driver. */
+        result = resolver_init(driver->resolver, driver->system_net, error);
     }
     result = result < 0 ? result : open_names(driver, error);
     bool has_gossip = gossip_is_enabled(driver->conf);
@@ -147,6 +147,57 @@ static int find_symbols(struct driver *driver, struct tern_error *error) {
     return driver_plugins_find(&driver->plugins, driver->conf, error);
 }
 
+static int open_transport(struct driver *driver, struct plugin_transport *transport,
+                          enum plugin_use use, const struct net **net, struct tern_error *error) {
+    const void *plugin = driver->plugins.heads[use];
+    if (plugin == NULL) {
+        return 0;
+    }
+    int result = plugin_transport_open(transport, plugin, *net, error);
+    *net = &transport->layer.table;
+    return result < 0 ? error_prefix(error, "%s", driver_plugin_key(driver->conf, use)) : 0;
+}
+
+/* The net seam of everything but the gossip of names, and that one's. */
+static int open_way(struct driver *driver, const struct net **net, const struct net **names_net,
+                    struct tern_error *error) {
+    const struct driver_conf *conf = driver->conf;
+    const char *key;
+    bool is_lossy;
+    int result = open_transport(driver, &driver->transport, PLUGIN_USE_TRANSPORT, net, error);
+    result = result < 0 ? result
+                        : open_transport(driver, &driver->names_transport,
+                                         PLUGIN_USE_NAMES_TRANSPORT, names_net, error);
+    if (result < 0) {
+        return result;
+    }
+    result = interceptor_init(&driver->interceptor, conf, *net, &is_lossy, &key, error);
+    if (result < 0) {
+        return error_prefix(error, "%s", key);
+    }
+    *net = is_lossy ? &driver->interceptor.layer.table : *net;
+    if (plugin_filter_is_wanted(conf, &driver->plugins)) {
+        result = plugin_filter_open(&driver->filter, conf, &driver->plugins, *net, error);
+        *net = &driver->filter.layer.table;
+    }
+    return result;
+}
+
+static bool has_filter(const struct driver *driver) {
+    return driver->filter.layer.inner != NULL;
+}
+
+static int announce_plugins(struct driver *driver, struct tern_error *error) {
+    struct driver_plugins *plugins = &driver->plugins;
+    int result = driver_plugins_announce(plugins, &driver->context, error);
+    if (result == 0 && has_filter(driver)) {
+        result = plugin_filter_announce(&driver->filter, &driver->context, error);
+    }
+    driver_plugin_count(plugins, PLUGIN_USE_TRANSPORT, 1);
+    driver_plugin_count(plugins, PLUGIN_USE_NAMES_TRANSPORT, 1);
+    return result;
+}
+
 static int open_parts(struct driver *driver, const struct io *io, struct tern_error *error) {
     struct tern_error warning = {0};
     int cpus = driver_cpus_choose(driver->conf, &driver->cpus, &warning);
@@ -161,16 +212,16 @@ static int open_parts(struct driver *driver, const struct io *io, struct tern_er
     }
     driver->has_directory = true;
     struct io chosen = *io;
-    const char *key;
-    bool is_lossy;
-    result = interceptor_init(&driver->interceptor, driver->conf, io->net, &is_lossy, &key, error);
-    chosen.net = is_lossy ? &driver->interceptor.table : io->net;
-    result = result < 0 ? error_prefix(error, "%s", key)
-                        : driver_context_open(&driver->context, driver->conf, &chosen, error);
-    driver->context.plugins = &driver->plugins;
-    result = result < 0 ? result : check_buffers(&driver->context, error);
+    const struct net *names_net = io->net;
+    driver->system_net = io->net;
+    result = open_way(driver, &chosen.net, &names_net, error);
     result =
-        result < 0 ? result : driver_plugins_announce(&driver->plugins, &driver->context, error);
+        result < 0 ? result : driver_context_open(&driver->context, driver->conf, &chosen, error);
+    driver->context.names_net = names_net;
+    driver->context.plugins = &driver->plugins;
+    driver->context.filter = has_filter(driver) ? &driver->filter : NULL;
+    result = result < 0 ? result : check_buffers(&driver->context, error);
+    result = result < 0 ? result : announce_plugins(driver, error);
     result = result < 0 ? result : open_agents(driver, error);
     if (result == 0 && cpus > 0) {
         driver_context_log_error(&driver->context, &warning);
@@ -606,6 +657,9 @@ void driver_close(struct driver *driver) {
     event_log_close(&driver->event_log);
     log_agent_close(&driver->log_agent);
     driver_context_close(&driver->context);
+    plugin_filter_close(&driver->filter);
+    plugin_transport_close(&driver->transport);
+    plugin_transport_close(&driver->names_transport);
     if (driver->has_directory && driver->conf->dir_delete_on_shutdown) {
         (void)driver_directory_delete(driver->conf->directory, NULL);
     }

@@ -20,7 +20,9 @@
 #include "driverd/gossip_socket.h"
 #include "driverd/interceptor.h"
 #include "driverd/log_agent.h"
+#include "driverd/plugin_filter.h"
 #include "driverd/plugin_idle.h"
+#include "driverd/plugin_transport.h"
 #include "driverd/receiver.h"
 #include "driverd/resolver.h"
 #include "driverd/sender.h"
@@ -31,8 +33,14 @@
 
 struct driver {
     const struct driver_conf *conf;
-    bool has_directory;             /* it is this driver's to clean up */
-    struct interceptor interceptor; /* loses datagrams on purpose, when that is configured */
+    bool has_directory; /* it is this driver's to clean up */
+    /* The way of a datagram, from here to there: filter, interceptor, transport, system. Those that
+     * are not configured are not open. */
+    struct plugin_filter filter;
+    struct interceptor interceptor; /* loses datagrams on purpose */
+    struct plugin_transport transport;
+    struct plugin_transport names_transport; /* of the gossip of names */
+    const struct net *system_net;            /* outlives the driver */
     struct driver_context context;
     struct conductor conductor;
     struct sender sender;

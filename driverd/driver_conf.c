@@ -24,6 +24,7 @@
 #include "driverd/gossip_socket.h"
 #include "driverd/interceptor.h"
 #include "driverd/name_table.h"
+#include "driverd/plugin_filter.h"
 #include "driverd/thread_setup.h"
 #include "shm/broadcast.h"
 #include "shm/cnc.h"
@@ -282,11 +283,12 @@ static const struct option_row rows[] = {
         receiver_io_vector_capacity, "16", 1, 16, "Datagrams per receive call."),
     I32("sender_io_vector_capacity", "AERON_SENDER_IO_VECTOR_CAPACITY", sender_io_vector_capacity,
         "16", 1, 16, "Control datagrams per receive call."),
-    REFUSED("udp_channel_transport_bindings_media", "AERON_UDP_CHANNEL_TRANSPORT_BINDINGS_MEDIA",
-            "default", "There is no other transport than the system's UDP sockets."),
-    REFUSED("conductor_udp_channel_transport_bindings_media",
-            "AERON_CONDUCTOR_UDP_CHANNEL_TRANSPORT_BINDINGS_MEDIA", "default",
-            "There is no other transport than the system's UDP sockets."),
+    TEXT("udp_channel_transport_bindings_media", "AERON_UDP_CHANNEL_TRANSPORT_BINDINGS_MEDIA",
+         transport, "default",
+         "How datagrams go: default is the system's UDP sockets; or a plug-in."),
+    TEXT("conductor_udp_channel_transport_bindings_media",
+         "AERON_CONDUCTOR_UDP_CHANNEL_TRANSPORT_BINDINGS_MEDIA", names_transport, "default",
+         "The same for the gossip of names."),
     TEXT("udp_channel_transport_bindings_loss_args",
          "AERON_UDP_CHANNEL_TRANSPORT_BINDINGS_LOSS_ARGS", loss_args, "",
          "Of the interceptor loss: rate=0.1|seed=1|recv-msg-mask=<types of frames, hexadecimal>."),
@@ -304,15 +306,17 @@ static const struct option_row rows[] = {
          "data and setups that come"),
     LOSS("debug_receive_control_loss", "AERON_DEBUG_RECEIVE_CONTROL_LOSS", receive_control_loss,
          "other frames that come"),
-    REFUSED("sendchannelendpoint_supplier", "AERON_SENDCHANNELENDPOINT_SUPPLIER", "",
-            "A class to load into the Java implementation; there is nothing to load it into."),
-    REFUSED("receivechannelendpoint_supplier", "AERON_RECEIVECHANNELENDPOINT_SUPPLIER", "",
-            "A class to load into the Java implementation; there is nothing to load it into."),
+    TEXT("sendchannelendpoint_supplier", "AERON_SENDCHANNELENDPOINT_SUPPLIER", send_endpoint, "",
+         "A plug-in that sees, and may drop, the datagrams of each publication's socket."),
+    TEXT("receivechannelendpoint_supplier", "AERON_RECEIVECHANNELENDPOINT_SUPPLIER",
+         receive_endpoint, "", "The same for the sockets of subscriptions."),
     {.key = "udp_channel_outgoing_interceptors",
      .env = "AERON_UDP_CHANNEL_OUTGOING_INTERCEPTORS",
      STORE(outgoing_interceptors),
      .type = OPTION_LIST,
-     .doc = "What loses sent datagrams on purpose: loss, fixed-loss, multi-gap-loss; for tests."},
+     .doc =
+         "What loses sent datagrams on purpose, for tests: loss, fixed-loss, multi-gap-loss; and "
+         "plug-ins, which may drop some."},
     {.key = "udp_channel_incoming_interceptors",
      .env = "AERON_UDP_CHANNEL_INCOMING_INTERCEPTORS",
      STORE(incoming_interceptors),
@@ -523,6 +527,10 @@ static void check_plugins(const struct driver_conf *conf, struct options *option
     }
     if (driver_start_function_find(conf, &function, &error) != 0) {
         options_refuse(options, "agent_on_start_function", "%s", error.text);
+    }
+    const char *key;
+    if (plugin_filter_check(conf, &key, &error) != 0) {
+        options_refuse(options, key, "%s", error.text);
     }
     for (int use = 0; use < PLUGIN_USE_COUNT; use++) {
         const struct tern_driver_plugin_head *head;

@@ -16,7 +16,6 @@
 #define DRIVER_PLUGIN_NAME_MAX 1024 /* a built-in name, "library:symbol" or a symbol */
 #define DRIVER_IDLE_ARGS_MAX 256
 #define DRIVER_PORT_RANGE_MAX 32
-#define DRIVER_STRATEGY_MAX 96
 #define DRIVER_NAME_MAX 256
 #define DRIVER_NAMES_TEXT_MAX 4096
 #define DRIVER_LIBRARIES_MAX 4096
@@ -144,10 +143,14 @@ struct driver_conf {
     bool udp_gro;
     char sender_port_range[DRIVER_PORT_RANGE_MAX]; /* "low high", checked */
     char receiver_port_range[DRIVER_PORT_RANGE_MAX];
+    char transport[DRIVER_PLUGIN_NAME_MAX];       /* "default", empty, or a plug-in */
+    char names_transport[DRIVER_PLUGIN_NAME_MAX]; /* likewise */
+    char send_endpoint[DRIVER_PLUGIN_NAME_MAX];
+    char receive_endpoint[DRIVER_PLUGIN_NAME_MAX];
     int32_t receiver_io_vector_capacity;
     int32_t sender_io_vector_capacity;
-    char outgoing_interceptors[DRIVER_STRATEGY_MAX]; /* names; for tests */
-    char incoming_interceptors[DRIVER_STRATEGY_MAX];
+    char outgoing_interceptors[DRIVER_LIBRARIES_MAX]; /* names */
+    char incoming_interceptors[DRIVER_LIBRARIES_MAX];
     char loss_args[DRIVER_NAME_MAX];
     char fixed_loss_args[DRIVER_NAME_MAX];
     char multi_gap_loss_args[DRIVER_NAME_MAX];

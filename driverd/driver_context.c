@@ -75,7 +75,7 @@ static int open_queue(struct driver_context *context, struct tern_error *error) 
 
 int driver_context_open(struct driver_context *context, const struct driver_conf *conf,
                         const struct io *io, struct tern_error *error) {
-    *context = (struct driver_context){.conf = conf, .io = *io};
+    *context = (struct driver_context){.conf = conf, .io = *io, .names_net = io->net};
     context->now_ns = clock_now_ns(io->clock);
     context->now_epoch_ms = clock_epoch_ms(io->clock);
     context->next_session_id = random_i32(io->random);

@@ -25,6 +25,7 @@
 
 struct driver_plugins;
 struct log_agent;
+struct plugin_filter;
 struct trace_file;
 
 /* Bytes of the rings between the agents (without trailer): commands carry pointers and ids. */
@@ -46,6 +47,8 @@ struct driver_context {
     void *trace_file; /* struct trace_file; release: log agent; acquire: who logs events */
     struct trace_file *event_log;         /* the driver's own; NULL: none */
     const struct driver_plugins *plugins; /* NULL: none */
+    struct plugin_filter *filter;         /* likewise; io.net is its */
+    const struct net *names_net;          /* of the gossip of names */
     struct net_poller *conductor_poller;  /* of no sockets: who posts ends the conductor's wait */
 
     /* sender and receiver write, conductor reads; messages of driver_message.h */

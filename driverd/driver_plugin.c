@@ -18,20 +18,29 @@
 #include "driverd/driver_context.h"
 #include "driverd/flow_control.h"
 
+/* What each kind is called, how long its struct is, and what can be named without a plug-in. */
 static const struct {
     const char *name;
     size_t size;
+    const char *builtin;
 } kinds[] = {
-    [TERN_DRIVER_PLUGIN_IDLE] = {"an idle strategy", sizeof(struct tern_idle_plugin)},
+    [TERN_DRIVER_PLUGIN_IDLE] = {"an idle strategy", sizeof(struct tern_idle_plugin),
+                                 "backoff, sleeping, sleep-ns, yield, spin, noop"},
     [TERN_DRIVER_PLUGIN_TERMINATION] = {"a termination validator",
-                                        sizeof(struct tern_termination_plugin)},
-    [TERN_DRIVER_PLUGIN_FLOW_CONTROL] = {"a flow control", sizeof(struct tern_flow_control_plugin)},
+                                        sizeof(struct tern_termination_plugin), "deny, allow"},
+    [TERN_DRIVER_PLUGIN_FLOW_CONTROL] = {"a flow control", sizeof(struct tern_flow_control_plugin),
+                                         "unicast_max, multicast_max, multicast_min, "
+                                         "multicast_tagged"},
     [TERN_DRIVER_PLUGIN_CONGESTION] = {"a congestion control",
-                                       sizeof(struct tern_congestion_plugin)},
-    [TERN_DRIVER_PLUGIN_NAMES] = {"a name resolver", sizeof(struct tern_name_resolver_plugin)},
-    [TERN_DRIVER_PLUGIN_INTERCEPTOR] = {"an interceptor", sizeof(struct tern_interceptor_plugin)},
-    [TERN_DRIVER_PLUGIN_ENDPOINT] = {"an endpoint", sizeof(struct tern_endpoint_plugin)},
-    [TERN_DRIVER_PLUGIN_TRANSPORT] = {"a transport", sizeof(struct tern_transport_plugin)},
+                                       sizeof(struct tern_congestion_plugin),
+                                       "default, static, cubic"},
+    [TERN_DRIVER_PLUGIN_NAMES] = {"a name resolver", sizeof(struct tern_name_resolver_plugin),
+                                  "default, driver, csv_table"},
+    [TERN_DRIVER_PLUGIN_INTERCEPTOR] = {"an interceptor", sizeof(struct tern_interceptor_plugin),
+                                        "loss, fixed-loss, multi-gap-loss"},
+    [TERN_DRIVER_PLUGIN_ENDPOINT] = {"an endpoint", sizeof(struct tern_endpoint_plugin), "default"},
+    [TERN_DRIVER_PLUGIN_TRANSPORT] = {"a transport", sizeof(struct tern_transport_plugin),
+                                      "default"},
 };
 
 static const struct {
@@ -52,6 +61,12 @@ static const struct {
                                        TERN_DRIVER_PLUGIN_FLOW_CONTROL},
     [PLUGIN_USE_CONGESTION] = {"congestioncontrol_supplier", TERN_DRIVER_PLUGIN_CONGESTION},
     [PLUGIN_USE_NAMES] = {"name_resolver_supplier", TERN_DRIVER_PLUGIN_NAMES},
+    [PLUGIN_USE_SEND_ENDPOINT] = {"sendchannelendpoint_supplier", TERN_DRIVER_PLUGIN_ENDPOINT},
+    [PLUGIN_USE_RECEIVE_ENDPOINT] = {"receivechannelendpoint_supplier",
+                                     TERN_DRIVER_PLUGIN_ENDPOINT},
+    [PLUGIN_USE_TRANSPORT] = {"udp_channel_transport_bindings_media", TERN_DRIVER_PLUGIN_TRANSPORT},
+    [PLUGIN_USE_NAMES_TRANSPORT] = {"conductor_udp_channel_transport_bindings_media",
+                                    TERN_DRIVER_PLUGIN_TRANSPORT},
 };
 
 /* -- libraries -- */
@@ -81,8 +96,8 @@ static int find_in_file(const char *name, const char *colon, const void **symbol
                                        path, colon + 1);
 }
 
-static int find_in_list(const char *name, const char *libraries, const void **symbol,
-                        struct tern_error *error) {
+static int find_in_list(const char *name, const char *libraries, const char *builtin,
+                        const void **symbol, struct tern_error *error) {
     const char *cursor = libraries;
     char path[DRIVER_LIBRARIES_MAX];
     *symbol = NULL;
@@ -96,9 +111,9 @@ static int find_in_list(const char *name, const char *libraries, const void **sy
     return *symbol != NULL
                ? 0
                : error_set(error, -EINVAL,
-                           "'%.80s' is neither a built-in name nor a symbol of a library in "
-                           "driver_dynamic_libraries%s; a plug-in is 'library.so:symbol'",
-                           name, *libraries == '\0' ? " (which is empty)" : "");
+                           "'%.60s' is none of %s, nor a symbol of driver_dynamic_libraries%s; a "
+                           "plug-in is 'library.so:symbol'",
+                           name, builtin, *libraries == '\0' ? " (which is empty)" : "");
 }
 
 /* -- plug-ins -- */
@@ -173,7 +188,7 @@ int driver_plugin_find(const char *name, enum tern_driver_plugin_kind kind, cons
     const char *colon = strrchr(name, ':');
     const void *symbol = NULL;
     int result = colon != NULL ? find_in_file(name, colon, &symbol, error)
-                               : find_in_list(name, libraries, &symbol, error);
+                               : find_in_list(name, libraries, kinds[kind].builtin, &symbol, error);
     result = result < 0 ? result : check_head(symbol, name, kind, error);
     result = result < 0 ? result : check_functions(symbol, name, error);
     if (result == 0) {
@@ -192,6 +207,10 @@ static const char *unless_known_flow_control(const struct driver_conf *conf, boo
     enum flow_control_strategy strategy;
     const char *name = driver_conf_flow_control(conf, is_group);
     return flow_control_strategy_parse(name, &strategy, NULL) == 0 ? NULL : name;
+}
+
+static const char *unless_default(const char *name) {
+    return *name == '\0' || strcmp(name, "default") == 0 ? NULL : name;
 }
 
 /* What the configuration says for a use, when that is no built-in name. */
@@ -222,6 +241,14 @@ static const char *name_for(const struct driver_conf *conf, enum plugin_use use)
     case PLUGIN_USE_NAMES:
         return driver_conf_name_resolver(conf) == DRIVER_NAME_RESOLVER_PLUGIN ? conf->name_resolver
                                                                               : NULL;
+    case PLUGIN_USE_SEND_ENDPOINT:
+        return unless_default(conf->send_endpoint);
+    case PLUGIN_USE_RECEIVE_ENDPOINT:
+        return unless_default(conf->receive_endpoint);
+    case PLUGIN_USE_TRANSPORT:
+        return unless_default(conf->transport);
+    case PLUGIN_USE_NAMES_TRANSPORT:
+        return unless_default(conf->names_transport);
     case PLUGIN_USE_COUNT:
         break;
     }

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "driverd/driver_context.h"
+#include "driverd/plugin_filter.h"
 
 int32_t endpoint_rcvbuf_bytes(const struct driver_context *context,
                               const struct udp_channel *channel) {
@@ -118,6 +119,22 @@ static int open_control_handle(struct endpoint_socket *socket, const struct driv
     return net->open(net->context, &open, &socket->control_handle, &bound, error);
 }
 
+/* To a plug-in for endpoints, if there is one. */
+static int attach(const struct endpoint_socket *socket, const struct driver_context *context,
+                  const struct endpoint_socket_params *params, struct tern_error *error) {
+    struct tern_endpoint_params endpoint = {
+        .channel = params->options != NULL ? params->options->text : params->channel->text,
+        .is_send = params->is_send,
+        .local = &socket->bound.base,
+    };
+    int result = plugin_filter_attach(context->filter, socket->handle, &endpoint, error);
+    if (result == 0 && socket->control_handle != socket->handle) {
+        endpoint.local = &params->channel->control_group.base;
+        result = plugin_filter_attach(context->filter, socket->control_handle, &endpoint, error);
+    }
+    return result;
+}
+
 static const char *side_of(const struct endpoint_socket_params *params) {
     return params->is_send ? "snd" : "rcv";
 }
@@ -198,6 +215,7 @@ int endpoint_socket_bind(struct endpoint_socket *socket, struct driver_context *
         return result;
     }
     result = open_control_handle(socket, context, params, error);
+    result = result < 0 ? result : attach(socket, context, params, error);
     if (result != 0) {
         endpoint_socket_close(socket, context, params->ports);
     }
@@ -232,9 +250,11 @@ void endpoint_socket_close(struct endpoint_socket *socket, struct driver_context
                            struct port_range *ports) {
     const struct net *net = context->io.net;
     if (socket->control_handle >= 0 && socket->control_handle != socket->handle) {
+        plugin_filter_detach(context->filter, socket->control_handle);
         net->close(net->context, socket->control_handle);
     }
     if (socket->handle >= 0) {
+        plugin_filter_detach(context->filter, socket->handle);
         net->close(net->context, socket->handle);
     }
     socket->control_handle = -1;

@@ -91,7 +91,7 @@ static int find_address(const char *text, const struct net *net, union net_addre
 static int open_socket(struct gossip_socket *socket, union net_address *bound,
                        struct tern_error *error) {
     const struct driver_conf *conf = socket->context->conf;
-    const struct net *net = socket->context->io.net;
+    const struct net *net = socket->context->names_net;
     struct net_socket_params params = {
         .rcvbuf_bytes = conf->so_rcvbuf_bytes,
         .sndbuf_bytes = conf->so_sndbuf_bytes,
@@ -215,7 +215,7 @@ int gossip_socket_open(struct gossip_socket *socket, struct driver_context *cont
 
 void gossip_socket_close(struct gossip_socket *socket) {
     if (socket->is_open) {
-        const struct net *net = socket->context->io.net;
+        const struct net *net = socket->context->names_net;
         net->close(net->context, socket->handle);
     }
     gossip_close(&socket->gossip);
@@ -232,7 +232,7 @@ static void report(struct gossip_socket *socket, int code, const char *what) {
 }
 
 static int receive(struct gossip_socket *socket, int64_t now_ns) {
-    const struct net *net = socket->context->io.net;
+    const struct net *net = socket->context->names_net;
     uint32_t bytes = 0;
     int count = 0;
     while (count < RECEIVED_COUNT_MAX && bytes < RECEIVED_BYTES_MAX) {
@@ -261,7 +261,7 @@ static int receive(struct gossip_socket *socket, int64_t now_ns) {
 
 /* One by one, since each has another peer: a peer that cannot be reached concerns no other. */
 static int send_due(struct gossip_socket *socket, int64_t now_ns) {
-    const struct net *net = socket->context->io.net;
+    const struct net *net = socket->context->names_net;
     struct net_datagram datagrams[SENT_COUNT_MAX];
     int count = gossip_poll(&socket->gossip, datagrams, SENT_COUNT_MAX, now_ns);
     for (int i = 0; i < count; i++) {

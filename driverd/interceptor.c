@@ -107,13 +107,14 @@ static int intercept_open(void *context, const struct net_socket_params *params,
     const struct interceptor *interceptor = context;
     struct net_socket_params single = *params;
     single.joins_segments = false;
-    return interceptor->inner->open(interceptor->inner->context, &single, socket, bound, error);
+    const struct net *inner = interceptor->layer.inner;
+    return inner->open(inner->context, &single, socket, bound, error);
 }
 
 static int intercept_send(void *context, int socket, const struct net_datagram *datagrams,
                           int count, unsigned flags) {
     struct interceptor *interceptor = context;
-    const struct net *inner = interceptor->inner;
+    const struct net *inner = interceptor->layer.inner;
     int done = 0;
     while (done < count) {
         int end = done;
@@ -136,7 +137,7 @@ static int intercept_send(void *context, int socket, const struct net_datagram *
 
 static int intercept_receive(void *context, int socket, struct net_datagram *datagrams, int count) {
     struct interceptor *interceptor = context;
-    const struct net *inner = interceptor->inner;
+    const struct net *inner = interceptor->layer.inner;
     int received = inner->receive(inner->context, socket, datagrams, count);
     int kept = 0;
     for (int i = 0; i < received; i++) {
@@ -148,75 +149,6 @@ static int intercept_receive(void *context, int socket, struct net_datagram *dat
         }
     }
     return received < 0 ? received : kept;
-}
-
-#define INNER(context) (((const struct interceptor *)(context))->inner)
-
-static int pass_connect(void *context, int socket, const union net_address *address,
-                        struct tern_error *error) {
-    return INNER(context)->connect(INNER(context)->context, socket, address, error);
-}
-static int pass_note_arrivals(void *context, int socket, struct tern_error *error) {
-    return INNER(context)->note_arrivals(INNER(context)->context, socket, error);
-}
-static void pass_close(void *context, int socket) {
-    INNER(context)->close(INNER(context)->context, socket);
-}
-static int pass_poller_open(void *context, struct net_poller **poller, struct tern_error *error) {
-    return INNER(context)->poller_open(INNER(context)->context, poller, error);
-}
-static void pass_poller_close(void *context, struct net_poller *poller) {
-    INNER(context)->poller_close(INNER(context)->context, poller);
-}
-static int pass_poller_add(void *context, struct net_poller *poller, int socket, void *owner,
-                           struct tern_error *error) {
-    return INNER(context)->poller_add(INNER(context)->context, poller, socket, owner, error);
-}
-static void pass_poller_remove(void *context, struct net_poller *poller, int socket) {
-    INNER(context)->poller_remove(INNER(context)->context, poller, socket);
-}
-static int pass_poller_ready(void *context, struct net_poller *poller, void **owners, int count) {
-    return INNER(context)->poller_ready(INNER(context)->context, poller, owners, count);
-}
-static void pass_wait(void *context, struct net_poller *const *pollers, int count,
-                      int64_t timeout_ns) {
-    INNER(context)->wait(INNER(context)->context, pollers, count, timeout_ns);
-}
-static void pass_wake(void *context, struct net_poller *poller) {
-    INNER(context)->wake(INNER(context)->context, poller);
-}
-static int pass_resolve(void *context, const char *host, union net_address *address,
-                        struct tern_error *error) {
-    return INNER(context)->resolve(INNER(context)->context, host, address, error);
-}
-static int pass_interfaces(void *context, struct net_interface *interfaces, int capacity) {
-    return INNER(context)->interfaces(INNER(context)->context, interfaces, capacity);
-}
-static int pass_buffer_limits(void *context, struct net_buffer_limits *limits,
-                              struct tern_error *error) {
-    return INNER(context)->buffer_limits(INNER(context)->context, limits, error);
-}
-
-static void make_table(struct interceptor *interceptor) {
-    interceptor->table = (struct net){
-        .context = interceptor,
-        .open = intercept_open,
-        .connect = pass_connect,
-        .note_arrivals = pass_note_arrivals,
-        .close = pass_close,
-        .send = intercept_send,
-        .receive = intercept_receive,
-        .poller_open = pass_poller_open,
-        .poller_close = pass_poller_close,
-        .poller_add = pass_poller_add,
-        .poller_remove = pass_poller_remove,
-        .poller_ready = pass_poller_ready,
-        .wait = interceptor->inner->wait == NULL ? NULL : pass_wait,
-        .wake = pass_wake,
-        .resolve = pass_resolve,
-        .interfaces = pass_interfaces,
-        .buffer_limits = pass_buffer_limits,
-    };
 }
 
 /* -- options -- */
@@ -295,6 +227,20 @@ static int parse_gaps(struct interceptor_gaps *gaps, const char *arguments, bool
     return 0;
 }
 
+bool interceptor_is_known(const char *name) {
+    return strcmp(name, "loss") == 0 || strcmp(name, "fixed-loss") == 0 ||
+           strcmp(name, "multi-gap-loss") == 0;
+}
+
+static bool is_any_known(const char *list) {
+    char name[DRIVER_PLUGIN_NAME_MAX];
+    bool is_found = false;
+    while (!is_found && option_list_next(&list, name, sizeof name)) {
+        is_found = interceptor_is_known(name);
+    }
+    return is_found;
+}
+
 static int add_named(struct interceptor_side *side, const char *name,
                      const struct driver_conf *conf, const char **key, struct tern_error *error) {
     if (strcmp(name, "loss") == 0) {
@@ -309,12 +255,12 @@ static int add_named(struct interceptor_side *side, const char *name,
         *key = "udp_channel_transport_bindings_multi_gap_loss_args";
         return parse_gaps(&side->multi, conf->multi_gap_loss_args, true, error);
     }
-    return error_set(error, -EINVAL, "'%s' is none of loss, fixed-loss, multi-gap-loss", name);
+    return 0; /* a plug-in */
 }
 
 static int add_list(struct interceptor_side *side, const char *list, const struct driver_conf *conf,
                     const char **key, struct tern_error *error) {
-    char name[NAME_LENGTH_MAX];
+    char name[DRIVER_PLUGIN_NAME_MAX];
     int result = 0;
     while (result == 0 && option_list_next(&list, name, sizeof name)) {
         result = add_named(side, name, conf, key, error);
@@ -325,7 +271,11 @@ static int add_list(struct interceptor_side *side, const char *list, const struc
 int interceptor_init(struct interceptor *interceptor, const struct driver_conf *conf,
                      const struct net *inner, bool *is_wanted, const char **key,
                      struct tern_error *error) {
-    *interceptor = (struct interceptor){.inner = inner};
+    *interceptor = (struct interceptor){0};
+    net_layer_init(&interceptor->layer, inner);
+    interceptor->layer.table.open = intercept_open;
+    interceptor->layer.table.send = intercept_send;
+    interceptor->layer.table.receive = intercept_receive;
     const struct {
         struct interceptor_chance *chance;
         const struct driver_loss_conf *loss;
@@ -340,7 +290,8 @@ int interceptor_init(struct interceptor *interceptor, const struct driver_conf *
         {&interceptor->incoming.classes[INTERCEPTOR_CONTROL], &conf->receive_control_loss,
          "debug_receive_control_loss_rate"},
     };
-    *is_wanted = conf->outgoing_interceptors[0] != '\0' || conf->incoming_interceptors[0] != '\0';
+    *is_wanted =
+        is_any_known(conf->outgoing_interceptors) || is_any_known(conf->incoming_interceptors);
     for (size_t i = 0; i < ARRAY_COUNT(chances); i++) {
         *key = chances[i].key;
         int result = parse_rate(chances[i].loss->rate, &chances[i].chance->rate, error);
@@ -356,6 +307,5 @@ int interceptor_init(struct interceptor *interceptor, const struct driver_conf *
         *key = "udp_channel_incoming_interceptors";
         result = add_list(&interceptor->incoming, conf->incoming_interceptors, conf, key, error);
     }
-    make_table(interceptor);
     return result;
 }

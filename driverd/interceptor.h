@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/net.h"
+#include "base/net_layer.h"
 #include "driverd/driver_conf.h"
 
 #define INTERCEPTOR_STREAMS_MAX 64
@@ -50,11 +50,13 @@ struct interceptor_side {
 };
 
 struct interceptor {
-    struct net table; /* hand out &table */
-    const struct net *inner;
+    struct net_layer layer; /* hand out &layer.table */
     struct interceptor_side outgoing;
     struct interceptor_side incoming;
 };
+
+/* Is it the name of one of these? The others are plug-ins (plugin_filter.h). */
+bool interceptor_is_known(const char *name);
 
 /* Read the options; false in *is_wanted when none is set, and nothing is to be intercepted. 0 or
  * -EINVAL with the option's key in *key. */

@@ -231,16 +231,19 @@ struct tern_name_resolver_plugin {
 
 /* -- datagrams -- */
 
-/* One datagram on its way. `address` is where it comes from or goes to, family 0 when it goes to
- * the peer that the socket is connected to. */
+/* One datagram on its way. `address` is where it comes from or goes to, NULL when it goes to the
+ * peer that the socket is connected to. The bytes are those of the wire (media-driver.md 1). */
 struct tern_datagram {
     const void *data;
     uint32_t length;
     const struct sockaddr *address;
 };
 
-/* Looks at each datagram, in the order of the option's list. One instance per list. `passes` is
- * called by the threads of sender and receiver, which may call at the same time. */
+/* Looks at each datagram of a direction, in the order of the option's list; before the built-in
+ * interceptors at what is sent, behind them at what is received. Not asked about the gossip of
+ * names. One instance for each place in a list, made by the thread that starts the driver. `passes`
+ * is called by the threads of sender and receiver, which may call at the same time. With one (or an
+ * endpoint) the driver does not use UDP_GRO. */
 struct tern_interceptor_plugin {
     struct tern_driver_plugin_head head;
     void *(*create)(bool is_outgoing, struct tern_error *error);
@@ -256,8 +259,9 @@ struct tern_endpoint_params {
 };
 
 /* The same for the sockets of one side: one instance per socket (a multicast publication has two, a
- * subscription with several destinations one for each). `create` and `destroy` run on the
- * conductor's thread; the rest on that of the sender or the receiver, whose socket it is. */
+ * subscription with several destinations one for each; all publications of a channel share one).
+ * `create` and `destroy` run on the conductor's thread; the rest on that of the sender or the
+ * receiver, whose socket it is. */
 struct tern_endpoint_plugin {
     struct tern_driver_plugin_head head;
     void *(*create)(const struct tern_endpoint_params *params, struct tern_error *error);

@@ -133,7 +133,6 @@ Test(interceptor, what_cannot_be_understood_is_refused_by_the_name_of_its_option
     static const struct {
         const char *list, *loss, *fixed, *multi, *key;
     } rows[] = {
-        {"gain", "", "", "", "udp_channel_incoming_interceptors"},
         {"loss", "rate=2", "", "", "udp_channel_transport_bindings_loss_args"},
         {"loss", "rate=0.1|recv-msg-mask=zz", "", "", "udp_channel_transport_bindings_loss_args"},
         {"fixed-loss", "", "term-id=1|term-offset=0", "",

@@ -2,7 +2,9 @@
 #include <criterion/criterion.h>
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "driverd/image.h"
 #include "driverd/publication_net.h"
@@ -195,4 +197,75 @@ Test(plugin_streams, names_are_the_plugins_or_the_systems) {
                                            "aeron:udp?endpoint=no.book:24000", STREAM, &error));
     cr_assert_not_null(strstr(error.text, "phone_book: it is not in the book"), "%s", error.text);
     sim_world_close(&pair->world);
+}
+
+Test(plugin_streams, interceptors_lose_what_they_do_not_let_pass) {
+    for (int is_outgoing = 0; is_outgoing < 2; is_outgoing++) {
+        struct pair *pair = make_pair(5);
+        struct driver_conf *conf = is_outgoing ? &pair->a->conf : &pair->b->conf;
+        SET(conf->dynamic_libraries, PLUGINS "/driver_interceptor.so");
+        if (is_outgoing) {
+            SET(conf->outgoing_interceptors, "every_third");
+        } else {
+            SET(conf->incoming_interceptors, "loss,every_third");
+            SET(conf->loss_args, "rate=0.1|seed=1");
+        }
+        start(pair);
+        tern_publication *publication = sim_add_publication(&pair->world, pair->a, CHANNEL, STREAM);
+        tern_subscription *subscription =
+            sim_add_subscription(&pair->world, pair->b, CHANNEL, STREAM);
+        cr_assert(sim_world_until(&pair->world, is_connected, publication, 30 * NS_PER_S));
+        offer(publication, 100);
+        cr_assert_eq(receive(pair, subscription, 10 * NS_PER_S), 100);
+        int64_t naks = sim_system_counter(pair->b, SYSTEM_COUNTER_NAKS_SENT);
+        cr_assert_geq(naks, 3, "%lld", (long long)naks);
+        tern_publication_close(publication);
+        tern_subscription_close(subscription);
+        sim_world_close(&pair->world);
+    }
+}
+
+Test(plugin_streams, endpoints_see_the_datagrams_of_their_sockets) {
+    char path[64];
+    char report[4096] = "";
+    struct pair *pair = make_pair(6);
+    (void)snprintf(path, sizeof path, "/tmp/tern-guests-%d", (int)getpid());
+    (void)setenv("GUEST_LIST", path, 1);
+    SET(pair->a->conf.send_endpoint, PLUGINS "/driver_endpoint.so:guest_list");
+    SET(pair->b->conf.receive_endpoint, PLUGINS "/driver_endpoint.so:guest_list");
+    start(pair);
+    tern_publication *publications[2];
+    tern_subscription *subscriptions[2];
+    for (int i = 0; i < 2; i++) { /* the second stream is none of the guests */
+        publications[i] = sim_add_publication(&pair->world, pair->a, CHANNEL, STREAM + 1000 * i);
+        subscriptions[i] = sim_add_subscription(&pair->world, pair->b, CHANNEL, STREAM + 1000 * i);
+    }
+    cr_assert_eq(instances(pair->a, PLUGIN_USE_SEND_ENDPOINT), 1);
+    cr_assert_eq(instances(pair->b, PLUGIN_USE_RECEIVE_ENDPOINT), 1);
+    cr_assert(sim_world_until(&pair->world, is_connected, publications[0], 10 * NS_PER_S));
+    offer(publications[0], 10);
+    cr_assert_eq(receive(pair, subscriptions[0], 2 * NS_PER_S), 10);
+    cr_assert_not(tern_publication_is_connected(publications[1]));
+    for (int i = 0; i < 2; i++) {
+        tern_publication_close(publications[i]);
+        tern_subscription_close(subscriptions[i]);
+    }
+    cr_assert(sim_world_until(&pair->world, has_no_sockets, &pair->world.net, 60 * NS_PER_S));
+    cr_assert_eq(instances(pair->a, PLUGIN_USE_SEND_ENDPOINT), 0);
+    cr_assert_eq(instances(pair->b, PLUGIN_USE_RECEIVE_ENDPOINT), 0);
+    sim_world_close(&pair->world);
+    FILE *file = fopen(path, "r");
+    cr_assert_not_null(file);
+    (void)fread(report, 1, sizeof report - 1, file);
+    (void)fclose(file);
+    (void)unlink(path);
+    long sent = 0, received = 0, refused = 0;
+    const char *line = strstr(report, "snd " CHANNEL);
+    cr_assert_not_null(line, "%s", report);
+    cr_assert_eq(sscanf(line, "snd " CHANNEL " %ld %ld %ld", &sent, &received, &refused), 3);
+    cr_assert(sent >= 11 && received >= 2 && refused >= 10, "%s", line); /* SETUPs every 100 ms */
+    line = strstr(report, "rcv " CHANNEL);
+    cr_assert_not_null(line, "%s", report);
+    cr_assert_eq(sscanf(line, "rcv " CHANNEL " %ld %ld", &sent, &received), 2);
+    cr_assert(received >= 11 && sent >= 2, "%s", line);
 }
