@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """ternctl-driver reads the directory of an original driver, and changes nothing in it; it traces a
 living driver of ours:
-usage: test_driver_ctl.py TERNCTL_DRIVER GOLDEN_DIRECTORY DRIVERD"""
+usage: test_driver_ctl.py TERNCTL_DRIVER GOLDEN_DIRECTORY DRIVERD PLUGINS"""
 
 import gzip
 import os
@@ -16,6 +16,7 @@ import unittest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import tap  # noqa: E402  pylint: disable=wrong-import-position
 
+PLUGINS = sys.argv.pop(4)
 DRIVERD = sys.argv.pop(3)
 GOLDEN = sys.argv.pop(2)
 TOOL = sys.argv.pop(1)
@@ -136,9 +137,10 @@ class DriverCtlTest(unittest.TestCase):
         self.addCleanup(stop)
         return process
 
-    def start_driver(self):
+    def start_driver(self, **settings):
         directory = os.path.join(self.place, "living")
-        process = self.start(DRIVERD, AERON_DIR=directory, AERON_THREADING_MODE="SHARED")
+        process = self.start(DRIVERD, AERON_DIR=directory, AERON_THREADING_MODE="SHARED",
+                             **settings)
         deadline = time.monotonic() + 30
         while self.run_it("--dir", directory, "stat")[0] != 0:
             self.assertLess(time.monotonic(), deadline)
@@ -168,6 +170,43 @@ class DriverCtlTest(unittest.TestCase):
         driver.communicate(timeout=30)
         self.assertFalse(os.path.exists(path))
         self.assertEqual(self.run_it("--dir", directory, "trace")[0], 69)
+
+    def test_plugins_are_shown_with_their_options(self):
+        _, directory = self.start_driver(
+            AERON_DRIVER_DYNAMIC_LIBRARIES=PLUGINS + "/driver_flow_control.so",
+            AERON_MULTICAST_FLOWCONTROL_SUPPLIER="slowest",
+            AERON_DRIVER_TERMINATION_VALIDATOR=PLUGINS + "/driver_termination.so:by_password",
+            AERON_UDP_CHANNEL_INCOMING_INTERCEPTORS=PLUGINS + "/driver_interceptor.so:every_third")
+        code, output, _ = self.run_it("--dir", directory, "plugins")
+        self.assertEqual(code, 0)
+        self.assertEqual(re.findall(r"^ *\d+: +(\d+) - (.*)$", output, re.MULTILINE), [
+            ("1", "Plug-in: driver_termination_validator=%s/driver_termination.so:by_password is "
+                  "by_password 1.0" % PLUGINS),
+            ("0", "Plug-in: multicast_flowcontrol_supplier=slowest is slowest 1.0"),
+            ("1", "Plug-in: udp_channel_incoming_interceptors=every_third is every_third 1.0")])
+        self.assertTrue(output.endswith("3 plug-ins\n"), output)
+        self.assertIn("Plug-in: multicast_flowcontrol_supplier=slowest",
+                      self.run_it("--dir", directory, "stat")[1])
+
+    def test_a_plugin_that_is_not_there_is_refused_where_it_is_named(self):
+        path = os.path.join(self.place, "driverd.conf")
+        directory = os.path.join(self.place, "refused")
+        for value, text in (
+                ("/none.so:mine", "cannot load the library: /none.so"),
+                (PLUGINS + "/driver_idle.so:mine", "has no symbol 'mine'"),
+                (PLUGINS + "/driver_idle.so:napping", "is an idle strategy, wanted is a termin"),
+                (PLUGINS + "/bad_driver.so:of_tomorrow", "has plug-in ABI version 2, this driver"),
+                ("mine", "'mine' is none of deny, allow, nor a symbol of driver_dynamic")):
+            with open(path, "w", encoding="utf-8") as file:
+                file.write("# first\ndir = \"%s\";\ndriver_termination_validator = \"%s\";\n"
+                           % (directory, value))
+            for check in ((), ("--check-config",)):
+                done = subprocess.run([DRIVERD, "--config", path, *check], capture_output=True,
+                                      text=True, check=False, timeout=30)
+                self.assertEqual(done.returncode, 78, done.stderr)
+                self.assertIn("%s:3: driver_termination_validator = " % path, done.stderr)
+                self.assertIn(text, done.stderr)
+            self.assertFalse(os.path.exists(directory))
 
 
 if __name__ == "__main__":
