@@ -14,6 +14,7 @@
 
 #include <tern/fragment.h>
 
+#include "archived/recovery.h"
 #include "archived/request.h"
 #include "client/seams.h"
 #include "shm/counter_types.h"
@@ -160,107 +161,6 @@ static int open_catalog(struct archive_server *server, struct tern_error *error)
     return result;
 }
 
-/* A recording without a stop position was active when the last run ended. */
-static int recover(struct archive_server *server, const struct archive_catalog_record *record,
-                   struct tern_error *error) {
-    const struct segment_geometry geometry = archive_server_geometry(record);
-    const struct segment_scan scan = {
-        .place = &server->segments,
-        .geometry = &geometry,
-        .checksum = &server->record_checksum,
-        .session_id = record->session_id,
-        .buffer = server->io_buffer,
-        .buffer_length = server->conf->io_length_max,
-    };
-    struct segment_end end;
-    int result = segment_find_end(&scan, &end, error);
-    if (result != 0) {
-        return result;
-    }
-    if (end.torn_length != 0) {
-        archive_server_error(server, -EBADMSG,
-                             "recording %" PRId64 ": dropped %" PRId64
-                             " bytes from a torn frame on at position %" PRId64,
-                             record->recording_id, end.torn_length, end.position);
-    }
-    archive_server_log(server, "recording %" PRId64 " was not closed: it ends at position %" PRId64,
-                       record->recording_id, end.position);
-    return catalog_recording_stopped(&server->catalog, record->recording_id, end.position,
-                                     server->now_epoch_ms, error);
-}
-
-/* ---- files of purged recordings
- * ---------------------------------------------------------------------------------------- */
-
-struct leftovers {
-    const struct archive_server *server;
-    int64_t *ids; /* of purged recordings, ascending as in the catalog */
-    int count;
-    int capacity;
-    int result;
-    int removed_count;
-};
-
-static void note_purged(void *context, const struct archive_catalog_record *record) {
-    struct leftovers *leftovers = context;
-    if (record->state != ARCHIVE_RECORDING_STATE_DELETED || leftovers->result != 0) {
-        return;
-    }
-    if (leftovers->count == leftovers->capacity) {
-        int capacity = leftovers->capacity == 0 ? 64 : 2 * leftovers->capacity;
-        int64_t *ids = realloc(leftovers->ids, (size_t)capacity * sizeof *ids);
-        if (ids == NULL) {
-            leftovers->result = -ENOMEM;
-            return;
-        }
-        leftovers->ids = ids;
-        leftovers->capacity = capacity;
-    }
-    leftovers->ids[leftovers->count++] = record->recording_id;
-}
-
-static int compare_ids(const void *left, const void *right) {
-    int64_t a = *(const int64_t *)left;
-    int64_t b = *(const int64_t *)right;
-    return a < b ? -1 : a > b;
-}
-
-static int remove_if_purged(void *context, const char *name) {
-    struct leftovers *leftovers = context;
-    const struct store *store = leftovers->server->io.store;
-    int64_t id;
-    int64_t base;
-    bool deleted;
-    if (!segment_name_parse(name, &id, &base, &deleted) ||
-        bsearch(&id, leftovers->ids, (size_t)leftovers->count, sizeof id, compare_ids) == NULL) {
-        return 0;
-    }
-    char path[SEGMENT_PATH_MAX + 256];
-    (void)snprintf(path, sizeof path, "%s/%.255s", leftovers->server->conf->dir, name);
-    leftovers->removed_count += store->unlink(store->context, path) == 0;
-    return 0; /* one that cannot be removed is tried again at the next start */
-}
-
-/* A deletion that the end of the last run cut short left files that nothing refers to. Those of a
- * purged recording are certain to be garbage; others may be detached segments, which stay. */
-static void remove_leftovers(struct archive_server *server) {
-    const struct store *store = server->io.store;
-    struct leftovers leftovers = {.server = server};
-    catalog_for_each(&server->catalog, note_purged, &leftovers);
-    int result = leftovers.result;
-    if (result == 0 && leftovers.count > 0) {
-        result = store->list(store->context, server->conf->dir, remove_if_purged, &leftovers);
-    }
-    if (result != 0) {
-        archive_server_error(server, result, "cannot look for files of purged recordings");
-    }
-    if (leftovers.removed_count > 0) {
-        archive_server_log(server, "removed %d files of purged recordings",
-                           leftovers.removed_count);
-    }
-    free(leftovers.ids);
-}
-
 static int start_files(struct archive_server *server, struct tern_error *error) {
     int result = make_directories(server, error);
     if (result == 0) {
@@ -278,14 +178,7 @@ static int start_files(struct archive_server *server, struct tern_error *error) 
         result = open_catalog(server, error);
     }
     if (result == 0) {
-        remove_leftovers(server);
-    }
-    for (int i = 0; result == 0 && i < server->catalog.count; i++) {
-        struct archive_catalog_record record;
-        catalog_get_at(&server->catalog, i, &record);
-        if (record.stop_position == ARCHIVE_NULL) {
-            result = recover(server, &record, error);
-        }
+        result = recovery_run(server, error);
     }
     if (result != 0) {
         return result;

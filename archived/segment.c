@@ -189,12 +189,12 @@ int segment_highest_base(const struct segment_place *place, int64_t recording_id
     return result;
 }
 
-int segment_remove_above(const struct segment_place *place, const struct segment_geometry *geometry,
-                         int64_t position) {
+/* The files from the one with base `highest` down to the one that holds `position`, which stays. */
+static int remove_down(const struct segment_place *place, const struct segment_geometry *geometry,
+                       int64_t highest, int64_t position) {
     const struct store *store = place->store;
     int64_t last_base = segment_base_of(geometry, position);
-    int64_t highest;
-    int result = segment_highest_base(place, geometry->recording_id, &highest);
+    int result = 0;
     bool is_changed = false;
     for (int64_t base = highest; result == 0 && base > last_base;
          base -= geometry->segment_length) {
@@ -208,6 +208,13 @@ int segment_remove_above(const struct segment_place *place, const struct segment
         result = store->sync_directory(store->context, place->directory);
     }
     return result;
+}
+
+int segment_remove_above(const struct segment_place *place, const struct segment_geometry *geometry,
+                         int64_t position) {
+    int64_t highest;
+    int result = segment_highest_base(place, geometry->recording_id, &highest);
+    return result == 0 ? remove_down(place, geometry, highest, position) : result;
 }
 
 /* Is this the header of a frame that can stand at `position`, with room for all of it? */
@@ -533,14 +540,10 @@ int segment_find_end(const struct segment_scan *scan, struct segment_end *end,
                      struct tern_error *error) {
     const struct segment_geometry *geometry = scan->geometry;
     assert(scan->buffer_length >= LOG_FRAME_HEADER_LENGTH);
-    int64_t highest;
-    int result = segment_highest_base(scan->place, geometry->recording_id, &highest);
-    if (result != 0) {
-        return error_set_errno(error, -result, "list %s", scan->place->directory);
-    }
+    int result;
     *end = (struct segment_end){.position = geometry->start_position};
     int64_t first_base = segment_base_of(geometry, geometry->start_position);
-    for (int64_t base = highest; base >= first_base; base -= geometry->segment_length) {
+    for (int64_t base = scan->highest_base; base >= first_base; base -= geometry->segment_length) {
         int64_t first = base == first_base ? geometry->start_position - base : 0;
         int64_t offset;
         int64_t torn_length;
@@ -559,7 +562,7 @@ int segment_find_end(const struct segment_scan *scan, struct segment_end *end,
         /* The file is empty: it was made ahead of its first frame. The file before it must then
          * be full; when it is not, the recording ends in there. */
     }
-    result = segment_remove_above(scan->place, geometry, end->position);
+    result = remove_down(scan->place, geometry, scan->highest_base, end->position);
     if (result != 0) {
         return error_set_errno(error, -result, "remove segments of recording %" PRId64 " above it",
                                geometry->recording_id);

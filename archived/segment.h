@@ -85,6 +85,7 @@ int segment_write_marker(const struct segment_place *place, const struct segment
 struct segment_scan {
     const struct segment_place *place;
     const struct segment_geometry *geometry;
+    int64_t highest_base;            /* of the recording's files; -1: there is none */
     const struct checksum *checksum; /* frames carry it when enabled */
     int32_t session_id;              /* of the recorded stream, which others carry in its place */
     uint8_t *buffer;

@@ -115,6 +115,39 @@ Test(archive_start, files_of_purged_recordings_go_and_all_others_stay) {
     world_close(&world);
 }
 
+static int list_count;
+
+static int count_list(void *context, const char *path, int (*visit)(void *arg, const char *name),
+                      void *arg) {
+    list_count++;
+    return store_system()->list(context, path, visit, arg);
+}
+
+Test(archive_start, the_directory_is_listed_once_for_all_recordings_that_were_not_closed) {
+    static char *const no_settings[] = {NULL};
+    struct world world;
+    world_open(&world, no_settings);
+    tern_exclusive_publication *publications[5];
+    int64_t first;
+    publications[0] = world_record(&world, "aeron:ipc?term-length=64k", 100, &first);
+    for (int i = 1; i < 5; i++) {
+        publications[i] = world_publish(&world, "aeron:ipc?term-length=64k", WORLD_STREAM);
+        int64_t end = world_offer(&world, publications[i], "x", 1);
+        world_wait(&world, world_position(&world, first + i) == end);
+    }
+    world_crash_archive(&world);
+    for (int i = 0; i < 5; i++) {
+        tern_exclusive_publication_close(publications[i]);
+    }
+    list_count = 0;
+    world.store.list = count_list;
+    world_start_archive(&world);
+    cr_assert_eq(list_count, 1);
+    cr_assert_eq(world_position(&world, first + 4), 64);
+    world_expect_replay(&world, first, 100);
+    world_close(&world);
+}
+
 Test(archive_start, what_is_wrong_with_the_directory_is_said) {
     static char *const no_settings[] = {NULL};
     struct world world;

@@ -95,15 +95,21 @@ static int64_t put_frame(struct fixture *fixture, int64_t position, int32_t fram
     return position + aligned;
 }
 
+static int scan_end(struct segment_scan *scan, struct segment_end *end, struct tern_error *error) {
+    cr_assert_eq(
+        segment_highest_base(scan->place, scan->geometry->recording_id, &scan->highest_base), 0);
+    return segment_find_end(scan, end, error);
+}
+
 static struct segment_end find_end(struct fixture *fixture) {
-    const struct segment_scan scan = {.place = &fixture->segments,
-                                      .geometry = &fixture->geometry,
-                                      .checksum = &fixture->checksum,
-                                      .buffer = fixture->buffer,
-                                      .buffer_length = sizeof fixture->buffer};
+    struct segment_scan scan = {.place = &fixture->segments,
+                                .geometry = &fixture->geometry,
+                                .checksum = &fixture->checksum,
+                                .buffer = fixture->buffer,
+                                .buffer_length = sizeof fixture->buffer};
     struct segment_end end;
     struct tern_error error;
-    int result = segment_find_end(&scan, &end, &error);
+    int result = scan_end(&scan, &end, &error);
     cr_assert_eq(result, 0, "%s", error.text);
     return end;
 }
@@ -234,17 +240,17 @@ Test(segment, the_first_frame_that_does_not_match_its_checksum_is_the_end) {
         } else {
             place_write(&fixture.place, "7-0.rec", "x", 1, cases[i].damaged + FRAME - 1);
         }
-        const struct segment_scan scan = {.place = &fixture.segments,
-                                          .geometry = &fixture.geometry,
-                                          .checksum = &fixture.checksum,
-                                          .session_id = 77,
-                                          .buffer = fixture.buffer,
-                                          .buffer_length = SCAN_BUFFER};
+        struct segment_scan scan = {.place = &fixture.segments,
+                                    .geometry = &fixture.geometry,
+                                    .checksum = &fixture.checksum,
+                                    .session_id = 77,
+                                    .buffer = fixture.buffer,
+                                    .buffer_length = SCAN_BUFFER};
         struct segment_end end;
-        cr_assert_eq(segment_find_end(&scan, &end, NULL), 0);
+        cr_assert_eq(scan_end(&scan, &end, NULL), 0);
         cr_assert_eq(end.position, cases[i].end, "case %zu: %ld", i, (long)end.position);
         cr_assert_eq(end.torn_length, TERM - cases[i].end, "case %zu", i);
-        cr_assert_eq(segment_find_end(&scan, &end, NULL), 0);
+        cr_assert_eq(scan_end(&scan, &end, NULL), 0);
         cr_assert_eq(end.position, cases[i].end, "case %zu", i);
         place_close(&fixture.place);
     }
