@@ -208,7 +208,7 @@ static int write_recordings(struct archive_server *server) {
 static void finish_recordings(struct archive_server *server) {
     for (int i = server->recordings.count - 1; i >= 0; i--) {
         struct recording *recording = server->recordings.items[i];
-        if (recording->state == RECORDING_STATE_ENDED) {
+        if (recording->state == RECORDING_STATE_ENDED && recording_try_end(recording)) {
             session_list_remove_at(&server->recordings, i);
             recording_finish(recording);
         }
@@ -332,9 +332,12 @@ static void close_recordings(struct archive_server *server) {
         if (has_driver) {
             recording_abort(recording);
             (void)recording_report(recording); /* syncs what was written */
+            recording->retry_ns = 0;
+        }
+        if (has_driver && recording_try_end(recording)) {
             recording_finish(recording);
         } else {
-            recording_abandon(recording);
+            recording_abandon(recording); /* the next start finds its end */
         }
     }
 }

@@ -666,16 +666,14 @@ static int commit(struct catalog *catalog, uint8_t *record, const uint8_t *befor
     return 0;
 }
 
-/* Unlike the others it cannot be undone: the recording has ended, whether the disk takes it or not.
- * On disk it may stay active then, and the next start finds its end. */
 int catalog_recording_stopped(struct catalog *catalog, int64_t recording_id, int64_t position,
                               int64_t timestamp_ms, struct tern_error *error) {
+    uint8_t before[RECORD_FIXED_LENGTH];
     uint8_t *record = bytes_of(catalog, recording_id);
+    memcpy(before, record, sizeof before);
     put_i64(record + ARCHIVE_CATALOG_RECORD_STOP_TIMESTAMP_OFFSET, timestamp_ms);
     put_i64(record + ARCHIVE_CATALOG_RECORD_STOP_POSITION_OFFSET, position);
-    refresh_checksum(catalog, record);
-    int result = write_record(catalog, record);
-    return result == 0 ? 0 : fail(error, result, "update", catalog);
+    return commit(catalog, record, before, error);
 }
 
 /* Change one 64-bit field. */

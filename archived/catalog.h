@@ -99,8 +99,7 @@ int32_t catalog_descriptor(const struct catalog *catalog, int index, int64_t con
 int catalog_add(struct catalog *catalog, const struct archive_catalog_record *record,
                 int64_t *recording_id, struct tern_error *error);
 
-/* Mutations of 4.4. The id must be known. That a recording stopped is known from then on even when
- * the disk refuses, for it cannot be undone; when one of the others fails nothing has changed. */
+/* Mutations of 4.4. The id must be known. When one fails nothing has changed. */
 int catalog_recording_stopped(struct catalog *catalog, int64_t recording_id, int64_t position,
                               int64_t timestamp_ms, struct tern_error *error);
 int catalog_set_stop_position(struct catalog *catalog, int64_t recording_id, int64_t position,

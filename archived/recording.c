@@ -8,7 +8,9 @@
  * per file: that is the group commit. So the counter never says more than what would survive.
  *
  * A recording ends when it is stopped, when its image is closed or consumed to the end, or when a
- * write fails; then the client gets an error and all others go on.
+ * write fails; then the client gets an error and all others go on. Its end is told when the catalog
+ * has it and not before: by a catalog that still has the recording as active, the next start would
+ * find the end of what was written, which may be further.
  */
 #include "archived/recording.h"
 
@@ -28,6 +30,7 @@
 
 #define BLOCKS_PER_STEP_MAX SEGMENT_UNSYNCED_BLOCKS_MAX /* then follows the sync */
 #define SOURCE_IDENTITY_KEY_MAX 88
+#define RETRY_INTERVAL_NS (100 * NS_PER_MS) /* of writing down the end */
 
 static void set_state(struct recording *recording, enum recording_state state) {
     assert(state > recording->state);
@@ -492,6 +495,9 @@ static int mark_end(struct recording *recording) {
 }
 
 int recording_report(struct recording *recording) {
+    if (recording->state == RECORDING_STATE_ENDED) {
+        return 0; /* it waits for the catalog, and its end does not move any more */
+    }
     if (recording->position > recording->reported_position) {
         int result = mark_end(recording);
         if (result == 0) {
@@ -509,8 +515,7 @@ int recording_report(struct recording *recording) {
         events_recording_progress(recording->server, recording);
         work++;
     }
-    if ((recording->is_aborted || recording->has_failed) &&
-        recording->state != RECORDING_STATE_ENDED) {
+    if (recording->is_aborted || recording->has_failed) {
         set_state(recording, RECORDING_STATE_ENDED);
         work++;
     }
@@ -530,24 +535,44 @@ static void release(struct recording *recording) {
     free(recording);
 }
 
-void recording_finish(struct recording *recording) {
+/* The client hears of a failure at once, and once. */
+static void tell_failure(struct recording *recording) {
+    if (recording->has_failed && !recording->is_failure_told) {
+        recording->is_failure_told = true;
+        archive_server_error(recording->server, -EIO, "%s", recording->failure);
+        control_respond_error(recording->server, recording->control_session_id,
+                              recording->correlation_id, recording->failure_code, "%s",
+                              recording->failure);
+    }
+}
+
+bool recording_try_end(struct recording *recording) {
     struct archive_server *server = recording->server;
     struct tern_error error;
+    assert(recording->state == RECORDING_STATE_ENDED);
+    tell_failure(recording);
+    if (server->now_ns < recording->retry_ns) {
+        return false;
+    }
+    bool is_in_catalog = catalog_contains(&server->catalog, recording->id) &&
+                         (recording->was_started || !recording->is_extension);
+    if (!is_in_catalog) {
+        return true;
+    }
+    int result =
+        catalog_recording_stopped(&server->catalog, recording->id, recording->reported_position,
+                                  server->now_epoch_ms, &error);
+    if (result != 0) {
+        archive_server_error(server, result, "%s", error.text);
+        recording->retry_ns = server->now_ns + RETRY_INTERVAL_NS;
+    }
+    return result == 0;
+}
+
+void recording_finish(struct recording *recording) {
+    struct archive_server *server = recording->server;
     if (recording->was_started) {
         events_recording_stopped(server, recording);
-    }
-    if ((recording->was_started || !recording->is_extension) &&
-        catalog_contains(&server->catalog, recording->id) &&
-        catalog_recording_stopped(&server->catalog, recording->id, recording->reported_position,
-                                  server->now_epoch_ms, &error) != 0) {
-        archive_server_error(server, error.code, "%s", error.text);
-    }
-    if (recording->has_failed) {
-        archive_server_error(server, -EIO, "%s", recording->failure);
-        control_respond_error(server, recording->control_session_id, recording->correlation_id,
-                              recording->failure_code, "%s", recording->failure);
-    }
-    if (recording->was_started) {
         send_signal(recording, ARCHIVE_RECORDING_SIGNAL_STOP, recording->reported_position);
     }
     recording_subscription_on_recording_ended(recording->subscription);

@@ -31,9 +31,11 @@ struct recording {
     bool is_extension;
     bool is_dirty;        /* written since the last sync */
     bool is_end_doubtful; /* the last frame needs a marker behind it before it is reported */
-    bool was_started; /* START or EXTEND was told */
+    bool was_started;     /* START or EXTEND was told */
     bool is_aborted;
     bool has_failed;
+    bool is_failure_told;
+    int64_t retry_ns;     /* ENDED: when the catalog is asked again */
     int64_t failure_code; /* archive.md 3.8 */
     char failure[320];
 };
@@ -45,7 +47,10 @@ void recording_create(struct recording_subscription *subscription, tern_image *i
 int recording_step(struct recording *recording);
 /* After the steps of all recordings: sync, then report positions. Returns work done. */
 int recording_report(struct recording *recording);
-/* An ended recording: catalog, responses and signals, close. Frees it. */
+/* Of one that has ended: write its end down. False when the catalog did not take it; to be called
+ * again. */
+bool recording_try_end(struct recording *recording);
+/* Its end is written down: tell it and close. Frees it. */
 void recording_finish(struct recording *recording);
 /* Free without a trace in the catalog: the driver has gone. */
 void recording_abandon(struct recording *recording);

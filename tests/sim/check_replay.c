@@ -181,11 +181,10 @@ bool check_replay_on_stop(const struct check_replay *check,
                           struct check_replay_recording *recording,
                           const struct check_replay_range *told, struct tern_error *problem) {
     int64_t stop = told->stop;
-    bool is_known = recording->stop != CHECK_REPLAY_NULL;
     if (told->start != recording->start) {
         return broken(problem, recording, told->start, "it begins elsewhere now");
     }
-    if (is_known && recording->is_stop_firm && stop != recording->stop) {
+    if (recording->stop != CHECK_REPLAY_NULL && stop != recording->stop) {
         return broken(problem, recording, stop, "it stops elsewhere now");
     }
     if (stop > recording->published) {
@@ -197,7 +196,6 @@ bool check_replay_on_stop(const struct check_replay *check,
     if (!is_frame_end(check, recording, stop)) {
         return broken(problem, recording, stop, "it stops inside of a frame");
     }
-    recording->is_stop_firm = is_known ? recording->is_stop_firm : told->is_firm;
     recording->stop = recording->reported = stop;
     return true;
 }

@@ -4,8 +4,7 @@
  *  - No position that the archive tells is beyond what was published, or before what it told
  *    earlier: whatever crashed in between. A start position never changes.
  *  - A stop position is where a frame ends, and stays there until the recording is extended from
- *    it; what was published behind it is gone for good then. If the disk failed it may not have
- * been written down, so that it moves on in what was published, but not back.
+ *    it; what was published behind it is gone for good then.
  *  - A replay gives exactly the frames of the messages between the two positions that were asked
  *    for, byte for byte and each at its place.
  *
@@ -34,7 +33,6 @@ struct check_replay_recording {
     int64_t published;
     int64_t reported;
     int64_t stop; /* CHECK_REPLAY_NULL: it may go on */
-    bool is_stop_firm;
     bool is_listed;
     bool may_be_gone; /* a purge was asked for and not answered */
     bool is_replayed; /* whole; the user's note */
@@ -95,7 +93,6 @@ bool check_replay_on_report(struct check_replay_recording *recording, int64_t po
 struct check_replay_range {
     int64_t start;
     int64_t stop;
-    bool is_firm; /* no error of the disk since it began, or was extended */
 };
 bool check_replay_on_stop(const struct check_replay *check,
                           struct check_replay_recording *recording,

@@ -50,13 +50,12 @@ struct recorder {
     bool is_local;
     bool is_sending;
     bool is_calm;
-    int disk_count;      /* disks that the archive has had */
-    int64_t highest_id;  /* of all recordings ever seen */
-    int64_t disk_errors; /* of its disk, when the last recording began or was extended */
-    int64_t last_id;     /* what was written in the last round and not replayed yet; NONE */
-    int64_t round_ns;    /* when the present round began */
-    int64_t served_ns;   /* when the last one began that is over */
-    int64_t replayed;    /* bytes */
+    int disk_count;     /* disks that the archive has had */
+    int64_t highest_id; /* of all recordings ever seen */
+    int64_t last_id;    /* what was written in the last round and not replayed yet; NONE */
+    int64_t round_ns;   /* when the present round began */
+    int64_t served_ns;  /* when the last one began that is over */
+    int64_t replayed;   /* bytes */
     uint8_t message[MESSAGE_MAX];
 };
 
@@ -248,9 +247,7 @@ static void on_recording(void *context, const struct tern_archive_recording *fou
     struct recorder *recorder = life->recorder;
     struct tern_error problem;
     struct check_replay_recording *known = check_replay_find(&recorder->check, found->recording_id);
-    const struct check_replay_range told = {found->start_position, found->stop_position,
-                                            recorder->node->disk->error_count ==
-                                                recorder->disk_errors};
+    const struct check_replay_range told = {found->start_position, found->stop_position};
     if (found->correlation_id != life->correlation_id) {
         return;
     }
@@ -283,7 +280,6 @@ static void begin_recording(struct recorder_life *life, const struct tern_archiv
                                signal->position)
                : check_replay_find(&recorder->check, signal->recording_id);
     if (recording != NULL) {
-        recorder->disk_errors = recorder->node->disk->error_count;
         check_replay_on_extend(recording);
         life->recording_id = signal->recording_id;
     }
@@ -292,6 +288,15 @@ static void begin_recording(struct recorder_life *life, const struct tern_archiv
 static void report(struct recorder_life *life, int64_t position) {
     struct tern_error problem;
     if (!check_replay_on_report(recording_of(life), position, &problem)) {
+        break_rule(life, &problem);
+    }
+}
+
+static void stop_at(struct recorder_life *life, int64_t position) {
+    struct tern_error problem;
+    struct check_replay_recording *recording = recording_of(life);
+    const struct check_replay_range told = {recording->start, position};
+    if (!check_replay_on_stop(&life->recorder->check, recording, &told, &problem)) {
         break_rule(life, &problem);
     }
 }
@@ -307,7 +312,7 @@ static void on_signal(void *context, const struct tern_archive_signal *signal) {
     } else if (signal->kind == TERN_ARCHIVE_SIGNAL_STOP) {
         life->is_over = true;
         if (life->recording_id != NONE) {
-            report(life, signal->position);
+            stop_at(life, signal->position);
         }
     }
 }

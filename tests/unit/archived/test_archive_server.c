@@ -165,9 +165,12 @@ Test(archive_server, a_position_is_reported_only_when_it_is_durable) {
 
     faults.sync_result = -EIO;
     cr_assert_gt(tern_exclusive_publication_offer(publication, message, sizeof message), 0);
-    struct tern_archive_signal stopped = world_signal(&world, TERN_ARCHIVE_SIGNAL_STOP);
-    cr_assert_eq(stopped.position, 30 * 1024); /* written, but not durable */
+    world_wait(&world, world.response_count == 1); /* the error; no end is durable yet */
+    cr_assert_eq(world.signal_count, 0);
     faults.sync_result = 0;
+    struct tern_archive_signal stopped = world_signal(&world, TERN_ARCHIVE_SIGNAL_STOP);
+    cr_assert_eq(stopped.position, 30 * 1024); /* more was written, but not durable */
+    world.response_count = 0;
     tern_exclusive_publication_close(publication);
     world_close(&world);
 }

@@ -271,31 +271,6 @@ Test(catalog, a_mutation_that_fails_at_any_call_changes_nothing) {
     }
 }
 
-Test(catalog, a_recording_that_stopped_is_known_as_stopped_even_when_the_disk_fails) {
-    struct place place;
-    struct faulty_store faulty;
-    struct catalog catalog;
-    struct tern_error error = {0};
-    const struct checksum checksum = no_checksum();
-    place_open(&place);
-    faulty_store_init(&faulty);
-    const struct catalog_params params = {.store = &faulty.store,
-                                          .directory = place.directory,
-                                          .checksum = &checksum,
-                                          .capacity = 256};
-    cr_assert_eq(catalog_open(&catalog, &params, &error), 0, "%s", error.text);
-    struct archive_catalog_record record = vector_record();
-    record.stop_position = ARCHIVE_NULL;
-    int64_t id;
-    cr_assert_eq(catalog_add(&catalog, &record, &id, &error), 0);
-    faulty_store_fail(&faulty, 1, 1000, -EIO);
-    cr_assert_eq(catalog_recording_stopped(&catalog, id, 4096, 1, &error), -EIO);
-    cr_assert(catalog_get(&catalog, id, &record));
-    cr_assert_eq(record.stop_position, 4096);
-    catalog_close(&catalog);
-    place_close(&place);
-}
-
 /* Found by the simulation: a disk that failed inside the very first write, then was well. */
 Test(catalog, a_creation_that_broke_off_is_finished_and_other_short_files_are_refused) {
     static const int lengths[] = {1, 3, 8, CATALOG_HEADER_LENGTH - 1};

@@ -198,6 +198,65 @@ Test(recording, a_disk_that_fails_at_any_call_loses_nothing_that_was_reported) {
     world_close(&world);
 }
 
+static int64_t stop_in_catalog(const struct world *world, int64_t recording_id) {
+    struct archive_catalog_record record;
+    cr_assert(catalog_get(&world->server.catalog, recording_id, &record));
+    return record.stop_position;
+}
+
+/* Found by the simulation: the next start finds all that was written, which may be more than was
+ * told when the catalog could not take it. */
+Test(recording, an_end_is_told_when_the_catalog_has_it_and_not_before) {
+    static char *const settings[] = {"AERON_ARCHIVE_FILE_SYNC_LEVEL=1",
+                                     "AERON_ARCHIVE_CATALOG_FILE_SYNC_LEVEL=1", NULL};
+    struct world world;
+    struct faulty_store faulty;
+    world_open(&world, settings);
+    faulty_store_init(&faulty);
+    world.store = faulty.store;
+    int64_t id;
+    tern_exclusive_publication *publication =
+        world_record(&world, "aeron:ipc?term-length=64k", 20, &id);
+    world_wait(&world, world_position(&world, id) == 20 * 1024);
+    faulty_store_fail(&faulty, 2, 1000, -EIO); /* call 1 writes the frame, 2 is its sync */
+    offer_some(&world, publication, 20, 21);
+    tern_exclusive_publication_close(publication);
+    for (int i = 0; i < 1000; i++) {
+        world_step(&world);
+    }
+    cr_assert_eq(world.signal_count, 0);
+    cr_assert_eq(stop_in_catalog(&world, id), ARCHIVE_NULL);
+    cr_assert_eq(world_position(&world, id), 20 * 1024);
+    cr_assert_leq(faulty.calls, 2 + 4 * 11, "ten times per second, not in every cycle");
+    faulty_store_fail(&faulty, 0, 0, -EIO);
+    cr_assert_eq(world_signal(&world, TERN_ARCHIVE_SIGNAL_STOP).position, 20 * 1024);
+    cr_assert_eq(stop_in_catalog(&world, id), 20 * 1024);
+    world_stop_archive(&world);
+    world_start_archive(&world);
+    world_expect_replay(&world, id, 20);
+    world_close(&world);
+}
+
+Test(recording, an_archive_that_ends_on_a_broken_disk_tells_no_end) {
+    struct world world;
+    struct faulty_store faulty;
+    world_open(&world, no_settings);
+    faulty_store_init(&faulty);
+    world.store = faulty.store;
+    int64_t id;
+    tern_exclusive_publication *publication =
+        world_record(&world, "aeron:ipc?term-length=64k", 20, &id);
+    world_wait(&world, world_position(&world, id) == 20 * 1024);
+    faulty_store_fail(&faulty, 1, 1000, -EIO);
+    world_stop_archive(&world);
+    faulty_store_fail(&faulty, 0, 0, -EIO);
+    tern_exclusive_publication_close(publication);
+    world_start_archive(&world);
+    cr_assert_eq(stop_in_catalog(&world, id), 20 * 1024);
+    world_expect_replay(&world, id, 20);
+    world_close(&world);
+}
+
 Test(recording, a_changed_byte_is_found_by_the_checksum_of_a_replay) {
     static char *const settings[] = {"AERON_ARCHIVE_RECORD_CHECKSUM=CRC-32C",
                                      "AERON_ARCHIVE_REPLAY_CHECKSUM=CRC-32C", NULL};
