@@ -198,6 +198,34 @@ bool catalog_get(const struct catalog *catalog, int64_t recording_id,
     return true;
 }
 
+static int32_t checksum_of(const struct checksum *checksum, const uint8_t *record) {
+    return checksum_compute(checksum, record + CATALOG_RECORD_HEADER_LENGTH,
+                            get_i32(record + ARCHIVE_CATALOG_RECORD_LENGTH_OFFSET));
+}
+
+static bool has_checksum(const struct checksum *checksum, const uint8_t *record) {
+    return checksum_is_enabled(checksum) &&
+           get_i32(record + ARCHIVE_CATALOG_RECORD_CHECKSUM_OFFSET) ==
+               checksum_of(checksum, record);
+}
+
+enum checksum_kind catalog_frame_checksum(const struct catalog *catalog, int64_t recording_id) {
+    int index = find(catalog, recording_id);
+    assert(index >= 0);
+    const uint8_t *record = catalog->data + catalog->entries[index].offset;
+    if (has_checksum(catalog->checksum, record)) {
+        return catalog->checksum->kind;
+    }
+    for (int kind = CHECKSUM_CRC32; kind <= CHECKSUM_CRC32C; kind++) {
+        struct checksum other;
+        checksum_init(&other, (enum checksum_kind)kind);
+        if (has_checksum(&other, record)) {
+            return (enum checksum_kind)kind;
+        }
+    }
+    return CHECKSUM_NONE;
+}
+
 void catalog_for_each(const struct catalog *catalog, catalog_visitor visit, void *context) {
     int64_t offset = CATALOG_HEADER_LENGTH;
     while (offset < catalog->length) {
@@ -235,10 +263,10 @@ int32_t catalog_descriptor(const struct catalog *catalog, int index, int64_t con
 /* ---- mutations --------------------------------------------------------------------------------
  */
 
-static void refresh_checksum(const struct catalog *catalog, uint8_t *record) {
-    int32_t value = checksum_compute(catalog->checksum, record + CATALOG_RECORD_HEADER_LENGTH,
-                                     catalog_record_length(record) - CATALOG_RECORD_HEADER_LENGTH);
-    put_i32(record + ARCHIVE_CATALOG_RECORD_CHECKSUM_OFFSET, value);
+/* A record of other frames than this run writes keeps none, so that it is known for one. */
+static void set_checksum(const struct catalog *catalog, uint8_t *record, bool is_checked) {
+    put_i32(record + ARCHIVE_CATALOG_RECORD_CHECKSUM_OFFSET,
+            is_checked ? checksum_of(catalog->checksum, record) : 0);
 }
 
 /* Whole length of the record once written, 0 when it is too long for any catalog. */
@@ -261,7 +289,7 @@ static void encode_record(const struct catalog *catalog,
     int32_t written = archive_catalog_record_encode(&final, bytes, (int32_t)length);
     assert(written > 0);
     (void)written;
-    refresh_checksum(catalog, bytes);
+    set_checksum(catalog, bytes, true);
 }
 
 /* The file's length for `length` used bytes, growing by half (4.3 rule 6). 0: not possible. */
@@ -353,14 +381,26 @@ static int write_record(struct catalog *catalog, const uint8_t *record) {
     return result == 0 ? catalog_sync_file(catalog) : result;
 }
 
-/* Write the changed fixed part of a record. When that fails all is as `before`: who asked is told
+/* A change of a record that has begun. */
+struct change {
+    uint8_t before[CATALOG_RECORD_FIXED_LENGTH];
+    bool is_checked; /* the record has, and keeps, the checksum of this run's algorithm */
+};
+
+static void begin_change(const struct catalog *catalog, const uint8_t *record,
+                         struct change *change) {
+    memcpy(change->before, record, CATALOG_RECORD_FIXED_LENGTH);
+    change->is_checked = has_checksum(catalog->checksum, record);
+}
+
+/* Write the changed fixed part of a record. When that fails all is as before: who asked is told
  * that nothing happened, so nothing may have happened. */
-static int commit(struct catalog *catalog, uint8_t *record, const uint8_t *before,
+static int commit(struct catalog *catalog, uint8_t *record, const struct change *change,
                   struct tern_error *error) {
-    refresh_checksum(catalog, record);
+    set_checksum(catalog, record, change->is_checked);
     int result = write_record(catalog, record);
     if (result != 0) {
-        memcpy(record, before, CATALOG_RECORD_FIXED_LENGTH);
+        memcpy(record, change->before, CATALOG_RECORD_FIXED_LENGTH);
         (void)write_record(catalog, record);
         return catalog_fail(error, result, "update", catalog);
     }
@@ -369,22 +409,22 @@ static int commit(struct catalog *catalog, uint8_t *record, const uint8_t *befor
 
 int catalog_recording_stopped(struct catalog *catalog, int64_t recording_id, int64_t position,
                               int64_t timestamp_ms, struct tern_error *error) {
-    uint8_t before[CATALOG_RECORD_FIXED_LENGTH];
+    struct change change;
     uint8_t *record = bytes_of(catalog, recording_id);
-    memcpy(before, record, sizeof before);
+    begin_change(catalog, record, &change);
     put_i64(record + ARCHIVE_CATALOG_RECORD_STOP_TIMESTAMP_OFFSET, timestamp_ms);
     put_i64(record + ARCHIVE_CATALOG_RECORD_STOP_POSITION_OFFSET, position);
-    return commit(catalog, record, before, error);
+    return commit(catalog, record, &change, error);
 }
 
 /* Change one 64-bit field. */
 static int set_field(struct catalog *catalog, int64_t recording_id, int32_t offset, int64_t value,
                      struct tern_error *error) {
-    uint8_t before[CATALOG_RECORD_FIXED_LENGTH];
+    struct change change;
     uint8_t *record = bytes_of(catalog, recording_id);
-    memcpy(before, record, sizeof before);
+    begin_change(catalog, record, &change);
     put_i64(record + offset, value);
-    return commit(catalog, record, before, error);
+    return commit(catalog, record, &change, error);
 }
 
 int catalog_set_stop_position(struct catalog *catalog, int64_t recording_id, int64_t position,
@@ -401,16 +441,17 @@ int catalog_set_start_position(struct catalog *catalog, int64_t recording_id, in
 
 int catalog_extend(struct catalog *catalog, const struct catalog_extension *extension,
                    struct tern_error *error) {
-    uint8_t before[CATALOG_RECORD_FIXED_LENGTH];
+    struct change change;
     uint8_t *record = bytes_of(catalog, extension->recording_id);
-    memcpy(before, record, sizeof before);
+    begin_change(catalog, record, &change);
     put_i64(record + ARCHIVE_CATALOG_RECORD_CONTROL_SESSION_ID_OFFSET,
             extension->control_session_id);
     put_i64(record + ARCHIVE_CATALOG_RECORD_CORRELATION_ID_OFFSET, extension->correlation_id);
     put_i32(record + ARCHIVE_CATALOG_RECORD_SESSION_ID_OFFSET, extension->session_id);
     put_i64(record + ARCHIVE_CATALOG_RECORD_STOP_TIMESTAMP_OFFSET, ARCHIVE_NULL);
     put_i64(record + ARCHIVE_CATALOG_RECORD_STOP_POSITION_OFFSET, ARCHIVE_NULL);
-    return commit(catalog, record, before, error);
+    change.is_checked = true; /* all that follows is of this run */
+    return commit(catalog, record, &change, error);
 }
 
 int catalog_remove(struct catalog *catalog, int64_t recording_id, int32_t state,
@@ -447,6 +488,7 @@ static uint8_t *image_with(const struct catalog *catalog, int64_t offset, int64_
     memcpy(data + offset + old_length + growth, catalog->data + offset + old_length,
            (size_t)(catalog->length - offset - old_length));
     encode_record(catalog, record, data + offset, old_length + growth);
+    set_checksum(catalog, data + offset, has_checksum(catalog->checksum, catalog->data + offset));
     return data;
 }
 

@@ -85,6 +85,11 @@ bool catalog_get(const struct catalog *catalog, int64_t recording_id,
 void catalog_get_at(const struct catalog *catalog, int index,
                     struct archive_catalog_record *record);
 
+/* The checksum of the frames that were recorded last, which is that of the record itself: additions
+ * and extensions, which begin to write frames, set it; other changes keep it, or leave none when
+ * this run has another one. */
+enum checksum_kind catalog_frame_checksum(const struct catalog *catalog, int64_t recording_id);
+
 /* Visit every record of the file, of whatever state, in order. */
 typedef void (*catalog_visitor)(void *context, const struct archive_catalog_record *record);
 void catalog_for_each(const struct catalog *catalog, catalog_visitor visit, void *context);

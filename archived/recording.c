@@ -250,6 +250,27 @@ static void fail_store(struct recording *recording, const char *what, int result
          result);
 }
 
+/* Frames before an extension that have no checksums, or others. */
+static int add_checksums(struct recording *recording) {
+    struct archive_server *server = recording->server;
+    enum checksum_kind kind = server->record_checksum.kind;
+    if (kind == CHECKSUM_NONE || catalog_frame_checksum(&server->catalog, recording->id) == kind) {
+        return 0;
+    }
+    const struct segment_scan scan = {
+        .place = &server->segments,
+        .geometry = &recording->geometry,
+        .checksum = &server->record_checksum,
+        .buffer = server->io_buffer,
+        .buffer_length = server->conf->io_length_max,
+    };
+    int result = segment_add_checksums(&scan, recording->position);
+    if (result != 0) {
+        fail_store(recording, "cannot add checksums to its segment file", result);
+    }
+    return result;
+}
+
 static int open_segment(struct recording *recording) {
     const struct segment_place *place = &recording->server->segments;
     recording->segment_base = segment_base_of(&recording->geometry, recording->position);
@@ -287,8 +308,8 @@ static int extend_in_catalog(struct recording *recording) {
 /* Everything is there: tell the client and begin to write. Until an extension has cleared what
  * stands behind its position, recovery must go by the stop position in the catalog. */
 static void start(struct recording *recording) {
-    if (recording->is_extension &&
-        (open_segment(recording) != 0 || extend_in_catalog(recording) != 0)) {
+    if (recording->is_extension && (add_checksums(recording) != 0 || open_segment(recording) != 0 ||
+                                    extend_in_catalog(recording) != 0)) {
         return;
     }
     recording->was_started = true;

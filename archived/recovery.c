@@ -102,11 +102,13 @@ static int close_recording(struct archive_server *server, const struct entry *en
     struct archive_catalog_record record;
     (void)catalog_get(&server->catalog, entry->id, &record);
     const struct segment_geometry geometry = archive_server_geometry(&record);
+    struct checksum checksum; /* of its writer, which may have been configured differently */
+    checksum_init(&checksum, catalog_frame_checksum(&server->catalog, entry->id));
     const struct segment_scan scan = {
         .place = &server->segments,
         .geometry = &geometry,
         .highest_base = entry->highest_base,
-        .checksum = &server->record_checksum,
+        .checksum = &checksum,
         .session_id = record.session_id,
         .buffer = server->io_buffer,
         .buffer_length = server->conf->io_length_max,

@@ -8,10 +8,10 @@
  * file page by page, so a frame whose later pages hold nothing but zeroes is taken for torn, unless
  * the writer's marker says that it was written completely.
  *
- * With checksums nothing is assumed of pages: of what may not have been synced, which any part of
- * can be missing, every frame is verified, and the first one that does not match ends the
- * recording. What is further from the end was durable; a frame there that does not match is damage
- * of another kind, which is not recovery's to cut off.
+ * With checksums of the writer nothing is assumed of pages: of what may not have been synced, which
+ * any part of can be missing, every frame is verified, and the first one that does not match ends
+ * the recording. What is further from the end was durable; a frame there that does not match is
+ * damage of another kind, which is not recovery's to cut off.
  */
 #include "archived/segment.h"
 
@@ -419,6 +419,80 @@ static int verify_frames(const struct segment_scan *scan, int file, int64_t offs
     }
     *verified = min_i64(offset, end);
     return 0;
+}
+
+/* Checksums for the `count` bytes of frames in the buffer that stand at `offset`. The length of the
+ * whole frames among them, or -EBADMSG when there is none. */
+static int64_t put_checksums(const struct segment_scan *scan, int64_t base, int64_t offset,
+                             int64_t count) {
+    int64_t at = 0;
+    while (at + LOG_FRAME_HEADER_LENGTH <= count) {
+        uint8_t *frame = scan->buffer + at;
+        struct frame_header header;
+        memcpy(&header, frame, sizeof header);
+        if (!header_fits(scan->geometry, &header, base + offset + at)) {
+            return -EBADMSG;
+        }
+        int32_t length = log_aligned_frame_length(header.frame_length);
+        bool is_data = header.type == FRAME_TYPE_DATA;
+        if (is_data && at + length > count) {
+            break; /* it begins the next chunk */
+        }
+        if (is_data) {
+            put_i32(frame + offsetof(struct frame_header, session_id),
+                    checksum_compute(scan->checksum, frame + LOG_FRAME_HEADER_LENGTH,
+                                     length - LOG_FRAME_HEADER_LENGTH));
+        }
+        at += length;
+    }
+    return at == 0 ? -EBADMSG : at;
+}
+
+/* Frames of the file from `offset`, where one begins, to `end`. */
+static int add_checksums(const struct segment_scan *scan, int file, int64_t base, int64_t offset,
+                         int64_t end) {
+    const struct store *store = scan->place->store;
+    while (offset < end) {
+        int64_t wanted = min_i64(scan->buffer_length, end - offset);
+        int64_t count = store->pread(store->context, file, scan->buffer, wanted, offset);
+        if (count <= 0) {
+            return count < 0 ? (int)count : -EBADMSG;
+        }
+        int64_t length = put_checksums(scan, base, offset, count);
+        if (length < 0) {
+            return (int)length;
+        }
+        int result = store->pwrite(store->context, file, scan->buffer, min_i64(length, count),
+                                   offset); /* as it was but for those words */
+        if (result != 0) {
+            return result;
+        }
+        offset += length;
+    }
+    return sync_file(scan->place, file);
+}
+
+int segment_add_checksums(const struct segment_scan *scan, int64_t position) {
+    const struct segment_geometry *geometry = scan->geometry;
+    const struct store *store = scan->place->store;
+    if (position == geometry->start_position) {
+        return 0;
+    }
+    int64_t base = segment_base_of(geometry, position - 1);
+    int64_t first = max_i64(0, geometry->start_position - base);
+    /* From the beginning of a term, where a frame begins. */
+    int64_t doubtful = max_i64(0, position - base - unsynced_length(scan));
+    int64_t offset = max_i64(first, doubtful & ~((int64_t)geometry->term_length - 1));
+    char path[SEGMENT_PATH_MAX];
+    int file;
+    segment_path(scan->place, geometry->recording_id, base, path);
+    int result = store->open(store->context, path, STORE_WRITE, &file);
+    if (result != 0) {
+        return result == -ENOENT ? 0 : result; /* detached */
+    }
+    result = add_checksums(scan, file, base, offset, position - base);
+    (void)store->close(store->context, file);
+    return result;
 }
 
 /* What is read need not be on disk. Its writer may have been killed before it synced, or ended

@@ -86,7 +86,7 @@ struct segment_scan {
     const struct segment_place *place;
     const struct segment_geometry *geometry;
     int64_t highest_base;            /* of the recording's files; -1: there is none */
-    const struct checksum *checksum; /* frames carry it when enabled */
+    const struct checksum *checksum; /* of the writer; frames carry it when enabled */
     int32_t session_id;              /* of the recorded stream, which others carry in its place */
     uint8_t *buffer;
     int64_t buffer_length; /* at least the longest possible frame: the term length suffices */
@@ -96,6 +96,11 @@ struct segment_end {
     int64_t position;
     int64_t torn_length; /* bytes that were dropped from a torn frame on; 0: none */
 };
+
+/* Before an extension at `position` by a writer with checksums of a recording whose last frames
+ * have none, or others: give them to those near the position. Nobody doubts that they are whole,
+ * but a recovery after a crash of the extension may look at them, and could not tell. */
+int segment_add_checksums(const struct segment_scan *scan, int64_t position);
 
 /* Find the end of the last whole frame, from the highest segment file backwards over empty ones.
  * What is torn is cut off the file, and what is left is made durable when the place syncs. 0,

@@ -204,6 +204,75 @@ static int64_t stop_in_catalog(const struct world *world, int64_t recording_id) 
     return record.stop_position;
 }
 
+static void extend_by(struct world *world, int64_t id, int first, int end, bool stops) {
+    int64_t sent;
+    cr_assert_eq(extend(world, id, &sent), 0);
+    tern_exclusive_publication *publication =
+        continue_at(world, first * 1024, initial_term_id(world, id));
+    (void)world_signal(world, TERN_ARCHIVE_SIGNAL_EXTEND);
+    offer_some(world, publication, first, end);
+    cr_assert_eq(world_position(world, id), end * 1024);
+    if (stops) {
+        cr_assert_eq(world_stop(world, publication), end * 1024);
+    } else {
+        world_crash_archive(world);
+        tern_exclusive_publication_close(publication);
+    }
+}
+
+/* Recovery goes by what the writer of a recording did, not by what this run would do. Frames of
+ * several sessions are near its end; with the writer's last life it crashes. */
+Test(recording, checksums_can_be_switched_between_a_crash_and_the_next_start) {
+    for (int before = CHECKSUM_NONE; before <= CHECKSUM_CRC32C; before++) {
+        for (int after = CHECKSUM_NONE; after <= CHECKSUM_CRC32C; after++) {
+            struct world world;
+            world_open(&world, no_settings);
+            world_stop_archive(&world);
+            world.conf.record_checksum = before;
+            world_start_archive(&world);
+            int64_t id;
+            tern_exclusive_publication *publication =
+                world_record(&world, "aeron:ipc?term-length=64k", 20, &id);
+            cr_assert_eq(world_stop(&world, publication), 20 * 1024);
+            extend_by(&world, id, 20, 70, true);
+            extend_by(&world, id, 70, 75, false);
+            world.conf.record_checksum = after;
+            world_start_archive(&world);
+            cr_assert_eq(stop_in_catalog(&world, id), 75 * 1024, "from %d to %d", before, after);
+            world_expect_replay(&world, id, 75);
+            world_close(&world);
+        }
+    }
+}
+
+Test(recording, checksums_can_be_switched_before_an_extension_that_crashes) {
+    for (int before = CHECKSUM_NONE; before <= CHECKSUM_CRC32C; before++) {
+        for (int after = CHECKSUM_NONE; after <= CHECKSUM_CRC32C; after++) {
+            struct world world;
+            world_open(&world, no_settings);
+            world_stop_archive(&world);
+            world.conf.record_checksum = before;
+            world_start_archive(&world);
+            int64_t id;
+            tern_exclusive_publication *publication =
+                world_record(&world, "aeron:ipc?term-length=64k", 20, &id);
+            cr_assert_eq(world_stop(&world, publication), 20 * 1024);
+            extend_by(&world, id, 20, 70, true);
+            world_stop_archive(&world);
+            world.conf.record_checksum = after;
+            world_start_archive(&world);
+            extend_by(&world, id, 70, 75, false);
+            world_start_archive(&world);
+            cr_assert_eq(stop_in_catalog(&world, id), 75 * 1024, "from %d to %d", before, after);
+            world_expect_replay(&world, id, 75);
+            extend_by(&world, id, 75, 80, false);
+            world_start_archive(&world);
+            cr_assert_eq(stop_in_catalog(&world, id), 80 * 1024, "from %d to %d", before, after);
+            world_close(&world);
+        }
+    }
+}
+
 /* Found by the simulation: the next start finds all that was written, which may be more than was
  * told when the catalog could not take it. */
 Test(recording, an_end_is_told_when_the_catalog_has_it_and_not_before) {
