@@ -317,7 +317,7 @@ static void strike_process(struct plan *plan, struct strike *strike) {
         history_line(history, "plan: %s: %s stays down", machine, name);
         break;
     case STRIKE_PAUSE:
-        process->paused_until_ns = strike->end_ns;
+        process_pause(process, strike->end_ns);
         history_line(history, "plan: %s: %s is paused", machine, name);
         break;
     default:
@@ -360,7 +360,7 @@ static void begin(struct plan *plan, struct strike *strike) {
     case STRIKE_PAUSE_NODE:
         history_line(&plan->sim->history, "plan: pause %s", strike->machine->name);
         for (int i = 0; i < strike->machine->process_count; i++) {
-            strike->machine->processes[i]->paused_until_ns = strike->end_ns;
+            process_pause(strike->machine->processes[i], strike->end_ns);
         }
         break;
     default:
@@ -394,7 +394,7 @@ static void end(struct plan *plan, const struct strike *strike) {
         break;
     case STRIKE_DOWN:
         strike->process->is_held_down = false;
-        strike->process->wake_ns = plan->sim->now_ns;
+        process_set_wake(strike->process, plan->sim->now_ns);
         break;
     case STRIKE_SLOW:
         strike->process->slowness = 1;

@@ -19,6 +19,27 @@
 #define RESTART_MIN_NS (50 * NS_PER_MS)
 #define RESTART_MAX_NS (1500 * NS_PER_MS)
 
+/* The scheduler looks at these alone, at each step. */
+static void note_due(const struct process *process) {
+    process->sim->due_ns[process->index] =
+        process->is_stepping ? INT64_MAX : max_i64(process->wake_ns, process->paused_until_ns);
+}
+
+void process_set_wake(struct process *process, int64_t wake_ns) {
+    process->wake_ns = wake_ns;
+    note_due(process);
+}
+
+void process_pause(struct process *process, int64_t until_ns) {
+    process->paused_until_ns = until_ns;
+    note_due(process);
+}
+
+static void set_stepping(struct process *process, bool is_stepping) {
+    process->is_stepping = is_stepping;
+    note_due(process);
+}
+
 struct process *process_add(struct machine *machine, enum process_kind kind,
                             const struct process_operations *operations) {
     struct sim *sim = machine->sim;
@@ -34,9 +55,9 @@ struct process *process_add(struct machine *machine, enum process_kind kind,
         .park_max_ns = sim->options.park_max_ns,
         .slowness = 1,
         .fuse = -1,
-        .wake_ns = sim->now_ns + dice_between(&sim->dice, 0, 100 * NS_PER_MS),
     };
     sim->process_count++;
+    process_set_wake(process, sim->now_ns + dice_between(&sim->dice, 0, 100 * NS_PER_MS));
     machine->processes[machine->process_count++] = process;
     return process;
 }
@@ -55,7 +76,8 @@ static void take_back(struct process *process) {
     process->is_doomed = false;
     process->fuse = -1;
     process->park_ns = 0;
-    process->wake_ns = sim->now_ns + dice_between(&sim->dice, RESTART_MIN_NS, RESTART_MAX_NS);
+    process_set_wake(process,
+                     sim->now_ns + dice_between(&sim->dice, RESTART_MIN_NS, RESTART_MAX_NS));
 }
 
 void process_kill(struct process *process) {
@@ -148,7 +170,7 @@ static void set_wake(struct process *process, int work) {
         process->park_ns =
             min_i64(process->park_max_ns, max_i64(PARK_MIN_NS, 2 * process->park_ns));
     }
-    process->wake_ns = sim->now_ns + pause_ns * process->slowness;
+    process_set_wake(process, sim->now_ns + pause_ns * process->slowness);
 }
 
 void process_turn(struct process *process) {
@@ -156,11 +178,11 @@ void process_turn(struct process *process) {
     struct process *before = sim->current;
     volatile int work = 0;
     if (!process->is_up && process->is_held_down) {
-        process->wake_ns = INT64_MAX;
+        process_set_wake(process, INT64_MAX);
         return;
     }
     sim->current = process;
-    process->is_stepping = true;
+    set_stepping(process, true);
     int owner = owner_switch(process->owner);
     bool is_dead = true;
     if (setjmp(process->exit) == 0) {
@@ -171,7 +193,7 @@ void process_turn(struct process *process) {
                      process->machine->name, process->operations->name);
     }
     owner_switch(owner);
-    process->is_stepping = false;
+    set_stepping(process, false);
     sim->current = before;
     sim->step_count++;
     history_mix(&sim->history, (uint64_t)sim->now_ns << 8 ^ (uint64_t)process->index << 4 ^

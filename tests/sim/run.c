@@ -181,7 +181,7 @@ static void on_arrival(void *context, int host, int64_t deliver_ns) {
     struct sim *sim = context;
     struct process *driver = sim->machines[host].processes[0];
     if (driver->is_up) {
-        driver->wake_ns = min_i64(driver->wake_ns, max_i64(sim->now_ns, deliver_ns));
+        process_set_wake(driver, min_i64(driver->wake_ns, max_i64(sim->now_ns, deliver_ns)));
     }
 }
 

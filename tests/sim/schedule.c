@@ -20,17 +20,14 @@ void sim_fail(struct sim *sim, const char *format, ...) {
 }
 
 static struct process *find_next(struct sim *sim) {
-    struct process *next = NULL;
+    int next = -1;
     int64_t next_ns = INT64_MAX;
     for (int i = 0; i < sim->process_count; i++) {
-        struct process *process = &sim->processes[i];
-        int64_t wake_ns = max_i64(process->wake_ns, process->paused_until_ns);
-        if (!process->is_stepping && wake_ns < next_ns) {
-            next = process;
-            next_ns = wake_ns;
-        }
+        int64_t due_ns = sim->due_ns[i];
+        next = due_ns < next_ns ? i : next;
+        next_ns = due_ns < next_ns ? due_ns : next_ns;
     }
-    return next;
+    return next < 0 ? NULL : &sim->processes[next];
 }
 
 static void set_now(struct sim *sim, int64_t now_ns) {
@@ -42,7 +39,7 @@ static void set_now(struct sim *sim, int64_t now_ns) {
 void sim_run_until(struct sim *sim, int64_t end_ns, const struct process *except) {
     while (!sim->has_failed && (except == NULL || !except->is_doomed)) {
         struct process *next = find_next(sim);
-        int64_t next_ns = next == NULL ? INT64_MAX : max_i64(next->wake_ns, next->paused_until_ns);
+        int64_t next_ns = next == NULL ? INT64_MAX : sim->due_ns[next->index];
         int64_t plan_ns = plan_next_ns(sim->plan);
         if (min_i64(next_ns, plan_ns) >= end_ns) {
             set_now(sim, end_ns);

@@ -141,7 +141,8 @@ struct sim {
     int machine_count;
     struct process processes[SIM_PROCESSES_MAX];
     int process_count;
-    struct process *current; /* innermost being stepped */
+    int64_t due_ns[SIM_PROCESSES_MAX]; /* process by process, when it is stepped next */
+    struct process *current;           /* innermost being stepped */
     const struct workload *workload;
     void *workload_state;
     struct plan *plan;
@@ -162,6 +163,10 @@ struct process *process_add(struct machine *machine, enum process_kind kind,
                             const struct process_operations *operations);
 /* One turn: a step, or a start when it is down. */
 void process_turn(struct process *process);
+/* It wakes at this time, unless it is paused for longer. */
+void process_set_wake(struct process *process, int64_t wake_ns);
+/* As by SIGSTOP. */
+void process_pause(struct process *process, int64_t until_ns);
 /* As by SIGKILL. */
 void process_kill(struct process *process);
 /* As by SIGTERM. */
