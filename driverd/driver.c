@@ -374,9 +374,16 @@ static void wait_for_sender(void *context, int64_t timeout_ns) {
              is_idle ? max_i64(timeout_ns, QUIET_PARK_NS) : timeout_ns);
 }
 
+static int64_t begin_receiver_wait(struct driver *driver) {
+    int64_t rest_ns = receiver_begin_wait(&driver->receiver);
+    duty_cycle_rest(&driver->receiver.cycle, rest_ns);
+    return rest_ns;
+}
+
 static void wait_for_receiver(void *context, int64_t timeout_ns) {
     struct driver *driver = context;
-    int64_t rest_ns = receiver_begin_wait(&driver->receiver, timeout_ns, QUIET_PARK_NS);
+    int64_t rest_ns = begin_receiver_wait(driver);
+    (void)timeout_ns; /* clients cannot do anything that it would have to look for */
     wait_for(driver, &driver->receiver.poller, 1, rest_ns);
     receiver_end_wait(&driver->receiver);
 }
@@ -399,8 +406,9 @@ static void wait_for_conductor(void *context, int64_t timeout_ns) {
 static void wait_for_network(void *context, int64_t timeout_ns) {
     struct driver *driver = context;
     struct net_poller *const pollers[] = {driver->sender.poller, driver->receiver.poller};
-    int64_t quiet_ns = driver->sender.publications.count == 0 ? QUIET_PARK_NS : 0;
-    int64_t rest_ns = receiver_begin_wait(&driver->receiver, timeout_ns, quiet_ns);
+    bool is_idle = driver->sender.publications.count == 0;
+    int64_t rest_ns = is_idle ? max_i64(timeout_ns, QUIET_PARK_NS) : timeout_ns;
+    rest_ns = min_i64(rest_ns, begin_receiver_wait(driver));
     wait_for(driver, pollers, ARRAY_COUNT(pollers), rest_ns);
     receiver_end_wait(&driver->receiver);
 }

@@ -19,6 +19,7 @@
 #include "driverd/endpoint_recv.h"
 #include "driverd/log_file.h"
 #include "driverd/loss_detector.h"
+#include "driverd/schedule.h"
 #include "driverd/stream_index.h"
 #include "driverd/subscribable.h"
 #include "driverd/timestamp.h"
@@ -133,7 +134,8 @@ struct image {
     /* receiver; the bulk comes last */
     CACHE_ALIGNED struct endpoint_recv *receive_endpoint;
     struct stream_node receive_node;
-    int32_t connection_limit; /* beyond the highest index that was used */
+    struct schedule_node node; /* when it has something to say by the clock */
+    int32_t connection_limit;  /* beyond the highest index that was used */
     int64_t *hwm_counter;
     int64_t *naks_counter;
     int64_t last_sm_position;

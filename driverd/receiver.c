@@ -22,6 +22,10 @@
 #include "driverd/image_receive.h"
 #include "driverd/trace.h"
 
+/* Images that say something by the clock, per cycle: data may wait. */
+#define RECEIVER_FEEDBACK_MAX 64
+#define RECEIVER_REST_MAX_NS (100 * NS_PER_MS)
+
 enum receiver_command_type {
     RECEIVER_COMMAND_ADD_DESTINATION = 1,
     RECEIVER_COMMAND_REMOVE_DESTINATION,
@@ -56,7 +60,6 @@ int receiver_init(struct receiver *receiver, struct driver_context *context,
         .buffers =
             aligned_alloc(CACHE_LINE_LENGTH, (size_t)RECEIVER_BATCH_MAX * RECEIVER_BUFFER_LENGTH),
         .batch = min_i32(context->conf->receiver_io_vector_capacity, RECEIVER_BATCH_MAX),
-        .feedback_deadline_ns = INT64_MAX,
     };
     if (receiver->command_memory == NULL || receiver->pending == NULL ||
         receiver->buffers == NULL) {
@@ -205,6 +208,13 @@ static void silence_predecessors(struct receiver *receiver, const struct image *
     }
 }
 
+/* What the image has to say, and when it will have something again. */
+static int speak(struct receiver *receiver, struct image *image, int64_t now_ns) {
+    int work = image_receive_send_feedback(image, now_ns);
+    schedule_put(&receiver->schedule, &image->node, image_receive_deadline_ns(image));
+    return work;
+}
+
 /* Pairs with receiver_note_order: who sees the count sees the orders that it counts, and an image
  * that is ordered anew from here on is put on the stack again. */
 static int follow_orders(struct receiver *receiver, int64_t now_ns) {
@@ -217,9 +227,7 @@ static int follow_orders(struct receiver *receiver, int64_t now_ns) {
     while (image != NULL) {
         struct image *next = image->next_ordered;
         (void)exchange_u8(&image->is_ordered, 0);
-        work += image_receive_send_feedback(image, now_ns);
-        receiver->feedback_deadline_ns =
-            min_i64(receiver->feedback_deadline_ns, image_receive_deadline_ns(image));
+        work += speak(receiver, image, now_ns);
         image = next;
     }
     receiver->orders_seen = order_count;
@@ -238,6 +246,7 @@ static void add_image(struct receiver *receiver, struct image *image) {
         post_no_memory(receiver);
     }
     image_receive_start(image, receiver->cycle.last_ns);
+    schedule_now(&receiver->schedule, &image->node); /* the first status message */
 }
 
 static void remove_image(struct receiver *receiver, struct image *image) {
@@ -247,6 +256,7 @@ static void remove_image(struct receiver *receiver, struct image *image) {
     (void)image_receive_send_feedback(image, receiver->cycle.last_ns); /* EOS of a revoked one */
     dispatcher_remove_image(dispatcher, image->stream_id, image->session_id, image, is_cooling);
     stream_index_remove(&receiver->images_by_stream, &image->receive_node);
+    schedule_remove(&image->node);
     (void)pointer_list_remove(&receiver->images, image);
     store_release_u8(&image->is_released, 1);
 }
@@ -287,6 +297,7 @@ static void on_command(void *context, int32_t type, const uint8_t *payload, int3
         assert(length == (int32_t)sizeof command + command.reason_length);
         image_receive_reject(command.image, (const char *)payload + sizeof command,
                              command.reason_length);
+        schedule_now(&receiver->schedule, &command.image->node);
         break;
     case RECEIVER_COMMAND_SET_CONTROL:
         set_control(receiver, &command);
@@ -674,44 +685,23 @@ static void elicit_periodically(struct receiver *receiver, int64_t now_ns) {
     }
 }
 
-/* Those that the pace leaves no room for come first the next time. */
-static int look_after_images(struct receiver *receiver, int64_t now_ns) {
-    int32_t count = receiver->images.count;
-    int32_t seen = 0;
-    int work = 0;
-    int64_t deadline_ns = INT64_MAX;
-    pace_renew(&receiver->pace, count, now_ns);
-    while (seen < count && receiver->pace.left > 0) {
-        receiver->next_image = receiver->next_image < count ? receiver->next_image : 0;
-        struct image *image = receiver->images.items[receiver->next_image++];
-        int64_t image_deadline_ns = image_receive_deadline_ns(image);
-        if (image_deadline_ns < now_ns) {
-            receiver->pace.left--;
-            work += image_receive_send_feedback(image, now_ns);
-            image_deadline_ns = image_receive_deadline_ns(image);
-        }
-        deadline_ns = min_i64(deadline_ns, image_deadline_ns);
-        seen++;
-    }
-    receiver->feedback_deadline_ns =
-        seen < count ? receiver->pace.next_ns - 1
-                     : max_i64(deadline_ns, now_ns + count * RECEIVER_FEEDBACK_SPACING_NS);
-    return work;
-}
-
 static int send_feedback(struct receiver *receiver, int64_t now_ns) {
     int work = follow_orders(receiver, now_ns);
-    return now_ns > receiver->feedback_deadline_ns ? work + look_after_images(receiver, now_ns)
-                                                   : work;
+    struct schedule_node *node;
+    pace_renew(&receiver->pace, receiver->images.count, now_ns);
+    for (int i = 0; i < RECEIVER_FEEDBACK_MAX && receiver->pace.left > 0 &&
+                    (node = schedule_take(&receiver->schedule, now_ns)) != NULL;
+         i++) {
+        receiver->pace.left--;
+        work += speak(receiver, CONTAINER_OF(node, struct image, node), now_ns);
+    }
+    return work;
 }
 
 int receiver_do_work(struct receiver *receiver, int64_t now_ns) {
     duty_cycle_measure(&receiver->cycle, now_ns);
     receiver->cycle_count++;
     int work = ring_spsc_read(&receiver->commands, on_command, receiver, RECEIVER_COMMANDS_MAX);
-    if (work > 0) {
-        receiver->feedback_deadline_ns = INT64_MIN;
-    }
     work += poll_sockets(receiver, now_ns);
     elicit_periodically(receiver, now_ns);
     work += send_feedback(receiver, now_ns);
@@ -722,16 +712,15 @@ int receiver_do_work(struct receiver *receiver, int64_t now_ns) {
 
 /* The fences make one of the two see the other's store: either this wait is not begun, or it is
  * ended by a wake-up. */
-int64_t receiver_begin_wait(struct receiver *receiver, int64_t timeout_ns, int64_t quiet_ns) {
+int64_t receiver_begin_wait(struct receiver *receiver) {
     int64_t now_ns = receiver->cycle.last_ns;
-    int64_t rest_ns =
-        max_i64(now_ns, min_i64(receiver->feedback_deadline_ns, now_ns + quiet_ns)) - now_ns;
     store_release_u8(&receiver->is_waiting, 1);
     fence_full();
     if (load_acquire_i64(&receiver->order_count) != receiver->orders_seen) {
         return 0;
     }
-    return max_i64(timeout_ns, rest_ns);
+    int64_t rest_ns = max_i64(0, schedule_next_ns(&receiver->schedule) - now_ns);
+    return min_i64(pace_rest_ns(&receiver->pace, rest_ns, now_ns), RECEIVER_REST_MAX_NS);
 }
 
 void receiver_end_wait(struct receiver *receiver) {

@@ -13,6 +13,7 @@
 #include "driverd/duty_cycle.h"
 #include "driverd/pace.h"
 #include "driverd/pointer_list.h"
+#include "driverd/schedule.h"
 #include "driverd/stream_index.h"
 #include "shm/ring_spsc.h"
 
@@ -26,9 +27,6 @@ struct image;
 #define RECEIVER_COMMANDS_MAX 16  /* per cycle */
 #define RECEIVER_PENDING_SETUPS_MAX 1024
 #define RECEIVER_PENDING_SETUP_TIMEOUT_NS NS_PER_S
-/* Images that have something to say by the clock are looked for all at once; the more there are,
- * the less often: a status message of one of a thousand may come 5 ms late. */
-#define RECEIVER_FEEDBACK_SPACING_NS (5 * NS_PER_US)
 #define RECEIVER_ELICITATION_INTERVAL_NS NS_PER_S
 
 /* A SEND_SETUP that waits for its SETUP. */
@@ -57,8 +55,7 @@ struct receiver {
     int32_t batch;    /* datagrams per receive call, configured */
     int64_t cycle_count;
     int64_t orders_seen;
-    int32_t next_image;           /* to look after first */
-    int64_t feedback_deadline_ns; /* before it no image has to say anything without an order */
+    struct schedule schedule; /* of images that have something to say by the clock */
 
     CACHE_ALIGNED int64_t order_count; /* conductor writes, receiver reads */
     void *ordered;      /* stack of images with orders: conductor adds, receiver takes all */
@@ -71,9 +68,8 @@ void receiver_close(struct receiver *receiver);
 int receiver_do_work(struct receiver *receiver, int64_t now_ns);
 
 /* Around a wait of the receiver's thread. Nothing that a client writes concerns the receiver, so it
- * may rest for `quiet_ns` instead of `timeout_ns` unless an image has something to say before; 0
- * when there is an order already. */
-int64_t receiver_begin_wait(struct receiver *receiver, int64_t timeout_ns, int64_t quiet_ns);
+ * may rest until an image has something to say; 0 when there is an order already. */
+int64_t receiver_begin_wait(struct receiver *receiver);
 void receiver_end_wait(struct receiver *receiver);
 /* Conductor: an order was written into this image, which is the receiver's. */
 void receiver_note_order(struct receiver *receiver, struct image *image);
