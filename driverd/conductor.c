@@ -16,6 +16,7 @@
 #include "driverd/log_agent.h"
 #include "driverd/network.h"
 #include "driverd/publication_ipc.h"
+#include "driverd/publication_net.h"
 #include "driverd/subscription.h"
 #include "driverd/trace.h"
 
@@ -403,6 +404,29 @@ static void check_ring(struct conductor *conductor, int64_t now_ns) {
     }
 }
 
+static int visit_publication(void *context, void *item, int64_t now_ns) {
+    (void)context;
+    (void)now_ns;
+    return publication_ipc_update_limit(item);
+}
+
+/* They never sleep: clients write, and say nothing. */
+static const struct sweep_items ipc_items = {offsetof(struct publication_ipc, entry),
+                                             visit_publication, NULL};
+
+void conductor_list_ipc(struct conductor *conductor, struct publication_ipc *publication) {
+    int result =
+        sweep_add(&conductor->ipc_sweep, &conductor->publications_ipc, &ipc_items, publication);
+    assert(result == 0);
+    (void)result;
+}
+
+void conductor_wake_publication(struct conductor *conductor, struct publication *publication) {
+    if (publication->kind == PUBLICATION_NET) {
+        network_wake_publication(conductor, (struct publication_net *)publication);
+    }
+}
+
 static void check_publications_ipc(struct conductor *conductor, int64_t now_ns) {
     struct pointer_list *list = &conductor->publications_ipc;
     for (int32_t i = list->count - 1; i >= 0; i--) {
@@ -412,7 +436,7 @@ static void check_publications_ipc(struct conductor *conductor, int64_t now_ns) 
             linking_attach_publication_ipc(conductor, publication);
         }
         if (publication_ipc_is_done(publication)) {
-            sweep_remove_at(&conductor->ipc_sweep, list, i);
+            sweep_remove_at(&conductor->ipc_sweep, list, &ipc_items, i);
             conductor_destroy_publication(conductor, &publication->base);
         }
     }
@@ -433,16 +457,8 @@ static void on_timers(struct conductor *conductor, int64_t now_ns) {
     check_ring(conductor, now_ns);
 }
 
-static int visit_publication(void *context, void *item, int64_t now_ns) {
-    (void)context;
-    (void)now_ns;
-    return publication_ipc_update_limit(item);
-}
-
 static int update_limits(struct conductor *conductor, int64_t now_ns) {
-    static const struct sweep_items items = {offsetof(struct publication_ipc, busy_until_ns),
-                                             visit_publication};
-    return sweep_run(&conductor->ipc_sweep, &conductor->publications_ipc, &items, NULL, now_ns);
+    return sweep_run(&conductor->ipc_sweep, &conductor->publications_ipc, &ipc_items, NULL, now_ns);
 }
 
 void conductor_begin(struct conductor *conductor, int64_t now_ns) {
@@ -489,6 +505,8 @@ int conductor_init(struct conductor *conductor, const struct conductor_params *p
         .gossip = params->gossip,
         .timer_deadline_ns = context->now_ns + context->conf->timer_interval_ns,
         .ring_time_ns = context->now_ns,
+        .net_sweep.may_sleep = true,
+        .image_sweep.may_sleep = true,
     };
     duty_cycle_init(&conductor->cycle, context, SYSTEM_COUNTER_CONDUCTOR_MAX_CYCLE_TIME,
                     context->conf->conductor_cycle_threshold_ns);

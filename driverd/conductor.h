@@ -29,6 +29,7 @@ struct gossip_socket;
 struct image_request;
 struct log_file;
 struct publication;
+struct publication_ipc;
 struct publication_params;
 struct receiver;
 struct resolver;
@@ -99,6 +100,10 @@ int conductor_do_work(struct conductor *conductor, int64_t now_ns);
  * for INVOKER, where the log agent is stepped in the same cycle. */
 int conductor_take_logs(struct conductor *conductor);
 bool conductor_is_swept(const struct conductor *conductor);
+/* Something was done with the publication that its next visit has to see. */
+void conductor_wake_publication(struct conductor *conductor, struct publication *publication);
+/* A new IPC publication, for which there is room. */
+void conductor_list_ipc(struct conductor *conductor, struct publication_ipc *publication);
 
 /* For command handlers: 0, COMMAND_PENDING, COMMAND_BUSY, or a negative code with text; what
  * succeeded has been answered by the handler, errors are answered and logged by the conductor. */

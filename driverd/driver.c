@@ -561,6 +561,10 @@ int driver_start(struct driver *driver, struct tern_error *error) {
         .role = "[sender, receiver]",
     };
     int result = 0;
+    if (conf->threading == DRIVER_THREADING_DEDICATED ||
+        conf->threading == DRIVER_THREADING_SHARED_NETWORK) {
+        network_on_threads_apart(&driver->conductor);
+    }
     switch ((enum driver_threading)conf->threading) {
     case DRIVER_THREADING_DEDICATED:
         result = start(driver, &sender, PLUGIN_USE_SENDER_IDLE, &conf->sender_idle, error);

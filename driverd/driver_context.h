@@ -15,6 +15,7 @@
 #include "base/compiler.h"
 #include "base/io.h"
 #include "driverd/driver_conf.h"
+#include "driverd/watch.h"
 #include "shm/broadcast.h"
 #include "shm/cnc.h"
 #include "shm/counter_types.h"
@@ -68,7 +69,12 @@ struct driver_context {
     int64_t now_epoch_ms; /* refreshed every millisecond */
     int32_t next_session_id;
     int32_t next_channel_suffix; /* names of untagged wildcard channels */
+    bool is_conductor_apart;     /* it rests on a thread of its own; set before the start */
     struct log_agent *log_agent; /* borrowed; makes and deletes log files */
+    /* Those that have moved while the conductor did not look: sender and receiver add, the
+     * conductor takes all. */
+    CACHE_ALIGNED struct watch *stirred_publications;
+    struct watch *stirred_images;
 };
 
 /* Make cnc.dat and loss-report.dat in the (empty) directory, and the views. `conf` and what `io`
@@ -86,6 +92,15 @@ void driver_context_close(struct driver_context *context);
 static inline void context_count(const struct driver_context *context, enum system_counter counter,
                                  int64_t delta) {
     counter_increment(context->system_counters[counter], delta);
+}
+
+/* Sender or receiver: they moved something that the conductor may want to be told of. */
+static inline void driver_context_stir(struct driver_context *context, struct watch **stack,
+                                       struct watch *watch) {
+    if (watch_stir(stack, watch) && context->is_conductor_apart) {
+        const struct net *net = context->io.net;
+        net->wake(net->context, context->conductor_poller);
+    }
 }
 
 /* Sender or receiver: queue a message for the conductor. A full queue is counted (system counter 4)

@@ -499,6 +499,16 @@ int image_track_rebuild(struct image *image, int64_t now_ns) {
     return work;
 }
 
+enum sweep_answer image_settle(struct image *image) {
+    if (image->state == IMAGE_STATE_LINGER || image->state == IMAGE_STATE_DONE) {
+        return SWEEP_FALLS_ASLEEP; /* timers alone look after it */
+    }
+    if (image->state != IMAGE_STATE_ACTIVE || image->quiet_hwm != load_acquire_i64(&image->hwm)) {
+        return SWEEP_STAYS_AWAKE;
+    }
+    return watch_settle(&image->watch);
+}
+
 static bool is_drained(const struct image *image) {
     return subscribable_is_drained(&image->subscribers, image->position);
 }
@@ -556,7 +566,8 @@ void image_on_timer(struct image *image, struct endpoint_recv_table *endpoints, 
 }
 
 bool image_is_done(const struct image *image) {
-    return image->state == IMAGE_STATE_DONE && load_acquire_u8(&image->is_released) != 0;
+    return image->state == IMAGE_STATE_DONE && load_acquire_u8(&image->is_released) != 0 &&
+           !watch_is_stirred(&image->watch);
 }
 
 bool image_accepts_subscribers(const struct image *image) {

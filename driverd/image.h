@@ -22,7 +22,9 @@
 #include "driverd/schedule.h"
 #include "driverd/stream_index.h"
 #include "driverd/subscribable.h"
+#include "driverd/sweep.h"
 #include "driverd/timestamp.h"
+#include "driverd/watch.h"
 
 struct driver_context;
 struct loss_report_entry;
@@ -79,8 +81,8 @@ struct image {
     struct endpoint_recv *endpoint; /* one reference, given back on LINGER */
     int64_t id;                     /* correlation id of the image */
     struct stream_node stream_node;
-    int64_t quiet_hwm;     /* while hwm is this, everybody has everything; -1: look */
-    int64_t busy_until_ns; /* sweep.h */
+    int64_t quiet_hwm;        /* while hwm is this, everybody has everything; -1: look */
+    struct sweep_entry entry; /* sweep.h */
     enum image_state state;
     int64_t state_time_ns;
     bool is_rejoin;
@@ -121,6 +123,7 @@ struct image {
     uint8_t is_sm_enabled;
     uint8_t is_ordered;         /* in the receiver's stack of orders; both write, by exchange */
     struct image *next_ordered; /* below it */
+    struct watch watch;         /* of its hwm; both write */
     int64_t response_session;   /* a session id to send in RSP_SETUP; IMAGE_NO_RESPONSE: none */
     struct image_sm_order sm_order;
     struct image_loss_order loss_order;
@@ -178,6 +181,9 @@ void image_destroy(struct image *image, struct endpoint_recv_table *endpoints);
 
 /* Each duty cycle (3.7); returns work done. */
 int image_track_rebuild(struct image *image, int64_t now_ns);
+/* It has nothing to do until the receiver stirs it (watch.h) or the conductor itself does
+ * something with it; the answer of sweep.h. */
+enum sweep_answer image_settle(struct image *image);
 /* Tethers and life cycle (3.9). Ends subscribers, the receiver's part and the endpoint reference
  * as the states go by. */
 void image_on_timer(struct image *image, struct endpoint_recv_table *endpoints, int64_t now_ns);

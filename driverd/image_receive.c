@@ -70,6 +70,7 @@ static void raise_hwm(struct image *image, int64_t position) {
     if (position > image->hwm) {
         store_release_i64(&image->hwm, position);
         counter_set_release(image->hwm_counter, position);
+        driver_context_stir(image->context, &image->context->stirred_images, &image->watch);
     }
 }
 

@@ -30,6 +30,7 @@ static void attach_ipc(struct conductor *conductor, struct subscription *subscri
     int result = subscribable_add(&publication->base.subscribers, subscription,
                                   publication_ipc_join_position(publication), &error);
     publication_ipc_on_subscribers_changed(publication);
+    conductor_wake_publication(conductor, &publication->base);
     log_failure(conductor, result, &error);
 }
 
@@ -39,6 +40,7 @@ static void attach_spy(struct conductor *conductor, struct subscription *subscri
     int result = subscribable_add(&publication->base.subscribers, subscription,
                                   publication_net_join_position(publication), &error);
     publication_net_on_spies_changed(publication);
+    conductor_wake_publication(conductor, &publication->base);
     log_failure(conductor, result, &error);
 }
 
@@ -47,6 +49,8 @@ static void attach_image(struct conductor *conductor, struct subscription *subsc
     struct tern_error error;
     int result =
         subscribable_add(&image->subscribers, subscription, image_join_position(image), &error);
+    image->quiet_hwm = -1;
+    network_wake_image(conductor, image);
     log_failure(conductor, result, &error);
 }
 
@@ -134,6 +138,9 @@ void linking_detach_subscription(struct conductor *conductor, struct subscriptio
             publication_ipc_on_subscribers_changed((struct publication_ipc *)publication);
         } else if (publication != NULL) {
             publication_net_on_spies_changed((struct publication_net *)publication);
+        }
+        if (publication != NULL) {
+            conductor_wake_publication(conductor, publication);
         }
     }
 }

@@ -11,6 +11,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/compiler.h"
+#include "base/futex.h"
 #include "driverd/conductor.h"
 #include "driverd/driver_message.h"
 #include "driverd/gossip_socket.h"
@@ -112,6 +114,8 @@ int network_check_port(struct conductor *conductor, const struct udp_channel *ch
 
 /* -- images -- */
 
+static void list_image(struct conductor *conductor, struct image *image);
+
 /* Optionally only of those that say something of `group`. */
 static struct subscription *find_oldest(const struct conductor *conductor,
                                         const struct endpoint_recv *endpoint,
@@ -181,7 +185,7 @@ static int create_image(struct conductor *conductor, struct endpoint_recv *endpo
         return result;
     }
     disable_older(conductor, image);
-    (void)pointer_list_add(&conductor->images, image);
+    list_image(conductor, image);
     stream_index_add(&conductor->images_by_stream, &image->stream_node, image->stream_id);
     linking_attach_image(conductor, image);
     bool was_added = receiver_add_image(conductor->receiver, image);
@@ -449,6 +453,16 @@ static int check_names(struct conductor *conductor, int64_t now_ns) {
 
 /* -- duty cycle -- */
 
+static enum sweep_answer settle_image(void *context, void *item) {
+    (void)context;
+    return image_settle(item);
+}
+
+static enum sweep_answer settle_publication(void *context, void *item) {
+    (void)context;
+    return publication_net_settle(item);
+}
+
 static int visit_image(void *context, void *item, int64_t now_ns) {
     (void)context;
     return image_track_rebuild(item, now_ns);
@@ -460,9 +474,66 @@ static int visit_publication(void *context, void *item, int64_t now_ns) {
     return publication_net_update_limit(item);
 }
 
-static const struct sweep_items image_items = {offsetof(struct image, busy_until_ns), visit_image};
-static const struct sweep_items publication_items = {
-    offsetof(struct publication_net, busy_until_ns), visit_publication};
+static const struct sweep_items image_items = {offsetof(struct image, entry), visit_image,
+                                               settle_image};
+static const struct sweep_items publication_items = {offsetof(struct publication_net, entry),
+                                                     visit_publication, settle_publication};
+
+static void list_image(struct conductor *conductor, struct image *image) {
+    int result = sweep_add(&conductor->image_sweep, &conductor->images, &image_items, image);
+    assert(result == 0);
+    (void)result;
+}
+
+void network_list_publication(struct conductor *conductor, struct publication_net *publication) {
+    int result = sweep_add(&conductor->net_sweep, &conductor->publications_net, &publication_items,
+                           publication);
+    assert(result == 0);
+    (void)result;
+}
+
+void network_wake_publication(struct conductor *conductor, struct publication_net *publication) {
+    if (sweep_has(&conductor->publications_net, &publication->entry, publication)) {
+        sweep_promote(&conductor->net_sweep, &conductor->publications_net, &publication_items,
+                      publication, conductor->context->now_ns);
+    }
+}
+
+void network_wake_image(struct conductor *conductor, struct image *image) {
+    if (sweep_has(&conductor->images, &image->entry, image)) {
+        sweep_promote(&conductor->image_sweep, &conductor->images, &image_items, image,
+                      conductor->context->now_ns);
+    }
+}
+
+/* What sender and receiver have moved while it was not looked at. */
+static void take_stirred(struct conductor *conductor) {
+    struct driver_context *context = conductor->context;
+    struct watch *watch = watch_take_all(&context->stirred_publications);
+    while (watch != NULL) {
+        struct publication_net *publication = CONTAINER_OF(watch, struct publication_net, watch);
+        watch = watch_end(watch);
+        network_wake_publication(conductor, publication);
+    }
+    watch = watch_take_all(&context->stirred_images);
+    while (watch != NULL) {
+        struct image *image = CONTAINER_OF(watch, struct image, watch);
+        watch = watch_end(watch);
+        network_wake_image(conductor, image);
+    }
+}
+
+/* Who moves things is another thread from now on. Without barriers of all threads everything has to
+ * be looked at. */
+void network_on_threads_apart(struct conductor *conductor) {
+    futex_barrier_register();
+    bool has_barrier = futex_barrier();
+    conductor->context->is_conductor_apart = true;
+    conductor->net_sweep.may_sleep = has_barrier;
+    conductor->net_sweep.needs_barrier = true;
+    conductor->image_sweep.may_sleep = has_barrier;
+    conductor->image_sweep.needs_barrier = true;
+}
 
 int network_do_work(struct conductor *conductor, int64_t now_ns) {
     int work = ring_mpsc_controlled_read(&conductor->context->to_conductor, on_message, conductor,
@@ -472,6 +543,7 @@ int network_do_work(struct conductor *conductor, int64_t now_ns) {
     work += check_names(conductor, now_ns);
     work += endpoint_send_table_do_work(&conductor->endpoints_send);
     work += endpoint_recv_table_do_work(&conductor->endpoints_recv);
+    take_stirred(conductor);
     work += sweep_run(&conductor->image_sweep, &conductor->images, &image_items, NULL, now_ns);
     work += sweep_run(&conductor->net_sweep, &conductor->publications_net, &publication_items, NULL,
                       now_ns);
@@ -484,7 +556,7 @@ static void check_publications(struct conductor *conductor, int64_t now_ns) {
         struct publication_net *publication = list->items[i];
         publication_net_on_timer(publication, now_ns);
         if (publication_net_is_done(publication)) {
-            sweep_remove_at(&conductor->net_sweep, list, i);
+            sweep_remove_at(&conductor->net_sweep, list, &publication_items, i);
             conductor_destroy_publication(conductor, &publication->base);
         }
     }
@@ -497,11 +569,13 @@ void network_on_timer(struct conductor *conductor, int64_t now_ns) {
         struct image *image = list->items[i];
         image_on_timer(image, &conductor->endpoints_recv, now_ns);
         if (image_is_done(image)) {
-            sweep_remove_at(&conductor->image_sweep, list, i);
+            sweep_remove_at(&conductor->image_sweep, list, &image_items, i);
             stream_index_remove(&conductor->images_by_stream, &image->stream_node);
             image_destroy(image, &conductor->endpoints_recv);
         }
     }
+    sweep_wake_all(&conductor->net_sweep);
+    sweep_wake_all(&conductor->image_sweep);
 }
 
 bool network_reject_image(struct conductor *conductor, int64_t image_id, struct text_slice reason) {

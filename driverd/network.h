@@ -10,6 +10,7 @@
 #include "wire/command.h"
 
 struct conductor;
+struct image;
 struct log_file;
 struct publication_net;
 struct subscription;
@@ -67,5 +68,13 @@ bool network_spy_matches(const struct subscription *subscription,
 
 /* False: no such image. */
 bool network_reject_image(struct conductor *conductor, int64_t image_id, struct text_slice reason);
+
+/* Before the start: sender and receiver run on threads of their own. */
+void network_on_threads_apart(struct conductor *conductor);
+/* Something was done with it that its next visit has to see. */
+void network_wake_publication(struct conductor *conductor, struct publication_net *publication);
+void network_wake_image(struct conductor *conductor, struct image *image);
+/* A new publication, for which there is room. */
+void network_list_publication(struct conductor *conductor, struct publication_net *publication);
 
 #endif

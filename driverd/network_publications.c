@@ -86,7 +86,7 @@ static int create_publication(struct conductor *conductor, const struct command 
         return result;
     }
     /* From here on the publication is the sender's as well: it can only end, not be undone. */
-    (void)pointer_list_add(&conductor->publications_net, publication);
+    network_list_publication(conductor, publication);
     stream_index_add(&conductor->net_by_stream, &publication->base.stream_node, command->stream_id);
     int registered = hash_map_put(&conductor->publications_by_id, publication->base.registration_id,
                                   publication);

@@ -121,17 +121,16 @@ static struct publication_ipc *find_shared(const struct conductor *conductor, in
 }
 
 /* All of it or nothing: the maps get their entries before anything is announced. */
-int publication_commands_register(struct conductor *conductor, struct pointer_list *list,
-                                  struct publication *publication) {
-    int result = pointer_list_reserve(list);
+static int register_ipc(struct conductor *conductor, struct publication_ipc *publication) {
+    int result = pointer_list_reserve(&conductor->publications_ipc);
     if (result == 0) {
-        result =
-            hash_map_put(&conductor->publications_by_id, publication->registration_id, publication);
+        result = hash_map_put(&conductor->publications_by_id, publication->base.registration_id,
+                              publication);
     }
     if (result == 0) {
-        (void)pointer_list_add(list, publication);
-        stream_index_add(&conductor->ipc_by_stream, &publication->stream_node,
-                         publication->stream_id);
+        conductor_list_ipc(conductor, publication);
+        stream_index_add(&conductor->ipc_by_stream, &publication->base.stream_node,
+                         publication->base.stream_id);
     }
     return result;
 }
@@ -191,8 +190,7 @@ static int create_ipc(struct conductor *conductor, const struct command *command
     if (result < 0) {
         return result;
     }
-    result =
-        publication_commands_register(conductor, &conductor->publications_ipc, &publication->base);
+    result = register_ipc(conductor, publication);
     if (result < 0) {
         publication_ipc_destroy(publication);
         return error_set(error, result, "no memory for a publication");
@@ -260,6 +258,7 @@ void conductor_release_publication(struct conductor *conductor, struct publicati
     int64_t now_ns = conductor->context->now_ns;
     assert(publication->link_count > 0);
     log_writers_change(publication->log->metadata, -1);
+    conductor_wake_publication(conductor, publication);
     if (--publication->link_count > 0) {
         return;
     }

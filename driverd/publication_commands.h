@@ -26,10 +26,6 @@ int publication_commands_refuse_clash(const struct command *command, int32_t ses
 /* The session id of a new publication: the URI's, else the next one. */
 int32_t publication_commands_session_id(struct conductor *conductor,
                                         const struct publication_params *params, int32_t stream_id);
-
-/* Into the conductor's list and map; 0 or -ENOMEM with neither changed. */
-int publication_commands_register(struct conductor *conductor, struct pointer_list *list,
-                                  struct publication *publication);
 /* Give the client its handle and answer ready. */
 int publication_commands_link(struct conductor *conductor, const struct command *command,
                               struct publication *publication, struct tern_error *error);

@@ -4,6 +4,7 @@
 #define DRIVERD_PUBLICATION_IPC_H
 
 #include "driverd/publication.h"
+#include "driverd/sweep.h"
 #include "wire/command.h"
 
 struct publication_ipc {
@@ -12,7 +13,7 @@ struct publication_ipc {
     int64_t trip_limit;        /* the limit is raised only when it would pass this */
     bool is_cooling_down;      /* rejected: subscribers are kept away until the deadline */
     int64_t cool_down_deadline_ns;
-    int64_t busy_until_ns; /* sweep.h */
+    struct sweep_entry entry; /* sweep.h */
 };
 
 int publication_ipc_create(struct publication_ipc **publication, struct driver_context *context,

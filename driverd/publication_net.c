@@ -335,6 +335,19 @@ int publication_net_update_limit(struct publication_net *publication) {
     return work;
 }
 
+enum sweep_answer publication_net_settle(struct publication_net *publication) {
+    const struct publication *base = &publication->base;
+    if (base->state == PUBLICATION_STATE_LINGER || base->state == PUBLICATION_STATE_DONE) {
+        return SWEEP_FALLS_ASLEEP; /* timers alone look after it */
+    }
+    if (base->state != PUBLICATION_STATE_ACTIVE || base->is_revoking ||
+        publication->quiet_position != sender_position(publication) ||
+        publication->is_quiet_connected != has_subscribers(publication)) {
+        return SWEEP_STAYS_AWAKE;
+    }
+    return watch_settle(&publication->watch);
+}
+
 static void revoke(struct publication_net *publication, int64_t now_ns) {
     publication_revoke(&publication->base);
     store_release_u8(&publication->is_revoked, 1);
@@ -416,7 +429,8 @@ void publication_net_on_unreferenced(struct publication_net *publication, int64_
 
 bool publication_net_is_done(const struct publication_net *publication) {
     return publication->base.state == PUBLICATION_STATE_DONE &&
-           load_acquire_u8(&publication->is_released) != 0;
+           load_acquire_u8(&publication->is_released) != 0 &&
+           !watch_is_stirred(&publication->watch);
 }
 
 bool publication_net_accepts_spies(const struct publication_net *publication) {

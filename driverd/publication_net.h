@@ -16,6 +16,8 @@
 #include "driverd/publication.h"
 #include "driverd/receiver_liveness.h"
 #include "driverd/retransmit.h"
+#include "driverd/sweep.h"
+#include "driverd/watch.h"
 #include "wire/frame.h"
 
 struct sender;
@@ -29,7 +31,7 @@ struct publication_net {
     struct publication base; /* conductor; first member */
     int64_t quiet_position;  /* of the sender when the limit had nothing to gain; -1: it may have */
     bool is_quiet_connected;
-    int64_t busy_until_ns; /* sweep.h */
+    struct sweep_entry entry; /* sweep.h */
     struct endpoint_send *endpoint;
     struct sender *sender;
     int32_t position_counter_id; /* snd-pos */
@@ -43,6 +45,7 @@ struct publication_net {
     uint8_t is_revoked;
     uint8_t has_spies; /* working spies, and the publication simulates a connection by them */
     int64_t spy_max_position; /* of the working spies */
+    struct watch watch;       /* of what the sender writes; both write */
 
     /* sender writes, conductor reads (release / acquire) */
     CACHE_ALIGNED uint8_t has_receivers;
@@ -54,7 +57,7 @@ struct publication_net {
     /* sender; first what a cycle without work looks at */
     CACHE_ALIGNED const int32_t *next_frame; /* length of the frame to come; NULL: look closely */
     int64_t idle_deadline_ns;                /* so long nothing has to be done without one */
-    int64_t sender_busy_until_ns;            /* sweep.h */
+    struct sweep_entry sender_entry;         /* sweep.h */
     uint8_t heartbeat_flags;                 /* of the last cycle; they change at the end */
     struct flow_control flow;
     struct retransmit retransmit;
@@ -101,6 +104,9 @@ void publication_net_destroy(struct publication_net *publication,
 
 /* Each duty cycle: sample positions, move the limit, clean (2.7). Returns work done. */
 int publication_net_update_limit(struct publication_net *publication);
+/* It has nothing to do until the sender stirs it (watch.h) or the conductor itself does
+ * something with it; the answer of sweep.h. */
+enum sweep_answer publication_net_settle(struct publication_net *publication);
 /* Life cycle (2.11, 2.12), tethers, unblocking, connected status. */
 void publication_net_on_timer(struct publication_net *publication, int64_t now_ns);
 /* The last handle went. */

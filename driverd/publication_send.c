@@ -27,10 +27,17 @@ static int32_t term_length_of(const struct publication_net *publication) {
     return publication->base.log->term_length;
 }
 
+/* After something that the conductor decides by. */
+static void stir(struct publication_net *publication) {
+    struct driver_context *context = publication->base.context;
+    driver_context_stir(context, &context->stirred_publications, &publication->watch);
+}
+
 static void set_position(struct publication_net *publication, int64_t position) {
     assert(position >= publication->position);
     store_release_i64(&publication->position, position);
     counter_set_release(publication->position_counter, position);
+    stir(publication);
 }
 
 static void set_limit(struct publication_net *publication, int64_t limit) {
@@ -46,9 +53,11 @@ static void publish_receivers(struct publication_net *publication) {
     uint8_t has_required = flow_control_has_required_receivers(&publication->flow);
     if (has_receivers != publication->has_receivers) {
         store_release_u8(&publication->has_receivers, has_receivers);
+        stir(publication);
     }
     if (has_required != publication->has_required_receivers) {
         store_release_u8(&publication->has_required_receivers, has_required);
+        stir(publication);
     }
     if (publication->receivers_counter != NULL) {
         counter_set_release(publication->receivers_counter,

@@ -85,6 +85,21 @@ void sender_close(struct sender *sender) {
     *sender = (struct sender){0};
 }
 
+static int visit_publication(void *context, void *item, int64_t now_ns) {
+    struct sender *sender = context;
+    return publication_send_do_work(item, now_ns, &sender->pass);
+}
+
+/* They never sleep: clients write, and say nothing. */
+static const struct sweep_items sweep_items = {offsetof(struct publication_net, sender_entry),
+                                               visit_publication, NULL};
+
+static void wake(struct sender *sender, struct publication_net *publication, int64_t now_ns) {
+    if (sweep_has(&sender->publications, &publication->sender_entry, publication)) {
+        sweep_promote(&sender->sweep, &sender->publications, &sweep_items, publication, now_ns);
+    } /* else there was no memory for it */
+}
+
 /* Commands. */
 
 static void post_no_memory(struct sender *sender) {
@@ -134,7 +149,7 @@ static void add_publication(struct sender *sender, struct publication_net *publi
     struct endpoint_send *endpoint = publication->endpoint;
     int result = hash_map_put(&endpoint->publications, key_of(publication), publication);
     if (result == 0) {
-        result = pointer_list_add(&sender->publications, publication);
+        result = sweep_add(&sender->sweep, &sender->publications, &sweep_items, publication);
     }
     if (result != 0) {
         post_no_memory(sender);
@@ -146,7 +161,7 @@ static void remove_publication(struct sender *sender, struct publication_net *pu
     if (hash_map_get(&endpoint->publications, key_of(publication)) == publication) {
         (void)hash_map_remove(&endpoint->publications, key_of(publication));
     }
-    (void)sweep_remove(&sender->sweep, &sender->publications, publication);
+    (void)sweep_remove(&sender->sweep, &sender->publications, &sweep_items, publication);
     store_release_u8(&publication->is_released, 1);
 }
 
@@ -274,14 +289,6 @@ bool sender_set_address(struct sender *sender, struct endpoint_send *endpoint,
     return put_command(sender, SENDER_COMMAND_SET_ADDRESS, &command);
 }
 
-static int visit_publication(void *context, void *item, int64_t now_ns) {
-    struct sender *sender = context;
-    return publication_send_do_work(item, now_ns, &sender->pass);
-}
-
-static const struct sweep_items sweep_items = {
-    offsetof(struct publication_net, sender_busy_until_ns), visit_publication};
-
 /* Control frames (2.10). */
 
 struct control_frame {
@@ -333,8 +340,7 @@ static int on_sm(const struct control_frame *frame) {
     }
     publication_send_on_sm(publication, &sm, frame->now_ns);
     if (publication->limit != limit) {
-        sweep_promote(&frame->sender->sweep, &frame->sender->publications, &sweep_items,
-                      publication, frame->now_ns);
+        wake(frame->sender, publication, frame->now_ns);
     }
     return is_request || publication->limit != limit;
 }

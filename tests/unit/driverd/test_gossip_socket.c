@@ -155,17 +155,17 @@ Test(gossip_socket, a_silent_name_that_moves_is_followed_and_noise_is_counted, .
     sim_world_close(&world);
 }
 
-struct watch {
+struct counted {
     const struct driver *driver;
     int64_t neighbors; /* counted when the first datagram went out */
 };
 
 static enum sim_verdict look(void *context, const struct sim_packet *packet) {
-    struct watch *watch = context;
+    struct counted *counted = context;
     char label[400];
     (void)packet;
-    if (watch->neighbors < 0) {
-        watch->neighbors = counter(watch->driver, COUNTER_TYPE_NAME_RESOLVER_NEIGHBORS, label);
+    if (counted->neighbors < 0) {
+        counted->neighbors = counter(counted->driver, COUNTER_TYPE_NAME_RESOLVER_NEIGHBORS, label);
     }
     return SIM_PASS;
 }
@@ -178,13 +178,13 @@ Test(gossip_socket, a_neighbor_is_counted_before_it_is_told) {
     name_node(node, 0, "");
     sim_world_start(&world, node);
     int teller = sim_net_bind(&world.net, "127.0.0.1:9000");
-    struct watch watch = {.driver = node->driver, .neighbors = -1};
+    struct counted counted = {.driver = node->driver, .neighbors = -1};
     world.net.filter = look;
-    world.net.filter_context = &watch;
+    world.net.filter_context = &counted;
     uint32_t length = make_news(frame, "far", "0.0.0.0:9000");
     sim_net_send(&world.net, teller, "127.0.0.1:8050", frame, length);
     sim_world_run(&world, 1100 * NS_PER_MS);
-    cr_assert_eq(watch.neighbors, 1);
+    cr_assert_eq(counted.neighbors, 1);
     sim_world_close(&world);
 }
 

@@ -483,6 +483,74 @@ Test(streams, a_resting_receiver_is_woken_for_an_order_and_for_its_status_messag
     sim_world_close(&world);
 }
 
+/* Duty cycles until the conductor has nothing to look at; its timers come in between. */
+static void fall_asleep(struct sim_world *world, struct sim_node *node) {
+    const struct conductor *conductor = &node->driver->conductor;
+    for (int i = 0; i < 100; i++) {
+        sim_world_step(world, NS_PER_MS);
+        if (conductor->image_sweep.asleep_count == conductor->images.count &&
+            conductor->net_sweep.asleep_count == conductor->publications_net.count) {
+            return;
+        }
+    }
+    cr_assert_fail("somebody does not fall asleep");
+}
+
+Test(streams, a_quiet_stream_leaves_the_conductors_sweeps_until_something_moves) {
+    static struct sim_world world;
+    sim_world_init(&world, 17);
+    struct sim_node *node = sim_world_add(&world);
+    sim_world_start(&world, node);
+    struct transfer transfer = begin(&world, node, CHANNEL, node, CHANNEL);
+    move_messages(&transfer, 10, 20 * NS_PER_S);
+    fall_asleep(&world, node);
+    const struct conductor *conductor = &node->driver->conductor;
+    cr_assert_eq(conductor->image_sweep.asleep_count, 1);
+    cr_assert_eq(conductor->net_sweep.asleep_count, 1);
+    cr_assert_gt(tern_publication_offer(transfer.publication, "x", 1), 0);
+    (void)driver_do_work(node->driver, world.clock.now_ns); /* sent, and perhaps received */
+    (void)driver_do_work(node->driver, world.clock.now_ns);
+    cr_assert_eq(conductor->image_sweep.asleep_count, 0);
+    cr_assert_eq(conductor->net_sweep.asleep_count, 0);
+    end(&transfer);
+    sim_world_close(&world);
+}
+
+Test(streams, a_stream_goes_on_at_once_after_its_conductor_slept) {
+    static struct sim_world world;
+    sim_world_init(&world, 18);
+    struct sim_node *a = sim_world_add(&world);
+    struct sim_node *b = sim_world_add(&world);
+    sim_world_start(&world, a);
+    sim_world_start(&world, b);
+    struct transfer transfer = begin(&world, a, CHANNEL, b, CHANNEL);
+    for (int round = 0; round < 20; round++) { /* windows of the term are passed */
+        move_messages(&transfer, 50, 20 * NS_PER_S);
+        fall_asleep(&world, a);
+        fall_asleep(&world, b);
+    }
+    end(&transfer);
+    sim_world_close(&world);
+}
+
+Test(streams, a_draining_stream_that_sleeps_ends) {
+    static struct sim_world world;
+    sim_world_init(&world, 19);
+    struct sim_node *node = sim_world_add(&world);
+    sim_world_start(&world, node);
+    struct transfer transfer = begin(&world, node, CHANNEL, node, CHANNEL);
+    move_messages(&transfer, 10, 20 * NS_PER_S);
+    fall_asleep(&world, node);
+    end(&transfer);
+    const struct conductor *conductor = &node->driver->conductor;
+    for (int i = 0; i < 40000 && conductor->images.count + conductor->publications_net.count > 0;
+         i++) {
+        sim_world_step(&world, NS_PER_MS);
+    }
+    cr_assert_eq(conductor->images.count + conductor->publications_net.count, 0);
+    sim_world_close(&world);
+}
+
 /* An agent that reports work does not park. What comes by the clock is none, or a driver with many
  * quiet streams would never rest; and a socket without datagrams is not even asked. */
 Test(streams, quiet_streams_are_no_work_and_keep_their_heartbeats) {

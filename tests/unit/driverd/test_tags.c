@@ -10,9 +10,22 @@
 
 #define STREAM 100
 
+/* The index-th that was added: the list is in no order. */
 static struct publication_net *publication_at(struct sim_node *node, int index) {
-    cr_assert_gt(node->driver->conductor.publications_net.count, index);
-    return node->driver->conductor.publications_net.items[index];
+    const struct pointer_list *list = &node->driver->conductor.publications_net;
+    for (int32_t i = 0; i < list->count; i++) {
+        struct publication_net *publication = list->items[i];
+        int older = 0;
+        for (int32_t k = 0; k < list->count; k++) {
+            const struct publication_net *other = list->items[k];
+            older += other->base.registration_id < publication->base.registration_id;
+        }
+        if (older == index) {
+            return publication;
+        }
+    }
+    cr_assert_fail("there is no publication %d", index);
+    return NULL;
 }
 
 static int change(struct sim_world *world, tern_publication *publication, const char *channel,
