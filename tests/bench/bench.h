@@ -15,6 +15,9 @@ int64_t bench_now_ns(void);
 /* Pin the calling thread; with one processor only, all threads share it. */
 void bench_pin(int index);
 
+/* Cache line: what two threads write lies this far apart. */
+#define BENCH_LINE_LENGTH 64
+
 struct bench_samples {
     int64_t *values_ns;
     size_t count;

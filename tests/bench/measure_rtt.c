@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdalign.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -29,7 +30,9 @@
 
 enum ends { ENDS_SPIN, ENDS_YIELD, ENDS_WAIT };
 
+/* What one end writes per message is on no line that the other end reads. */
 struct link {
+    /* constant while the ends run, but for is_done */
     tern_subscription *ping_in;
     tern_subscription *pong_in;
     tern_exclusive_publication *ping_out;
@@ -38,7 +41,9 @@ struct link {
     bool is_done;
     bool is_echoed_here; /* one thread plays both ends */
     enum ends ends;
-    int64_t arrived; /* number of the last echo */
+
+    /* the end that pings */
+    alignas(BENCH_LINE_LENGTH) int64_t arrived; /* number of the last echo */
     uint8_t message[MESSAGE_MAX];
 };
 

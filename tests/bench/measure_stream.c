@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdalign.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -27,18 +28,23 @@
 /* Refusals in a row after which a thread lets others run: the driver has to open the window. */
 #define REFUSALS_MAX 100
 
+/* What one thread writes and another one reads in its loop has a line of its own. */
 struct stream {
+    /* constant while the threads run */
     tern_subscription *subscription;
     tern_exclusive_publication *exclusive;
     tern_publication *shared;
     tern_fragment_assembler *assembler;
-    int64_t count; /* the receiving thread's own */
     int32_t length;
-    bool is_done;
-    int64_t received_count; /* what of it others may see */
-    int publisher_cpu;      /* -1: any */
+    int publisher_cpu; /* -1: any */
     int subscriber_cpu;
     uint8_t message[MESSAGE_MAX];
+
+    alignas(BENCH_LINE_LENGTH) bool is_done;
+
+    /* the receiving thread */
+    alignas(BENCH_LINE_LENGTH) int64_t count;
+    alignas(BENCH_LINE_LENGTH) int64_t received_count; /* what of it others may see */
 };
 
 struct placement {
