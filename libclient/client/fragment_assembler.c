@@ -2,6 +2,7 @@
  * one fragment, the usual case, passes through without a copy or a look-up. */
 #include <stdlib.h>
 
+#include "base/memory.h"
 #include "client/message_builder.h"
 
 struct tern_fragment_assembler {
@@ -22,7 +23,7 @@ static bool is_whole(const struct tern_header *header) {
 
 tern_fragment_assembler *tern_fragment_assembler_create(tern_fragment_handler handler,
                                                         void *handler_context) {
-    tern_fragment_assembler *assembler = calloc(1, sizeof *assembler);
+    tern_fragment_assembler *assembler = memory_allocate_lines(sizeof *assembler);
     if (assembler != NULL) {
         assembler->handler = handler;
         assembler->handler_context = handler_context;
@@ -68,7 +69,7 @@ void tern_fragment_assembler_destroy(tern_fragment_assembler *assembler) {
 tern_controlled_fragment_assembler *
 tern_controlled_fragment_assembler_create(tern_controlled_fragment_handler handler,
                                           void *handler_context) {
-    tern_controlled_fragment_assembler *assembler = calloc(1, sizeof *assembler);
+    tern_controlled_fragment_assembler *assembler = memory_allocate_lines(sizeof *assembler);
     if (assembler != NULL) {
         assembler->handler = handler;
         assembler->handler_context = handler_context;

@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
+
 #define REJECT_REASON_LENGTH_MAX 1023
 
 static int image_bind(struct tern_image *image, struct tern_client *client,
@@ -49,7 +51,7 @@ static int image_bind(struct tern_image *image, struct tern_client *client,
 
 struct tern_image *client_image_create(struct tern_client *client, const struct response *available,
                                        struct tern_error *error) {
-    struct tern_image *image = calloc(1, sizeof *image);
+    struct tern_image *image = memory_allocate_lines(sizeof *image);
     const struct text_slice *source = &available->source_identity;
     char *identity = strndup(source->length > 0 ? source->text : "", (size_t)source->length);
     if (image == NULL || identity == NULL) {

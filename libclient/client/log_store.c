@@ -12,6 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/memory.h"
+
 static bool is_same_path(const struct client_log *log, const struct text_slice *path) {
     return strlen(log->path) == (size_t)path->length &&
            memcmp(log->path, path->text, (size_t)path->length) == 0;
@@ -19,7 +21,7 @@ static bool is_same_path(const struct client_log *log, const struct text_slice *
 
 static struct client_log *log_map(const struct tern_client *client, int64_t id,
                                   const struct text_slice *path, struct tern_error *error) {
-    struct client_log *log = calloc(1, sizeof *log);
+    struct client_log *log = memory_allocate_lines(sizeof *log);
     char *copy = log == NULL ? NULL : strndup(path->text, (size_t)path->length);
     if (copy == NULL) {
         free(log);

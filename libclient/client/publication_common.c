@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "client/request.h"
 
 static int publication_bind(struct client_publication *publication, struct tern_client *client,
@@ -41,9 +42,8 @@ int client_publication_create(struct client_publication **out, struct tern_clien
                               const struct response *ready, const char *channel,
                               struct tern_error *error) {
     bool is_exclusive = ready->type == RESPONSE_EXCLUSIVE_PUBLICATION_READY;
-    struct client_publication *publication =
-        calloc(1, is_exclusive ? sizeof(struct tern_exclusive_publication)
-                               : sizeof(struct tern_publication));
+    struct client_publication *publication = memory_allocate_lines(
+        is_exclusive ? sizeof(struct tern_exclusive_publication) : sizeof(struct tern_publication));
     char *copy = strdup(channel);
     int result = -ENOMEM;
     if (publication == NULL || copy == NULL ||

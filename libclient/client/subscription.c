@@ -14,12 +14,13 @@
 #include <string.h>
 
 #include "base/futex.h"
+#include "base/memory.h"
 #include "client/image.h"
 #include "client/request.h"
 
 static struct client_image_list *list_create(int32_t count, int64_t version) {
     struct client_image_list *list =
-        calloc(1, sizeof *list + (size_t)count * sizeof(struct tern_image *));
+        memory_allocate_lines(sizeof *list + (size_t)count * sizeof(struct tern_image *));
     if (list != NULL) {
         list->count = count;
         list->version = version;
@@ -46,7 +47,7 @@ struct tern_subscription *
 client_subscription_create(struct tern_client *client,
                            const struct client_subscription_params *params,
                            struct tern_error *error) {
-    struct tern_subscription *subscription = calloc(1, sizeof *subscription);
+    struct tern_subscription *subscription = memory_allocate_lines(sizeof *subscription);
     char *channel = strdup(params->channel);
     struct client_image_list *list = list_create(0, 1);
     if (subscription == NULL || channel == NULL || list == NULL ||
