@@ -4,6 +4,11 @@
 
 #include <assert.h>
 #include <stddef.h>
+#include <string.h>
+
+#if defined(__x86_64__)
+#include <emmintrin.h>
+#endif
 
 #define CACHE_LINE_LENGTH 64
 
@@ -11,6 +16,8 @@
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define PRINTF_LIKE(format_index, first_arg)                                                       \
     __attribute__((format(printf, format_index, first_arg)))
+/* For what seldom happens in a short function, which then needs no registers saved. */
+#define NOINLINE __attribute__((noinline))
 #define UNUSED __attribute__((unused))
 #define CACHE_ALIGNED __attribute__((aligned(CACHE_LINE_LENGTH)))
 #define PACKED __attribute__((packed))
@@ -26,6 +33,33 @@ static inline void cpu_relax(void) {
     __builtin_ia32_pause();
 #elif defined(__aarch64__)
     __asm__ volatile("yield");
+#endif
+}
+
+/* ThreadSanitizer does not see streaming stores: it is given ordinary ones. */
+#if defined(__SANITIZE_THREAD__)
+#define HAS_STREAMING_STORES 0
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define HAS_STREAMING_STORES 0
+#endif
+#endif
+#if !defined(HAS_STREAMING_STORES) && defined(__x86_64__)
+#define HAS_STREAMING_STORES 1
+#endif
+
+/* Zero whole cache lines in memory, past the caches, for whoever writes them next on any core. They
+ * are zero before any later store is seen. */
+static inline void zero_lines_streaming(void *start, size_t length) {
+#if HAS_STREAMING_STORES
+    const __m128i zero = _mm_setzero_si128();
+    __m128i *end = (__m128i *)(void *)((char *)start + length);
+    for (__m128i *at = start; at < end; at++) {
+        _mm_stream_si128(at, zero);
+    }
+    _mm_sfence();
+#else
+    memset(start, 0, length);
 #endif
 }
 

@@ -389,7 +389,9 @@ Test(term_append, a_packet_is_inserted_once) {
 
 Test(term_append, cleaning_zeroes_exactly_the_range) {
     static uint8_t term[T] __attribute__((aligned(64)));
-    static const int32_t rows[][2] = {{0, 0}, {0, 32}, {32, 64}, {T - 32, 32}, {0, T}, {96, 4096}};
+    static const int32_t rows[][2] = {{0, 0},      {0, 32},     {32, 64},     {T - 32, 32},
+                                      {0, T},      {96, 4096},  {0, 16384},   {32, 16384},
+                                      {64, 32768}, {96, 20000}, {32, T - 32}, {T - 20000, 20000}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         memset(term, 0xEE, sizeof term);
         term_clean(term, rows[i][0], rows[i][1]);
