@@ -4,6 +4,7 @@
  * so an offer is a limit check, a tail store and the frame itself. One thread at a time appends.
  */
 #include "client/publication.h"
+#include "shm/append_short.h"
 
 static inline int64_t writer_position(const tern_exclusive_publication *publication) {
     return publication->state.term_begin_position + publication->state.term_offset;
@@ -22,6 +23,16 @@ static inline int64_t admit(const tern_exclusive_publication *publication, int64
     return 0;
 }
 
+static NOINLINE int64_t append_long(tern_exclusive_publication *publication, const void *buffer,
+                                    int32_t length) {
+    /* iovec has no const; the appender only reads. */
+    struct iovec part = {(void *)(uintptr_t)buffer, (size_t)length};
+    return client_publication_committed(&publication->base,
+                                        exclusive_append_message(&publication->base.appender,
+                                                                 &publication->state, &part, 1,
+                                                                 length, NULL, NULL));
+}
+
 int64_t tern_exclusive_publication_offer(tern_exclusive_publication *publication,
                                          const void *buffer, int32_t length) {
     const struct term_appender *appender = &publication->base.appender;
@@ -33,11 +44,12 @@ int64_t tern_exclusive_publication_offer(tern_exclusive_publication *publication
                  (buffer == NULL && length > 0))) {
         return TERN_PUBLICATION_ERROR;
     }
-    /* iovec has no const; the appender only reads. */
-    struct iovec part = {(void *)(uintptr_t)buffer, (size_t)length};
-    return client_publication_committed(
-        &publication->base,
-        exclusive_append_message(appender, &publication->state, &part, 1, length, NULL, NULL));
+    int64_t position = exclusive_append_short(appender, &publication->state, buffer, length);
+    if (LIKELY(position > 0)) {
+        log_wake(publication->base.metadata);
+        return position;
+    }
+    return append_long(publication, buffer, length);
 }
 
 int64_t tern_exclusive_publication_offerv(tern_exclusive_publication *publication,

@@ -1,4 +1,5 @@
-/* Storing data frame headers into a term (shared-memory.md 5.1, 5.4). Private to shm/term_*.c.
+/* Storing data frame headers into a term (shared-memory.md 5.1, 5.4). Private to shm/term_*.c
+ * and shm/append_short.h.
  *
  * A header is four 8-byte words, and is written as such:
  *   word 0: frame length (low half), version, flags, type     word 1: term offset, session id

@@ -7,6 +7,7 @@
 #include "race.h"
 
 #include "base/atomic.h"
+#include "shm/append_short.h"
 #include "shm/term_append.h"
 #include "shm/term_gap.h"
 #include "shm/term_read.h"
@@ -68,6 +69,13 @@ static int64_t offer(const struct producer *producer, struct exclusive_state *st
             term_claim_commit(frame);
         }
         return position;
+    }
+    if (producer->is_exclusive && number % 2 == 0) {
+        int64_t position =
+            exclusive_append_short(&stream->appender, state, part->iov_base, (int32_t)length);
+        if (position > 0) {
+            return position;
+        }
     }
     return producer->is_exclusive
                ? exclusive_append_message(&stream->appender, state, part, 1, length, NULL, NULL)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "lib/hex.h"
+#include "shm/append_short.h"
 #include "shm/term_append.h"
 
 #define T 65536
@@ -66,7 +67,7 @@ static int64_t claim(struct fixture *f, bool is_exclusive, int32_t length,
                         : term_append_claim(&f->appender, length, frame);
 }
 
-static struct frame_header *frame_at(struct fixture *f, int index, int32_t offset) {
+static struct frame_header *frame_in(struct fixture *f, int index, int32_t offset) {
     return (struct frame_header *)(void *)(f->log.terms[index] + offset);
 }
 
@@ -111,7 +112,7 @@ static void fill(uint8_t *bytes, int32_t length) {
 static int32_t collect(struct fixture *f, int32_t offset, uint8_t *message, int32_t *length) {
     *length = 0;
     for (bool is_first = true;; is_first = false) {
-        struct frame_header *frame = frame_at(f, 0, offset);
+        struct frame_header *frame = frame_in(f, 0, offset);
         cr_assert_gt(frame->frame_length, 0);
         cr_assert_eq((frame->flags & 0x80) != 0, is_first);
         cr_assert_eq(frame->type, FRAME_TYPE_DATA);
@@ -157,7 +158,7 @@ Test(term_append, messages_of_all_lengths_and_vectors_come_out_whole) {
             offset = end;
         }
         cr_assert_eq(log_producer_position(&f.log), offset);
-        cr_assert_eq(frame_at(&f, 0, offset)->frame_length, 0);
+        cr_assert_eq(frame_in(&f, 0, offset)->frame_length, 0);
         close_fixture(&f);
     }
 }
@@ -172,7 +173,7 @@ Test(term_append, one_part_of_any_length_is_copied_exactly) {
             int64_t position = append(&f, is_exclusive, message + length, length);
             int32_t required = log_aligned_frame_length(length + 32);
             const uint8_t *payload =
-                (const uint8_t *)frame_at(&f, 0, (int32_t)position - required) + 32;
+                (const uint8_t *)frame_in(&f, 0, (int32_t)position - required) + 32;
             cr_assert_eq(memcmp(payload, message + length, (size_t)length), 0, "%d", length);
             for (int32_t i = length; i < required - 32; i++) {
                 cr_assert_eq(payload[i], 0, "nothing behind the payload of %d", length);
@@ -199,9 +200,9 @@ Test(term_append, the_reserved_value_is_asked_for_each_frame) {
     int32_t calls = 0;
     cr_assert_gt(term_append_message(&f.appender, &part, 1, 3000, supply, &calls), 0);
     cr_assert_eq(calls, 3);
-    cr_assert_eq(frame_at(&f, 0, 0)->reserved_value, 1000 + 1408);
-    cr_assert_eq(frame_at(&f, 0, 1408)->reserved_value, 2000 + 1408);
-    cr_assert_eq(frame_at(&f, 0, 2816)->reserved_value, 3000 + 280);
+    cr_assert_eq(frame_in(&f, 0, 0)->reserved_value, 1000 + 1408);
+    cr_assert_eq(frame_in(&f, 0, 1408)->reserved_value, 2000 + 1408);
+    cr_assert_eq(frame_in(&f, 0, 2816)->reserved_value, 3000 + 280);
     close_fixture(&f);
 }
 
@@ -241,7 +242,7 @@ Test(term_append, the_end_of_a_term_is_padded_once) {
         set_tails(&f, 7, T - 96);
         cr_assert_eq(append(&f, is_exclusive, payload, 64), T);
         cr_assert_eq(append(&f, is_exclusive, payload, 0), TERM_APPEND_TRIPPED);
-        cr_assert_eq(frame_at(&f, 0, T - 96)->frame_length, 96);
+        cr_assert_eq(frame_in(&f, 0, T - 96)->frame_length, 96);
         cr_assert_eq(f.log.metadata->active_term_count, 1);
         cr_assert_eq(append(&f, is_exclusive, payload, 0), T + 32);
         close_fixture(&f);
@@ -254,9 +255,9 @@ Test(term_append, the_end_of_a_term_is_padded_once) {
     cr_assert_eq(append(&f, false, payload, 1000), TERM_APPEND_TRIPPED);
     f.log.metadata->active_term_count = 0; /* the second read it before the rotation */
     cr_assert_eq(append(&f, false, payload, 1000), TERM_APPEND_TRIPPED);
-    cr_assert_eq(frame_at(&f, 0, T - 512)->frame_length, 512);
+    cr_assert_eq(frame_in(&f, 0, T - 512)->frame_length, 512);
     cr_assert_eq(f.log.metadata->raw_tails[1], log_raw_tail(8, 0));
-    cr_assert_eq(frame_at(&f, 1, 0)->frame_length, 0);
+    cr_assert_eq(frame_in(&f, 1, 0)->frame_length, 0);
     close_fixture(&f);
 }
 
@@ -272,8 +273,8 @@ Test(term_append, no_stream_passes_its_last_position) {
             cr_assert_eq(append(&f, is_exclusive, payload, 128), TERM_APPEND_MAX_POSITION);
             cr_assert_eq(f.log.metadata->active_term_count, INT32_MAX);
         }
-        cr_assert_eq(frame_at(&f, log_partition_index(INT32_MAX), T - 64)->frame_length, 64);
-        cr_assert_eq(frame_at(&f, log_partition_index(INT32_MAX), T - 64)->type, FRAME_TYPE_PAD);
+        cr_assert_eq(frame_in(&f, log_partition_index(INT32_MAX), T - 64)->frame_length, 64);
+        cr_assert_eq(frame_in(&f, log_partition_index(INT32_MAX), T - 64)->type, FRAME_TYPE_PAD);
         cr_assert_eq(log_producer_position(&f.log), log_position_max(T));
         if (is_exclusive) {
             cr_assert_eq(exclusive_rotate_when_full(&f.appender, &f.state),
@@ -292,8 +293,8 @@ Test(term_append, an_exclusive_writer_goes_on_where_the_log_is) {
     cr_assert_eq(f.state.term_offset, 4096);
     cr_assert_eq(append(&f, true, "x", 1), 5 * T + 4096 + 64);
     cr_assert_eq(exclusive_append_padding(&f.appender, &f.state, 100), 5 * T + 4096 + 64 + 160);
-    cr_assert_eq(frame_at(&f, 2, 4160)->frame_length, 132);
-    cr_assert_eq(frame_at(&f, 2, 4160)->type, FRAME_TYPE_PAD);
+    cr_assert_eq(frame_in(&f, 2, 4160)->frame_length, 132);
+    cr_assert_eq(frame_in(&f, 2, 4160)->type, FRAME_TYPE_PAD);
     /* A damaged tail is forced to a frame boundary inside the term. */
     f.log.metadata->raw_tails[2] = log_raw_tail(12, -5);
     exclusive_state_init(&f.state, &f.log);
@@ -358,7 +359,7 @@ Test(term_append, a_block_goes_only_where_its_first_header_says) {
             cr_assert_eq(log_producer_position(&f.log), rows[i].result);
         } else {
             cr_assert_eq(f.state.term_offset, 1024);
-            cr_assert_eq(frame_at(&f, 0, 1024)->frame_length, 0);
+            cr_assert_eq(frame_in(&f, 0, 1024)->frame_length, 0);
             cr_assert_eq(log_producer_position(&f.log), 1024);
         }
         close_fixture(&f);
@@ -370,7 +371,61 @@ Test(term_append, a_block_goes_only_where_its_first_header_says) {
     put_frame(block, 0, 0, 64, 8);
     cr_assert_eq(exclusive_append_block(&f.appender, &f.state, block, 64), T + 64);
     cr_assert_eq(f.log.metadata->active_term_count, 1);
-    cr_assert_eq(frame_at(&f, 1, 0)->reserved_value, 77);
+    cr_assert_eq(frame_in(&f, 1, 0)->reserved_value, 77);
+    close_fixture(&f);
+}
+
+static void check_same(const struct fixture *a, const struct fixture *b) {
+    cr_assert_eq(memcmp(a->memory, b->memory, 3 * T + LOG_METADATA_LENGTH), 0);
+    cr_assert_eq(a->state.term_offset, b->state.term_offset);
+    cr_assert_eq(a->state.term_id, b->state.term_id);
+    cr_assert_eq(a->state.active_index, b->state.active_index);
+    cr_assert_eq(a->state.term_begin_position, b->state.term_begin_position);
+}
+
+Test(term_append, short_messages_are_appended_as_all_others) {
+    struct fixture a;
+    struct fixture b;
+    uint8_t message[256];
+    open_fixture(&a);
+    open_fixture(&b);
+    for (int i = 0; i < 256; i++) {
+        message[i] = (uint8_t)(i * 7 + 1);
+    }
+    int short_count = 0;
+    for (int32_t k = 0; k < 3000; k++) { /* over the end of the first term and the second */
+        int32_t length = k % 140;
+        int64_t expected = append(&a, true, message, length);
+        int64_t position = exclusive_append_short(&b.appender, &b.state, message, length);
+        if (position == 0) {
+            cr_assert(length < 8 || length > 128 || expected == TERM_APPEND_TRIPPED);
+            position = append(&b, true, message, length);
+        } else {
+            cr_assert(length >= 8 && length <= 128);
+            short_count++;
+        }
+        cr_assert_eq(position, expected);
+    }
+    cr_assert_gt(short_count, 2500);
+    cr_assert_gt(a.state.term_begin_position, T);
+    check_same(&a, &b);
+    close_fixture(&a);
+    close_fixture(&b);
+}
+
+Test(term_append, a_short_message_that_does_not_fit_changes_nothing) {
+    struct fixture f;
+    uint8_t message[128] = {0};
+    open_fixture(&f);
+    f.appender.payload_length_max = 64; /* a small MTU */
+    cr_assert_eq(exclusive_append_short(&f.appender, &f.state, message, 65), 0);
+    cr_assert_eq(exclusive_append_short(&f.appender, &f.state, message, -1), 0);
+    set_tails(&f, 7, T - 64);
+    cr_assert_eq(exclusive_append_short(&f.appender, &f.state, message, 33), 0);
+    cr_assert_eq(f.state.term_offset, T - 64);
+    cr_assert_eq(f.log.metadata->raw_tails[0], log_raw_tail(7, T - 64));
+    cr_assert_eq(exclusive_append_short(&f.appender, &f.state, message, 32), T);
+    cr_assert_eq(exclusive_append_short(&f.appender, &f.state, message, 32), 0);
     close_fixture(&f);
 }
 
