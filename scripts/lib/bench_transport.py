@@ -58,10 +58,14 @@ def round_trip(place, row, floor, words):
 
 # -- IPC -----------------------------------------------------------------------------------------
 
+# What a log costs on this machine by itself: rows beside those of Tern, with the simpler floor.
+LOG_FLOORS = ["floor_log_32", "floor_log_1024", "floor_ipc_lines_rtt_p50"]
+
+
 def ipc_rows(prefix, exclusive, shared):
     return (["%s_exclusive_%d" % (prefix, length) for length in exclusive] +
             ["%s_shared_%d" % (prefix, length) for length in shared] +
-            [prefix + "_rtt_p50", prefix + "_rtt_p99"])
+            [prefix + "_rtt_p50", prefix + "_rtt_p99"] + LOG_FLOORS)
 
 
 def ipc(prefix, settings, exclusive, shared):
@@ -75,7 +79,8 @@ def ipc(prefix, settings, exclusive, shared):
         rows.update(round_trip(place, prefix + "_rtt", "floor_ipc_rtt",
                                (IPC, IPC, 32, 200000, 2, "spin")))
         return rows
-    floors = [["floor_memory", "rtt"] + ["ring:%d" % length for length in exclusive]]
+    floors = [["floor_memory", "rtt", "lines", "log:32", "log:1024"] +
+              ["ring:%d" % length for length in exclusive]]
     return ipc_rows(prefix, exclusive, shared), floors, run
 
 
