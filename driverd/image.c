@@ -2,8 +2,7 @@
  *
  * Each cycle it walks what the receiver inserted up to the first gap (rcv-pos), lets the loss
  * detector decide about reporting that gap, and orders a status message when the slowest subscriber
- * has moved a quarter of the window or the window changed. Cleaning follows the slowest subscriber
- * at a distance of one term.
+ * has moved a quarter of the window or the window changed.
  *
  * Positions of subscribers are written by clients. They are brought into the stream and onto frame
  * alignment before anything is derived from them, so that a lying client can stall its own image
@@ -25,7 +24,6 @@
 #include "driverd/receiver.h"
 #include "driverd/subscription.h"
 #include "shm/log_wake.h"
-#include "shm/term_append.h"
 
 /* The only writer of the state. */
 static void set_state(struct image *image, enum image_state state, int64_t now_ns) {
@@ -327,19 +325,6 @@ void image_destroy(struct image *image, struct endpoint_recv_table *endpoints) {
     }
 }
 
-/* 2.8: at most to the end of the term of the clean position. */
-static void clean_to(struct image *image, int64_t position) {
-    const struct log_buffer *log = image->log;
-    if (position <= image->clean_position) {
-        return;
-    }
-    int32_t offset = log_term_offset_of(image->clean_position, log->term_length);
-    int32_t length = (int32_t)min_i64(position - image->clean_position, log->term_length - offset);
-    int32_t index = log_index_of(image->clean_position, log->position_bits);
-    term_clean(log->terms[index], offset, length);
-    image->clean_position += length;
-}
-
 static int64_t align_down(int64_t position) {
     return position & ~(int64_t)(LOG_FRAME_ALIGNMENT - 1);
 }
@@ -489,7 +474,6 @@ int image_track_rebuild(struct image *image, int64_t now_ns) {
     bool is_forced = control_congestion(image, is_loss_found, consumed, now_ns);
     if (is_forced || consumed > image->next_sm_position + image->window_bytes / 4 ||
         image->window_bytes != image->last_sm_window_bytes) {
-        clean_to(image, consumed - image->log->term_length);
         order_status_message(image, consumed);
         work++;
     }

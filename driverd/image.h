@@ -99,7 +99,6 @@ struct image {
     int64_t *window_counter; /* NULL: none */
     int64_t position;        /* rcv-pos; counters are writable by clients, so this is the truth */
     int64_t *position_counter;
-    int64_t clean_position;
     int64_t next_sm_position;
     int32_t last_sm_window_bytes;
     int64_t sm_change;
@@ -141,6 +140,7 @@ struct image {
     int32_t connection_limit;  /* beyond the highest index that was used */
     int64_t *hwm_counter;
     int64_t *naks_counter;
+    int64_t clean_position; /* behind hwm; image_receive.c */
     int64_t last_sm_position;
     int64_t last_sm_change;
     int64_t last_loss_change;

@@ -5,6 +5,10 @@
  * conductor, whose orders (status messages, gaps) come back through two records with a sequence
  * pair each.
  *
+ * Terms are used again. Readers stop at the first frame length of zero, so it is enough when there
+ * is one behind the highest frame, and zeros in all gaps before it: what is received in order is
+ * written once, where the original also clears it, out of the cache and a term late.
+ *
  * An image has one connection per destination of its endpoint; feedback goes out by all of them.
  */
 #include "driverd/image_receive.h"
@@ -74,6 +78,18 @@ static void raise_hwm(struct image *image, int64_t position) {
     }
 }
 
+/* Zero up to `end`; what was put there before keeps. */
+static void clean_to(struct image *image, int64_t end) {
+    const struct log_buffer *log = image->log;
+    while (image->clean_position < end) {
+        int64_t clean = image->clean_position;
+        int32_t offset = log_term_offset_of(clean, log->term_length);
+        int32_t length = (int32_t)min_i64(end - clean, log->term_length - offset);
+        term_clean(log->terms[log_index_of(clean, log->position_bits)], offset, length);
+        image->clean_position = clean + length;
+    }
+}
+
 /* The stream has ended when it has by every path, but for paths that are silent: they would hold
  * the end up until the image itself times out (3.6). */
 static void end_if_all_ended(struct image *image, int64_t now_ns) {
@@ -115,14 +131,28 @@ static int on_heartbeat(struct image *image, const struct frame_header *frame, i
         connection->is_revoked = (frame->flags & FRAME_FLAG_REVOKED) != 0;
         end_if_all_ended(image, now_ns);
     }
+    clean_to(image, position + LOG_FRAME_HEADER_LENGTH);
     raise_hwm(image, position);
     context_count(context, SYSTEM_COUNTER_HEARTBEATS_RECEIVED, 1);
     return 0;
 }
 
+/* True when it was not there before. The end of what is readable moves before the frames appear. */
+static bool insert(struct image *image, const struct frame_header *frame, uint32_t length,
+                   int64_t position) {
+    const struct log_buffer *log = image->log;
+    uint8_t *term = log->terms[log_index_of(position, log->position_bits)];
+    int64_t end = position + align_i64(frame_data_reach(frame, length), LOG_FRAME_ALIGNMENT);
+    clean_to(image, position + LOG_FRAME_HEADER_LENGTH);
+    if (image->clean_position <= end && term_is_free(term, frame->term_offset)) {
+        image->clean_position = end; /* from here on the frames', or inside of a pad */
+    }
+    clean_to(image, end + LOG_FRAME_HEADER_LENGTH);
+    return term_insert_packet(term, frame->term_offset, (const uint8_t *)frame, (int32_t)length);
+}
+
 static int on_packet(struct image *image, const struct frame_header *frame, uint32_t length,
                      int64_t position, const struct image_path *path, int64_t now_ns) {
-    const struct log_buffer *log = image->log;
     int64_t end = position + length;
     if (position < image->last_sm_position) {
         context_count(image->context, SYSTEM_COUNTER_FLOW_CONTROL_UNDER_RUNS, 1);
@@ -133,9 +163,8 @@ static int on_packet(struct image *image, const struct frame_header *frame, uint
     }
     (void)track(image, path, now_ns);
     store_release_i64(&image->last_packet_ns, now_ns);
-    uint8_t *term = log->terms[log_index_of(position, log->position_bits)];
-    if (term_insert_packet(term, frame->term_offset, (const uint8_t *)frame, (int32_t)length)) {
-        log_wake(log->metadata);
+    if (insert(image, frame, length, position)) {
+        log_wake(image->log->metadata);
     }
     raise_hwm(image, end);
     return (int)length;

@@ -404,10 +404,14 @@ void term_claim_abort(struct frame_header *frame) {
 
 /* ---- driver ---- */
 
+bool term_is_free(const uint8_t *term, int32_t term_offset) {
+    assert(term_offset >= 0 && term_offset % LOG_FRAME_ALIGNMENT == 0);
+    return get_i32(term + term_offset) == 0;
+}
+
 bool term_insert_packet(uint8_t *term, int32_t term_offset, const uint8_t *packet, int32_t length) {
     assert(length >= LOG_FRAME_HEADER_LENGTH);
-    assert(term_offset >= 0 && term_offset % LOG_FRAME_ALIGNMENT == 0);
-    if (load_plain_i32(&frame_at(term, term_offset)->frame_length) != 0) {
+    if (!term_is_free(term, term_offset)) {
         return false;
     }
     copy_frames(term + term_offset, packet, length);

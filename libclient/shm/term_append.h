@@ -73,6 +73,8 @@ int64_t exclusive_rotate_when_full(const struct term_appender *appender,
 void term_claim_commit(struct frame_header *frame);
 void term_claim_abort(struct frame_header *frame);
 
+/* Image: nothing is at this offset yet. */
+bool term_is_free(const uint8_t *term, int32_t term_offset);
 /* Image: put a validated datagram (frame_validate, frame_data_fits) at its offset when nothing is
  * there yet; words are stored so that a reader sees the frame only when complete. False for a
  * duplicate, which changes nothing. */

@@ -178,12 +178,17 @@ bool frame_data_fits(const struct frame_header *header, uint32_t datagram_length
         datagram_length > (uint32_t)(term_length - offset)) {
         return false;
     }
+    return frame_data_reach(header, datagram_length) <= term_length - offset;
+}
+
+int32_t frame_data_reach(const struct frame_header *header, uint32_t datagram_length) {
     const uint8_t *datagram = (const uint8_t *)header;
+    int32_t length = (int32_t)datagram_length;
     if (frame_is_heartbeat(header, datagram_length) || !ends_with_pad(datagram, datagram_length)) {
-        return true;
+        return length;
     }
-    int32_t last = (int32_t)datagram_length - LOG_FRAME_HEADER_LENGTH;
-    return get_i32(datagram + last) <= term_length - offset - last;
+    int32_t last = length - LOG_FRAME_HEADER_LENGTH;
+    return last + get_i32(datagram + last);
 }
 
 int32_t frame_err_text_length(const struct frame_err *frame, uint32_t datagram_length) {

@@ -120,6 +120,9 @@ enum frame_verdict frame_validate(enum frame_socket_role role, const uint8_t *da
  * the term, a pad with its whole length. */
 bool frame_data_fits(const struct frame_header *header, uint32_t datagram_length,
                      int32_t term_length);
+/* What the frames of a valid DATA or PAD datagram take of their term: its length, more when the
+ * last one is a pad. */
+int32_t frame_data_reach(const struct frame_header *header, uint32_t datagram_length);
 /* Bytes of text that a valid ERR frame really has: error_length, clamped to what was received. */
 int32_t frame_err_text_length(const struct frame_err *frame, uint32_t datagram_length);
 static inline bool frame_is_heartbeat(const struct frame_header *header, uint32_t length) {
