@@ -5,12 +5,14 @@
 #include "sim/check_log.h"
 #include "sim/check_quorum.h"
 #include "sim/check_terms.h"
+#include "sim/check_timers.h"
 #include "sim/sim.h"
 
 struct checks {
     struct check_terms terms;
     struct check_log log;
     struct check_quorum quorum;
+    struct check_timers timers;
     int64_t vote_count;
     int64_t leader_count;
     int32_t last_leader;

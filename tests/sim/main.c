@@ -2,7 +2,7 @@
  *
  *   sim --seed N [--nodes 1|3|5] [--clients N] [--minutes M] [--workload list|register|auction]
  *       [--faults net,disk,clock,crash,corrupt|all|none] [--trace] [--runs N] [--quiet]
- *       [--beside stream,recorder|all|none] [--plant BUG] [--list-planted]
+ *       [--beside stream,recorder|all|none] [--timers on|off] [--plant BUG] [--list-planted]
  *
  * Options that are not given are drawn from the seed and printed. The last line of a good run is
  * its hash: the same seed and the same program give the same. Exit code 1: a rule was broken.
@@ -77,6 +77,11 @@ static void parse(int argc, char **argv, struct run_request *request) {
                       "none");
             }
             request->has_faults = true;
+        } else if (strcmp(name, "--timers") == 0) {
+            if (strcmp(value, "on") != 0 && strcmp(value, "off") != 0) {
+                usage("timers are on or off");
+            }
+            request->timers = strcmp(value, "on") == 0 ? RUN_ON : RUN_OFF;
         } else if (strcmp(name, "--beside") == 0) {
             if (!run_parse_beside(value, &request->beside)) {
                 usage("stream and recorder can be beside the cluster, joined by commas, or all, or "

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "servicehost/service_host.h"
+#include "sim/agenda.h"
 #include "sim/checks.h"
 #include "sim/owner.h"
 #include "sim/workload.h"
@@ -22,6 +23,7 @@ struct observer {
     struct tern_service_host *host;
     const struct tern_service_operations *operations;
     void *inner;
+    struct agenda agenda;
 };
 
 static uint64_t hash_word(uint64_t hash, uint64_t word) {
@@ -40,12 +42,15 @@ static int enter(const struct observer *observer) {
     return owner_switch(observer->process->owner + 1);
 }
 
+static uint64_t state_hash(const struct observer *observer) {
+    return observer->workload->state_hash(observer->inner) ^ agenda_hash(&observer->agenda);
+}
+
 static void tell(const struct observer *observer, int64_t position, uint64_t event) {
     struct sim *sim = observer->process->sim;
     struct tern_error problem;
     int owner = owner_switch(OWNER_SIMULATOR);
-    const struct check_log_entry entry = {position, event,
-                                          observer->workload->state_hash(observer->inner)};
+    const struct check_log_entry entry = {position, event, state_hash(observer)};
     history_mix(&sim->history, entry.event ^ entry.state);
     if (!check_log_on_entry(&sim->checks->log, observer->process->machine->index, &entry,
                             &problem)) {
@@ -63,6 +68,7 @@ static void *create(struct tern_service_host *host,
     observer->workload = observer->process->sim->workload;
     observer->host = host;
     observer->operations = operations;
+    agenda_init(&observer->agenda, observer->process, host, operations);
     int owner = enter(observer);
     observer->inner = observer->workload->plugin->create(host, operations, argument, error);
     owner_switch(owner);
@@ -81,12 +87,14 @@ static int on_start(void *service, struct tern_service_snapshot *snapshot,
     struct sim *sim = observer->process->sim;
     struct tern_error problem;
     int owner = enter(observer);
-    int result = observer->workload->plugin->on_start(observer->inner, snapshot, error);
+    int result = agenda_load(&observer->agenda, snapshot);
+    if (result == 0) {
+        result = observer->workload->plugin->on_start(observer->inner, snapshot, error);
+    }
     owner_switch(OWNER_SIMULATOR);
     int64_t position = observer->operations->log_position(observer->host);
-    if (result == 0 &&
-        !check_log_on_start(&sim->checks->log, observer->process->machine->index, position,
-                            observer->workload->state_hash(observer->inner), &problem)) {
+    if (result == 0 && !check_log_on_start(&sim->checks->log, observer->process->machine->index,
+                                           position, state_hash(observer), &problem)) {
         sim_fail(sim, "%s", problem.text);
     }
     history_line(&sim->history, "%s: service starts at %lld", observer->process->machine->name,
@@ -126,20 +134,28 @@ static void on_session_close(void *service, const struct tern_service_session *s
 
 static void on_session_message(void *service, const struct tern_service_session *session,
                                int64_t timestamp, const uint8_t *buffer, int32_t length) {
-    const struct observer *observer = service;
+    struct observer *observer = service;
     int64_t session_id = session == NULL ? -1 : session->session_id;
     uint64_t event = hash_bytes(hash_event(EVENT_MESSAGE, session_id, timestamp), buffer, length);
     int owner = enter(observer);
-    observer->workload->plugin->on_session_message(observer->inner, session, timestamp, buffer,
-                                                   length);
+    bool is_workload =
+        session != NULL || !agenda_on_message(&observer->agenda, buffer, length, timestamp);
+    if (is_workload) {
+        observer->workload->plugin->on_session_message(observer->inner, session, timestamp, buffer,
+                                                       length);
+    }
+    if (session != NULL) {
+        agenda_on_entry(&observer->agenda, timestamp);
+    }
     owner_switch(owner);
     tell(observer, observer->operations->log_position(observer->host), event);
 }
 
 static void on_timer_event(void *service, int64_t timer_id, int64_t timestamp) {
-    const struct observer *observer = service;
+    struct observer *observer = service;
     int owner = enter(observer);
-    if (observer->workload->plugin->on_timer_event != NULL) {
+    bool is_workload = !agenda_on_timer(&observer->agenda, timer_id, timestamp);
+    if (is_workload && observer->workload->plugin->on_timer_event != NULL) {
         observer->workload->plugin->on_timer_event(observer->inner, timer_id, timestamp);
     }
     owner_switch(owner);
@@ -159,7 +175,10 @@ static void on_new_leadership_term(void *service, int64_t leadership_term_id, in
 static int on_take_snapshot(void *service, struct tern_service_snapshot *snapshot,
                             struct tern_error *error) {
     const struct observer *observer = service;
-    return observer->workload->plugin->on_take_snapshot(observer->inner, snapshot, error);
+    int result = agenda_save(&observer->agenda, snapshot);
+    return result != 0
+               ? result
+               : observer->workload->plugin->on_take_snapshot(observer->inner, snapshot, error);
 }
 
 static const struct tern_service_plugin plugin = {

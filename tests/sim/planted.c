@@ -55,6 +55,11 @@ static const char *const names[PLANTED_COUNT] = {
     [PLANTED_EXTENSION_FORGOTTEN] = "extension-forgotten",
     [PLANTED_REPLAY_STARTED_EARLY] = "replay-started-early",
     [PLANTED_REPLAY_FLIPPED] = "replay-flipped",
+    [PLANTED_TIMER_NOT_IN_SNAPSHOT] = "timer-not-in-snapshot",
+    [PLANTED_TIMER_FIRED_TWICE] = "timer-fired-twice",
+    [PLANTED_TIMER_NOT_CANCELLED] = "timer-not-cancelled",
+    [PLANTED_SERVICE_MESSAGE_TWICE] = "service-message-twice",
+    [PLANTED_SERVICE_MESSAGE_LOST] = "service-message-lost",
 };
 
 static enum planted_bug active;

@@ -35,6 +35,11 @@ enum planted_bug {
     PLANTED_EXTENSION_FORGOTTEN,      /* ... leaves the old stop position in the catalog */
     PLANTED_REPLAY_STARTED_EARLY,     /* ... replays from the beginning of the term */
     PLANTED_REPLAY_FLIPPED,           /* ... replays a bit wrong */
+    PLANTED_TIMER_NOT_IN_SNAPSHOT,    /* a module's snapshot leaves the timers out */
+    PLANTED_TIMER_FIRED_TWICE,        /* a follower does not see that timers fired */
+    PLANTED_TIMER_NOT_CANCELLED,      /* what a service cancels fires nevertheless */
+    PLANTED_SERVICE_MESSAGE_TWICE,    /* a follower does not see that messages are in the log */
+    PLANTED_SERVICE_MESSAGE_LOST,     /* ... takes the one after it from the queue as well */
     PLANTED_COUNT,
 };
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/bits.h"
+#include "sim/agenda.h"
 #include "sim/checks.h"
 #include "sim/directory.h"
 #include "sim/observer.h"
@@ -27,6 +28,7 @@
 #define SLICE_NS NS_PER_S
 #define LAST_LINES 60
 #define BESIDE_SALT UINT64_C(0x6265736964657321)
+#define TIMERS_SALT UINT64_C(0x74696d6572732121)
 
 static const struct workload *const workloads[] = {&workload_list, &workload_register,
                                                    &workload_auction};
@@ -103,6 +105,14 @@ static void choose_beside(struct sim_options *options, const struct run_request 
     }
 }
 
+/* Drawn apart as well. */
+static void choose_timers(struct sim_options *options, const struct run_request *request) {
+    struct dice dice = {request->seed ^ TIMERS_SALT};
+    bool has_timers = dice_chance(&dice, 0.5);
+    options->has_long_messages = dice_chance(&dice, 0.3);
+    options->has_timers = request->timers == RUN_DRAWN ? has_timers : request->timers == RUN_ON;
+}
+
 /* Everything is drawn, whether it is given or not, so that one given option changes no other. */
 static void choose_options(struct sim *sim, const struct run_request *request) {
     static const int node_counts[] = {1, 3, 3, 3, 3, 5};
@@ -124,6 +134,7 @@ static void choose_options(struct sim *sim, const struct run_request *request) {
     options->checksum = checksums[dice_between(dice, 0, ARRAY_COUNT(checksums) - 1)];
     options->is_tracing = request->is_tracing;
     choose_beside(options, request);
+    choose_timers(options, request);
     if (request->node_count > 0) {
         options->node_count = request->node_count;
     }
@@ -156,14 +167,14 @@ static void print_options(const struct sim *sim) {
     print_faults(options->faults, fault_names);
     printf("seed %llu: %d nodes, %d clients, %s at %lld/s, faults %s, %lld s, sync level %d, "
            "checksum %s, park %lld us, snapshots every %lld s, stream at %lld/s, "
-           "recordings at %lld/s\n",
+           "recordings at %lld/s, timers %s\n",
            (unsigned long long)options->seed, options->node_count, options->client_count,
            options->workload, (long long)options->rate_hz, fault_names,
            (long long)(options->duration_ns / NS_PER_S), options->sync_level,
            options->checksum == NULL ? "none" : options->checksum,
            (long long)(options->park_max_ns / NS_PER_US),
            (long long)(options->snapshot_interval_ns / NS_PER_S), (long long)options->stream_hz,
-           (long long)options->record_hz);
+           (long long)options->record_hz, options->has_timers ? "on" : "off");
 }
 
 static void on_send(void *context, const struct wire_datagram *datagram) {
@@ -340,6 +351,10 @@ static void settle(struct sim *sim) {
         }
         sim_run_until(sim, sim->now_ns + SLICE_NS, NULL);
     }
+    while (!sim->has_failed && !agenda_is_level(sim) && sim->now_ns <= deadline_ns) {
+        sim_run_until(sim, sim->now_ns + SLICE_NS, NULL);
+    }
+    agenda_check_end(sim);
     history_line(&sim->history, "recorder: %lld bytes were replayed",
                  (long long)recorder_replayed(sim->recorder));
     history_line(&sim->history, "stream: %lld messages came",

@@ -9,6 +9,9 @@ enum run_beside {
     RUN_BESIDE_RECORDER = 2,
 };
 
+/* Whether something is in the run. */
+enum run_choice { RUN_DRAWN, RUN_ON, RUN_OFF };
+
 struct run_request {
     uint64_t seed;
     int run_count;
@@ -20,6 +23,7 @@ struct run_request {
     bool has_faults;
     unsigned beside; /* enum run_beside */
     bool has_beside;
+    enum run_choice timers; /* and messages of services */
     bool is_tracing;
     bool is_planted;
     bool is_quiet; /* only the last line, and failures */

@@ -121,6 +121,8 @@ struct sim_options {
     int64_t rate_hz;              /* of all clients together */
     int64_t snapshot_interval_ns; /* 0: none */
     int64_t stream_hz;            /* messages of the stream beside the cluster; 0: no stream */
+    bool has_timers;              /* and messages of services */
+    bool has_long_messages;       /* of services, which come in fragments */
     int64_t record_hz;            /* messages recorded beside the cluster; 0: no recordings */
 };
 

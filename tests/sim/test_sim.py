@@ -50,10 +50,14 @@ FOUND_WITH = {
              "a stop position of which a failing disk wrote a part: the recording was set aside"),
 }
 FIXED = (7, 10)
+WITH_TIMERS = (8, 11)
 TWICE = (3, 101)
 
+# What found bugs before there were timers is repeated without.
+BEFORE_TIMERS = ("--timers", "off")
+
 # How many seeds each planted bug may take, and what it needs in the run; most take one. The workload
-# is the list where nothing is said.
+# is the list, without timers, where nothing is said.
 PLANTED = {
     "own-vote-suffices": (60, "--faults", "net,crash"),
     "shorter-log-elected": (40, "--faults", "net,crash"),
@@ -82,6 +86,12 @@ PLANTED = {
     "extension-forgotten": (5, "--beside", "recorder", "--faults", "crash"),
     "replay-started-early": (5, "--beside", "recorder"),
     "replay-flipped": (5, "--beside", "recorder"),
+    "timer-not-in-snapshot": (60, "--timers", "on", "--beside", "none", "--nodes", "1",
+                              "--clients", "1", "--faults", "crash"),
+    "timer-fired-twice": (5, "--timers", "on", "--faults", "net,crash"),
+    "timer-not-cancelled": (30, "--timers", "on", "--beside", "none", "--faults", "net,crash"),
+    "service-message-twice": (5, "--timers", "on", "--faults", "net,crash"),
+    "service-message-lost": (10, "--timers", "on", "--beside", "none", "--faults", "net,crash"),
 }
 
 
@@ -105,12 +115,13 @@ class Seeds(unittest.TestCase):
                 self.assertEqual(code, 0, "seed %d:\n%s" % (seed, errors))
 
     def test_seeds_that_found_a_bug_are_good(self):
-        self.assert_good(list(FOUND), "--workload", "list")
+        self.assert_good(list(FOUND), "--workload", "list", *BEFORE_TIMERS)
         for seed, (arguments, _) in FOUND_WITH.items():
-            self.assert_good([seed], *arguments.split())
+            self.assert_good([seed], *arguments.split(), *BEFORE_TIMERS)
 
     def test_fixed_seeds_are_good(self):
-        self.assert_good([*FIXED, *FOUND_ELSEWHERE])
+        self.assert_good([*FIXED, *FOUND_ELSEWHERE], *BEFORE_TIMERS)
+        self.assert_good(WITH_TIMERS, "--timers", "on")
 
     def test_the_same_seed_gives_the_same_run(self):
         with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
@@ -161,7 +172,8 @@ def seeds_taken(bug, count, faults):
         with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
             seeds = range(start, min(start + JOBS, count + 1))
             codes = list(pool.map(
-                lambda seed: run(seed, "--plant", bug, "--workload", "list", *faults)[0], seeds))
+                lambda seed: run(seed, "--plant", bug, "--workload", "list", "--timers", "off",
+                                 *faults)[0], seeds))
         for seed, code in zip(seeds, codes):
             if code != 0:
                 return seed
