@@ -180,6 +180,7 @@ static void configure_consensus(struct consensus_conf *conf, const struct machin
     add(&settings, "AERON_CLUSTER_STARTUP_CANVASS_TIMEOUT=5s");
     add(&settings, "AERON_CLUSTER_AUTHORISATION_SERVICE_SUPPLIER=ALLOW_ALL");
     add(&settings, "AERON_CLUSTER_MAX_SESSIONS=64");
+    add(&settings, "TERN_CLUSTER_MAX_TIMERS=16384"); /* here every page of calloc is touched */
     load(&consensus_option_table, conf, &settings);
 }
 
