@@ -1,6 +1,6 @@
 /* See wire.h. Addressing follows the kernel as far as drivers depend on it: a socket bound to the
  * wildcard sends from the host's address, a connected socket hears its peer only, a port is bound
- * once per host. */
+ * once per host and family, but by any number of sockets that joined a group. */
 #include "sim/wire.h"
 
 #include <assert.h>
@@ -20,7 +20,14 @@
 #define GARBAGE_LENGTH_MAX 256
 #define FLIPS_LENGTH 24 /* of a frame: up to its term id */
 
+#define INTERFACE_INDEX 2
+
 enum spoiling { SPOIL_NOTHING, SPOIL_FLIP, SPOIL_ALL };
+
+struct arrival {
+    const union net_address *from;
+    enum spoiling spoiling;
+};
 
 static struct wire_socket *socket_at(struct wire *wire, int handle) {
     assert(handle >= 0 && handle < wire->socket_count);
@@ -28,12 +35,18 @@ static struct wire_socket *socket_at(struct wire *wire, int handle) {
     return &wire->sockets[handle];
 }
 
-static bool is_taken(const struct wire_host *host, const union net_address *address) {
+static bool is_bound(const struct wire_socket *socket, int host, const union net_address *address) {
+    return socket->is_open && socket->host == host &&
+           socket->bound.base.sa_family == address->base.sa_family &&
+           net_address_port(&socket->bound) == net_address_port(address);
+}
+
+static bool is_taken(const struct wire_host *host, const union net_address *address,
+                     bool has_group) {
     const struct wire *wire = host->wire;
     for (int i = 0; i < wire->socket_count; i++) {
         const struct wire_socket *socket = &wire->sockets[i];
-        if (socket->is_open && socket->host == host->index &&
-            net_address_port(&socket->bound) == net_address_port(address)) {
+        if (is_bound(socket, host->index, address) && !(has_group && socket->has_group)) {
             return true;
         }
     }
@@ -50,10 +63,32 @@ static int connect_socket(void *context, int handle, const union net_address *ad
     return 0;
 }
 
+static union net_address own_address(const struct wire_host *host, int family, uint16_t port) {
+    union net_address own = family == AF_INET6 ? host->address6 : host->address;
+    net_address_set_port(&own, port);
+    return own;
+}
+
 static bool is_own_address(const struct wire_host *host, const union net_address *address) {
-    union net_address own = host->address;
-    net_address_set_port(&own, net_address_port(address));
+    const union net_address own =
+        own_address(host, address->base.sa_family, net_address_port(address));
     return net_address_is_wildcard(address) || net_address_equal(&own, address);
+}
+
+/* A group is joined on an interface, which has to be there. */
+static int check_group(const struct wire_host *host, const struct net_socket_params *params,
+                       struct tern_error *error) {
+    const union net_address *interface = &params->group_interface;
+    bool is_named = interface->base.sa_family != AF_UNSPEC && !net_address_is_wildcard(interface);
+    bool is_other_index =
+        params->group_interface_index != 0 && params->group_interface_index != INTERFACE_INDEX;
+    if (params->group == NULL) {
+        return 0;
+    }
+    if (host->is_gone || is_other_index || (is_named && !is_own_address(host, interface))) {
+        return error_set_errno(error, ENODEV, "cannot join the group");
+    }
+    return 0;
 }
 
 static int note_arrivals(void *context, int handle, struct tern_error *error) {
@@ -66,20 +101,21 @@ static int open_socket(void *context, const struct net_socket_params *params, in
     struct wire_host *host = context;
     struct wire *wire = host->wire;
     union net_address address = params->bind;
-    if (params->group != NULL) {
-        return error_set_errno(error, EOPNOTSUPP, "no multicast in the simulated network");
-    }
     if (!is_own_address(host, &address) || host->is_gone) {
         return error_set_errno(error, EADDRNOTAVAIL, "cannot bind");
+    }
+    int result = check_group(host, params, error);
+    if (result != 0) {
+        return result;
     }
     while (net_address_port(&params->bind) == 0) {
         net_address_set_port(&address, host->next_port++);
         host->next_port = host->next_port == 0 ? FIRST_EPHEMERAL_PORT : host->next_port;
-        if (!is_taken(host, &address)) {
+        if (!is_taken(host, &address, false)) {
             break;
         }
     }
-    if (is_taken(host, &address)) {
+    if (is_taken(host, &address, params->group != NULL)) {
         return error_set_errno(error, EADDRINUSE, "cannot bind");
     }
     int index = 0;
@@ -90,6 +126,11 @@ static int open_socket(void *context, const struct net_socket_params *params, in
     wire->socket_count = max_i32(wire->socket_count, index + 1);
     wire->sockets[index] = (struct wire_socket){
         .is_open = true, .host = host->index, .owner = owner_current(), .bound = address};
+    if (params->group != NULL) {
+        wire->sockets[index].has_group = true;
+        wire->sockets[index].group = *params->group;
+        net_address_set_port(&wire->sockets[index].group, net_address_port(&address));
+    }
     if (params->connect != NULL) {
         (void)connect_socket(host, index, params->connect, error);
     }
@@ -116,9 +157,7 @@ static void close_socket(void *context, int handle) {
 /* -- sending -- */
 
 static union net_address source_of(const struct wire_host *host, const struct wire_socket *socket) {
-    union net_address from = host->address;
-    net_address_set_port(&from, net_address_port(&socket->bound));
-    return from;
+    return own_address(host, socket->bound.base.sa_family, net_address_port(&socket->bound));
 }
 
 /* The host that has an address; a loopback address is the sender's own. -1: nobody. */
@@ -134,11 +173,26 @@ static int host_of(const struct wire_host *sender, const union net_address *to) 
     return -1;
 }
 
-static struct wire_socket *find_receiver(struct wire *wire, int host, uint16_t port,
+static bool is_in_group(const struct wire_socket *socket, int host,
+                        const union net_address *group) {
+    return socket->is_open && socket->has_group && socket->host == host &&
+           net_address_equal(&socket->group, group);
+}
+
+static bool is_host_in_group(const struct wire *wire, int host, const union net_address *group) {
+    for (int i = 0; i < wire->socket_count; i++) {
+        if (is_in_group(&wire->sockets[i], host, group)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static struct wire_socket *find_receiver(struct wire *wire, int host, const union net_address *to,
                                          const union net_address *from) {
     for (int i = 0; i < wire->socket_count; i++) {
         struct wire_socket *socket = &wire->sockets[i];
-        if (socket->is_open && socket->host == host && net_address_port(&socket->bound) == port) {
+        if (is_bound(socket, host, to)) {
             return !socket->is_connected || net_address_equal(&socket->peer, from) ? socket : NULL;
         }
     }
@@ -240,13 +294,9 @@ static void spoil(struct wire *wire, const struct wire_datagram *datagram, enum 
     }
 }
 
+/* It arrives at one socket. */
 static void enqueue(struct wire *wire, const struct wire_datagram *datagram,
-                    const union net_address *from, enum spoiling spoiling) {
-    struct wire_socket *socket =
-        find_receiver(wire, datagram->to_host, net_address_port(datagram->to), from);
-    if (socket == NULL) {
-        return; /* nobody there */
-    }
+                    const struct arrival *arrival, struct wire_socket *socket) {
     if (socket->queued_bytes + datagram->length > WIRE_RECEIVE_BUFFER_BYTES) {
         wire->lost_count++;
         return;
@@ -255,14 +305,32 @@ static void enqueue(struct wire *wire, const struct wire_datagram *datagram,
     struct wire_packet *packet = malloc(sizeof *packet + datagram->length + 1);
     owner_switch(owner);
     assert(packet != NULL);
-    packet->from = *from;
+    packet->from = *arrival->from;
     packet->length = datagram->length;
     packet->number = wire->next_number++;
     packet->deliver_ns =
         arrival_time(wire, datagram->from_host, datagram->to_host, datagram->length);
     memcpy(packet->data, datagram->data, datagram->length);
-    spoil(wire, datagram, spoiling, packet);
+    spoil(wire, datagram, arrival->spoiling, packet);
     deliver(wire, socket, packet);
+}
+
+/* It arrives at a host: at all sockets of a group there, else at one or none. */
+static void arrive(struct wire *wire, const struct wire_datagram *datagram,
+                   const union net_address *from, enum spoiling spoiling) {
+    const struct arrival arrival = {from, spoiling};
+    if (!net_address_is_multicast(datagram->to)) {
+        struct wire_socket *socket = find_receiver(wire, datagram->to_host, datagram->to, from);
+        if (socket != NULL) {
+            enqueue(wire, datagram, &arrival, socket);
+        }
+        return;
+    }
+    for (int i = 0; i < wire->socket_count; i++) {
+        if (is_in_group(&wire->sockets[i], datagram->to_host, datagram->to)) {
+            enqueue(wire, datagram, &arrival, &wire->sockets[i]);
+        }
+    }
 }
 
 static void transmit(struct wire *wire, const struct wire_datagram *datagram,
@@ -284,14 +352,36 @@ static void transmit(struct wire *wire, const struct wire_datagram *datagram,
     }
     if (!is_local && link->garbage > 0 && chance(wire) < link->garbage) {
         wire->garbage_count++;
-        enqueue(wire, datagram, from, SPOIL_ALL);
+        arrive(wire, datagram, from, SPOIL_ALL);
         return;
     }
     bool is_flipped = !is_local && link->flip > 0 && chance(wire) < link->flip;
-    enqueue(wire, datagram, from, is_flipped ? SPOIL_FLIP : SPOIL_NOTHING);
+    arrive(wire, datagram, from, is_flipped ? SPOIL_FLIP : SPOIL_NOTHING);
     if (!is_local && link->duplication > 0 && chance(wire) < link->duplication) {
         wire->duplicated_count++;
-        enqueue(wire, datagram, from, SPOIL_NOTHING);
+        arrive(wire, datagram, from, SPOIL_NOTHING);
+    }
+}
+
+static bool is_too_long(const struct wire *wire, const struct wire_datagram *datagram) {
+    uint32_t length_max =
+        datagram->to_host < 0 ? 0 : wire->links[datagram->from_host][datagram->to_host].length_max;
+    return length_max > 0 && datagram->length > length_max;
+}
+
+/* Nobody tells the sender which of the group's hosts are behind a small MTU. */
+static void transmit_to_group(struct wire *wire, struct wire_datagram datagram,
+                              const union net_address *from) {
+    for (int i = 0; i < wire->host_count; i++) {
+        if (!is_host_in_group(wire, i, datagram.to)) {
+            continue;
+        }
+        datagram.to_host = i;
+        if (is_too_long(wire, &datagram)) {
+            wire->lost_count++;
+        } else {
+            transmit(wire, &datagram, from);
+        }
     }
 }
 
@@ -306,11 +396,14 @@ static int send_datagrams(void *context, int handle, const struct net_datagram *
     const union net_address from = source_of(host, socket);
     for (int i = 0; i < count; i++) {
         const union net_address *to = use_address ? &datagrams[i].address : &socket->peer;
-        const struct wire_datagram datagram = {host->index, host_of(host, to), to,
-                                               datagrams[i].data, datagrams[i].length};
-        uint32_t length_max =
-            datagram.to_host < 0 ? 0 : wire->links[host->index][datagram.to_host].length_max;
-        if (length_max > 0 && datagram.length > length_max) {
+        struct wire_datagram datagram = {host->index, -1, to, datagrams[i].data,
+                                         datagrams[i].length};
+        if (net_address_is_multicast(to)) {
+            transmit_to_group(wire, datagram, &from);
+            continue;
+        }
+        datagram.to_host = host_of(host, to);
+        if (is_too_long(wire, &datagram)) {
             return i > 0 ? i : -EMSGSIZE;
         }
         transmit(wire, &datagram, &from);
@@ -420,12 +513,15 @@ static int resolve_host(void *context, const char *name, union net_address *addr
 
 static int list_interfaces(void *context, struct net_interface *interfaces, int capacity) {
     const struct wire_host *host = context;
-    if (capacity < 1 || host->is_gone) {
-        return 0;
+    int count = host->is_gone ? 0 : min_i32(capacity, 2);
+    for (int i = 0; i < count; i++) {
+        interfaces[i] = (struct net_interface){.name = "eth0",
+                                               .index = INTERFACE_INDEX,
+                                               .prefix_length = i == 0 ? 24 : 64,
+                                               .is_multicast = true,
+                                               .address = i == 0 ? host->address : host->address6};
     }
-    interfaces[0] = (struct net_interface){
-        .name = "eth0", .index = 2, .prefix_length = 24, .address = host->address};
-    return 1;
+    return count;
 }
 
 static int buffer_limits(void *context, struct net_buffer_limits *limits,
@@ -469,6 +565,9 @@ struct wire_host *wire_add_host(struct wire *wire) {
                                .next_port = FIRST_EPHEMERAL_PORT};
     (void)snprintf(text, sizeof text, "10.0.0.%d:0", host->index + 1);
     int result = net_address_parse(text, &host->address);
+    assert(result == 0);
+    (void)snprintf(text, sizeof text, "[fd00::%d]:0", host->index + 1);
+    result = net_address_parse(text, &host->address6);
     assert(result == 0);
     (void)result;
     return host;

@@ -5,7 +5,11 @@
  * What happens to a datagram is decided by the seed when it is sent. Most flipped bits are what
  * UDP's checksum catches: the datagram is gone. What is delivered instead now and then is garbage,
  * which nobody may believe, or the datagram with one bit flipped that the checksum let pass: where
- * the receiver has a check, which must catch it, or (flips_anywhere) at any place. */
+ * the receiver has a check, which must catch it, or (flips_anywhere) at any place.
+ *
+ * All hosts are on one segment: what is sent to a group goes to every host on which a socket joined
+ * it, the sender's own included, by each link with that link's faults, and there to all sockets
+ * that did. */
 #ifndef TERN_SIM_WIRE_H
 #define TERN_SIM_WIRE_H
 
@@ -49,6 +53,8 @@ struct wire_socket {
     int owner;
     union net_address bound;
     union net_address peer;
+    bool has_group;
+    union net_address group;   /* that it joined, with the port */
     struct wire_packet *queue; /* ordered by deliver_ns, number */
     int64_t queued_bytes;
 };
@@ -61,6 +67,7 @@ struct wire_host {
     int index;
     bool is_gone; /* its address is not there: nothing comes or goes, sockets cannot be opened */
     union net_address address;
+    union net_address address6;
     uint16_t next_port;
 };
 
@@ -96,7 +103,7 @@ struct wire {
 
 void wire_init(struct wire *wire, struct random random);
 void wire_close(struct wire *wire);
-/* The host 10.0.0.<index + 1>. */
+/* The host 10.0.0.<index + 1>, fd00::<index + 1>. */
 struct wire_host *wire_add_host(struct wire *wire);
 /* Close the sockets of a process that was killed. */
 void wire_drop_owner(struct wire *wire, int owner);

@@ -123,6 +123,101 @@ Test(wire, sockets_of_a_dead_process_are_closed_and_their_ports_free) {
     close_wire(fixture);
 }
 
+static int open_in_group(struct fixture *fixture, int host, const union net_address *group,
+                         const char *interface) {
+    struct net_socket_params params = {.group = group};
+    union net_address bound;
+    int handle = -1;
+    params.bind.base.sa_family = group->base.sa_family;
+    net_address_set_port(&params.bind, net_address_port(group));
+    if (interface != NULL) {
+        cr_assert_eq(net_address_parse(interface, &params.group_interface), 0);
+    }
+    int result =
+        fixture->nets[host]->open(fixture->nets[host]->context, &params, &handle, &bound, NULL);
+    return result == 0 ? handle : result;
+}
+
+static int waiting(const struct fixture *fixture, int handle) {
+    int count = 0;
+    for (const struct wire_packet *packet = fixture->wire.sockets[handle].queue; packet != NULL;
+         packet = packet->next) {
+        count++;
+    }
+    return count;
+}
+
+static void send_to(struct fixture *fixture, int host, int handle,
+                    const union net_address *address) {
+    char byte = 'x';
+    struct net_datagram datagram = {.data = &byte, .length = 1, .address = *address};
+    cr_assert_eq(fixture->nets[host]->send(fixture->nets[host]->context, handle, &datagram, 1,
+                                           NET_SEND_TO_ADDRESS),
+                 1);
+}
+
+Test(wire, who_joined_a_group_hears_it_by_its_own_link) {
+    static const char *const groups[][2] = {{"224.1.1.1:900", "224.1.1.3:900"},
+                                            {"[ff05::1]:900", "[ff05::3]:900"}};
+    for (size_t row = 0; row < sizeof groups / sizeof groups[0]; row++) {
+        struct fixture *fixture = open_wire();
+        union net_address group;
+        union net_address other;
+        cr_assert_eq(net_address_parse(groups[row][0], &group), 0);
+        cr_assert_eq(net_address_parse(groups[row][1], &other), 0);
+        int local = open_in_group(fixture, 0, &group, NULL);
+        int remote[3] = {open_in_group(fixture, 1, &group, NULL),
+                         open_in_group(fixture, 1, &group, NULL),
+                         open_in_group(fixture, 1, &other, NULL)};
+        cr_assert(local >= 0 && remote[0] >= 0 && remote[1] >= 0 && remote[2] >= 0);
+        send_to(fixture, 0, local, &group);
+        cr_assert_eq(waiting(fixture, local), 1, "the sender's host is in it");
+        cr_assert_eq(waiting(fixture, remote[0]), 1);
+        cr_assert_eq(waiting(fixture, remote[1]), 1);
+        cr_assert_eq(waiting(fixture, remote[2]), 0, "another group of the same port");
+        fixture->wire.links[0][1].is_cut = true;
+        send_to(fixture, 0, local, &group);
+        fixture->wire.links[0][1] = (struct wire_link){.duplication = 1};
+        send_to(fixture, 0, local, &group);
+        cr_assert_eq(waiting(fixture, local), 3, "no link of its own");
+        cr_assert_eq(waiting(fixture, remote[0]), 3, "one lost, one twice");
+        fixture->nets[1]->close(fixture->nets[1]->context, remote[1]);
+        send_to(fixture, 0, local, &other);
+        cr_assert_eq(waiting(fixture, local), 3, "not a member");
+        cr_assert_eq(waiting(fixture, remote[2]), 2);
+        close_wire(fixture);
+    }
+}
+
+Test(wire, a_group_is_joined_on_an_interface_that_is_there) {
+    struct fixture *fixture = open_wire();
+    union net_address group;
+    cr_assert_eq(net_address_parse("224.1.1.1:700", &group), 0);
+    cr_assert_geq(open_in_group(fixture, 0, &group, "10.0.0.1"), 0);
+    cr_assert_eq(open_in_group(fixture, 0, &group, "10.0.0.9"), -ENODEV);
+    cr_assert_eq(open_in_group(fixture, 1, &group, NULL), -EADDRINUSE, "bound without a group");
+    fixture->wire.hosts[0].is_gone = true;
+    cr_assert_lt(open_in_group(fixture, 0, &group, NULL), 0);
+    close_wire(fixture);
+}
+
+Test(wire, a_small_mtu_of_one_member_is_no_error_of_the_sender) {
+    struct fixture *fixture = open_wire();
+    union net_address group;
+    cr_assert_eq(net_address_parse("224.1.1.1:900", &group), 0);
+    int local = open_in_group(fixture, 0, &group, NULL);
+    int remote = open_in_group(fixture, 1, &group, NULL);
+    uint8_t bytes[100] = {0};
+    struct net_datagram datagram = {.data = bytes, .length = sizeof bytes, .address = group};
+    fixture->wire.links[0][1] = (struct wire_link){.length_max = 99};
+    cr_assert_eq(
+        fixture->nets[0]->send(fixture->nets[0]->context, local, &datagram, 1, NET_SEND_TO_ADDRESS),
+        1);
+    cr_assert_eq(waiting(fixture, local), 1);
+    cr_assert_eq(waiting(fixture, remote), 0);
+    close_wire(fixture);
+}
+
 #define FRAME_LENGTH 96
 #define FLIPS_COUNT 2000
 
