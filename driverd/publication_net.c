@@ -2,7 +2,6 @@
  *
  * The publisher limit is half a term (or pub-wnd) ahead of the slowest of sender and spies. It only
  * moves when the terms it opens have been cleaned, else a publisher could wrap into old frames.
- * Cleaned is what a publisher is about to write, so that it still is in the cache.
  *
  *     ACTIVE --last handle gone--> DRAINING --all sent, spies done--> LINGER --time, EOS--> DONE
  *        \---------------------revoked------------------------------/
@@ -278,13 +277,6 @@ static void publish_spies(struct publication_net *publication, int64_t position,
     }
 }
 
-/* Whoever finds a position below the limit writes a whole message, an eighth of a term at most; of
- * those that share a log all may do so at once. */
-static int32_t spare_bytes(const struct publication *base) {
-    int32_t term_length = base->log->term_length;
-    return base->is_exclusive ? term_length / 4 : term_length * 3 / 4;
-}
-
 static int raise_limit(struct publication_net *publication, int64_t position) {
     struct publication *base = &publication->base;
     const struct log_buffer *log = base->log;
@@ -294,11 +286,10 @@ static int raise_limit(struct publication_net *publication, int64_t position) {
     if (limit <= publication_limit(base)) {
         return 0;
     }
-    int64_t before =
-        limit - (int64_t)LOG_PARTITION_COUNT * log->term_length; /* of the same bytes */
-    int32_t spare = spare_bytes(base);
-    publication_clean_to(base, before + 2 * (int64_t)spare);
-    if (base->clean_position >= before + spare) {
+    publication_clean_to(base, consumed - log->term_length);
+    int64_t terms = (limit >> log->position_bits) - (base->clean_position >> log->position_bits);
+    bool is_at_term_start = log_term_offset_of(base->clean_position, log->term_length) == 0;
+    if (terms < 2 || (terms == 2 && !is_at_term_start)) {
         publication_set_limit(base, limit);
     }
     return 1;

@@ -1,13 +1,11 @@
-/* Terms are used again without being cleared as a whole. Of an image: what readers and the loss
- * detector look at is zero until it is a frame, whatever order the frames come in. Of a
- * publication: so is what a publisher can reach. */
+/* Terms are used again without being cleared as a whole: what readers and the loss detector of an
+ * image look at is zero until it is a frame, whatever order the frames come in. */
 #include <criterion/criterion.h>
 
 #include <string.h>
 
 #include "driverd/image.h"
 #include "driverd/image_receive.h"
-#include "driverd/publication_net.h"
 #include "lib/sim_driver.h"
 
 #define STREAM 1001
@@ -188,75 +186,5 @@ Test(used_terms, what_is_not_a_frame_reads_as_nothing_in_any_order) {
         cr_assert_eq(stream.image->position, (int64_t)TERMS * TERM_LENGTH, "seed %d", (int)seed);
         tern_subscription_close(stream.subscription);
         sim_world_close(&stream.world);
-    }
-}
-
-static void check_reachable(const struct publication *publication) {
-    const struct log_buffer *log = publication->log;
-    int64_t end = publication->limit + log_message_length_max(log->term_length);
-    int64_t position = publication_producer_position(publication);
-    for (; position < end; position += LOG_FRAME_ALIGNMENT) {
-        cr_assert_eq(get_i32(log->terms[log_index_of(position, log->position_bits)] +
-                             log_term_offset_of(position, log->term_length)),
-                     0, "position %lld, limit %lld", (long long)position,
-                     (long long)publication->limit);
-    }
-}
-
-static tern_exclusive_publication *add_exclusive(struct sim_world *world, struct sim_node *node) {
-    struct tern_error error = {0};
-    tern_exclusive_publication *publication = NULL;
-    tern_async *async =
-        tern_client_async_add_exclusive_publication(node->client, CHANNEL, STREAM, &error);
-    cr_assert_not_null(async, "%s", error.text);
-    while (tern_async_poll_exclusive_publication(async, &publication, &error) == 0) {
-        sim_world_step(world, SIM_STEP_NS);
-    }
-    cr_assert_not_null(publication, "%s", error.text);
-    return publication;
-}
-
-static void ignore(void *context, const uint8_t *buffer, int32_t length,
-                   const tern_header *header) {
-    (void)context;
-    (void)buffer;
-    (void)length;
-    (void)header;
-}
-
-Test(used_terms, a_publisher_reaches_nothing_of_what_was_there_before) {
-    static struct sim_world world;
-    static uint8_t message[TERM_LENGTH / 8];
-    memset(message, FILLER, sizeof message);
-    for (int i = 0; i < 2; i++) {
-        tern_publication *shared = NULL;
-        tern_exclusive_publication *exclusive = NULL;
-        sim_world_init(&world, 30);
-        struct sim_node *node = sim_world_add(&world);
-        sim_world_start(&world, node);
-        tern_subscription *subscription = sim_add_subscription(&world, node, CHANNEL, STREAM);
-        if (i == 0) {
-            shared = sim_add_publication(&world, node, CHANNEL, STREAM);
-        } else {
-            exclusive = add_exclusive(&world, node);
-        }
-        const struct publication_net *net = node->driver->conductor.publications_net.items[0];
-        while (net->position < (int64_t)TERMS * TERM_LENGTH) {
-            int32_t length = (int32_t)(random_u64(&world.random.table) % sizeof message);
-            for (int64_t result = 1; result > 0;) {
-                result = shared != NULL
-                             ? tern_publication_offer(shared, message, length)
-                             : tern_exclusive_publication_offer(exclusive, message, length);
-                check_reachable(&net->base);
-            }
-            sim_world_step(&world, SIM_STEP_NS);
-            check_reachable(&net->base);
-            while (tern_subscription_poll(subscription, ignore, NULL, 64) > 0) {
-            }
-        }
-        tern_publication_close(shared);
-        tern_exclusive_publication_close(exclusive);
-        tern_subscription_close(subscription);
-        sim_world_close(&world);
     }
 }
