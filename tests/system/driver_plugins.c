@@ -111,6 +111,11 @@ static int64_t instances(const struct driver_process *driver, const char *key) {
     return wanted.value;
 }
 
+/* The threads start when clients can attach already. */
+static bool has_helpers(void *context) {
+    return instances(context, "driver_native_resource_agent_idle_strategy") == 3;
+}
+
 static void test_threads_idle_by_a_plugin(const char *program) {
     static const char *const keys[] = {"CONDUCTOR_IDLE_STRATEGY", "SENDER_IDLE_STRATEGY",
                                        "RECEIVER_IDLE_STRATEGY",
@@ -131,7 +136,7 @@ static void test_threads_idle_by_a_plugin(const char *program) {
         set(&variables, name, path);
     }
     driver_process_start(&driver, program, variables.environment);
-    REQUIRE(instances(&driver, "driver_native_resource_agent_idle_strategy") == 3, "helpers");
+    REQUIRE(test_wait(has_helpers, &driver), "log agent and two resolvers");
     tern_client *client = driver_process_connect(&driver);
     tern_publication *publication = publish(client, CHANNEL, STREAM);
     tern_subscription *subscription = subscribe(client, CHANNEL, STREAM);
