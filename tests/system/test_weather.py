@@ -62,6 +62,8 @@ class Host:
 
     def __init__(self, number, directory):
         self.name = "tern-%d-%d" % (os.getpid(), number)
+        # "ip netns exec" and "ip -n" change how / is mounted, and in a chroot it is no mount point.
+        self.enter = ("nsenter", "--net=/run/netns/" + self.name)
         self.link = "tern%d-%d" % (os.getpid() % 1000000, number)
         self.address = NET % number
         self.directory = os.path.join(directory, "driver%d" % number)
@@ -78,12 +80,14 @@ class Host:
     def start(self, *command, **settings):
         env = {name: value for name, value in os.environ.items() if not name.startswith("AERON_")}
         env.update(settings, AERON_DIR=self.directory)
-        return subprocess.Popen(("ip", "netns", "exec", self.name) + command, env=env,
-                                stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(self.enter + command, env=env, stdin=subprocess.PIPE,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def run(self, *words):
+        run(*self.enter, *words)
 
     def call(self, *words):
-        return call("ip", "netns", "exec", self.name, *words)
+        return call(*self.enter, *words)
 
     def counters(self, kind=None):
         try:
@@ -134,16 +138,17 @@ def make_link(hosts):
     first, second = hosts
     for host in hosts:
         run("ip", "netns", "add", host.name)
-    run("ip", "-n", first.name, "link", "add", first.link, "type", "veth", "peer", "name",
-        second.link, "netns", second.name)
+    first.run("ip", "link", "add", first.link, "type", "veth", "peer", "name",
+              second.link, "netns", second.name)
     for host in hosts:
-        run("ip", "-n", host.name, "address", "add", host.address + "/24", "dev", host.link)
+        host.run("ip", "address", "add", host.address + "/24", "dev", host.link)
         # Trains of segments are cut before the link, so that each datagram has a fate of its own.
-        run("ip", "-n", host.name, "link", "set", host.link, "gso_max_segs", "1")
-        run("ip", "-n", host.name, "link", "set", host.link, "up")
+        host.run("ip", "link", "set", host.link, "gso_max_segs", "1")
+        host.run("ip", "link", "set", host.link, "up")
 
 
-@unittest.skipUnless(os.geteuid() == 0 and shutil.which("ip"), "no root or no ip")
+@unittest.skipUnless(os.geteuid() == 0 and shutil.which("ip") and shutil.which("nsenter"),
+                     "no root, no ip or no nsenter")
 class Weather(unittest.TestCase):
     settings = SETTINGS
 
@@ -184,8 +189,9 @@ class Weather(unittest.TestCase):
         aim = self.there.progress() + count
 
         def is_there():
-            self.assertIsNone(self.receiver.poll(), "the receiver has ended")
-            self.assertIsNone(self.sender.poll(), "the sender has ended")
+            for name, process in (("receiver", self.receiver), ("sender", self.sender)):
+                if process.poll() is not None:
+                    self.fail("the %s has ended: %s" % (name, process.communicate()))
             return self.there.progress() >= aim
         wait_for(is_there, "%d messages" % aim)
 
@@ -297,9 +303,9 @@ class WeatherTest(Weather):
     def test_link_is_down_for_a_while(self):
         self.start("whole")
         self.run_on(1000)
-        run("ip", "-n", self.there.name, "link", "set", self.there.link, "down")
+        self.there.run("ip", "link", "set", self.there.link, "down")
         self.wait_stalled()
-        run("ip", "-n", self.there.name, "link", "set", self.there.link, "up")
+        self.there.run("ip", "link", "set", self.there.link, "up")
         self.run_on(1000)
         self.finish_whole(UNREACHABLE_MAX)
 
@@ -307,10 +313,10 @@ class WeatherTest(Weather):
         self.start("images", **SHORT)
         for _ in range(2):
             self.run_on(1000)
-            run("ip", "-n", self.there.name, "link", "set", self.there.link, "down")
+            self.there.run("ip", "link", "set", self.there.link, "down")
             wait_for(lambda: not self.there.counters(IMAGE_POSITION), "the image goes")
             self.wait_stalled()
-            run("ip", "-n", self.there.name, "link", "set", self.there.link, "up")
+            self.there.run("ip", "link", "set", self.there.link, "up")
         self.run_on(1000)
         _, _, _, gaps, images = self.finish()
         self.assertGreaterEqual(images, 3)
@@ -400,9 +406,9 @@ class NoLinkTest(HalfMinuteTest):
     def test_link_is_down(self):
         self.start("images")
         self.run_on(1000)
-        run("ip", "-n", self.there.name, "link", "set", self.there.link, "down")
+        self.there.run("ip", "link", "set", self.there.link, "down")
         self.stay_so(time.monotonic())
-        run("ip", "-n", self.there.name, "link", "set", self.there.link, "up")
+        self.there.run("ip", "link", "set", self.there.link, "up")
         self.run_on(1000)
         self.finish_in_images(2, 1, UNREACHABLE_MAX)
 
