@@ -52,8 +52,19 @@ void consensus_set_state(struct consensus *consensus, enum module_state state) {
 
 /* -- running -- */
 
+static void show_waiting(struct consensus *consensus) {
+    int64_t messages = 0;
+    for (int32_t i = 0; i < consensus->conf->service_count; i++) {
+        messages += consensus->queues[i].count;
+    }
+    module_counters_set(&consensus->counters, MODULE_COUNTER_SERVICE_MESSAGES, messages);
+    module_counters_set(&consensus->counters, MODULE_COUNTER_TIMERS,
+                        consensus->timers.scheduled_count);
+}
+
 static int slow_tick(struct consensus *consensus) {
     struct tern_error error;
+    show_waiting(consensus);
     int work = member_link_maintain(&consensus->link, consensus->now_ns, &error);
     if (error.code != 0) {
         consensus_count_error(consensus, &error);

@@ -75,10 +75,19 @@ int consensus_fire_timers(struct consensus *consensus) {
 
 int consensus_on_timer_entry(struct consensus *consensus, const uint8_t *buffer, int32_t length,
                              int64_t position) {
+    struct timer_table *timers = &consensus->timers;
     struct cluster_timer_event event;
+    int64_t lost_count = timers->lost_count;
     int result = cluster_timer_event_decode(&event, buffer, length);
     if (result == 0) {
-        timer_table_on_event(&consensus->timers, event.correlation_id, position, event.timestamp);
+        timer_table_on_event(timers, event.correlation_id, position, event.timestamp);
+    }
+    if (timers->lost_count > lost_count) {
+        struct tern_error error;
+        error_set(&error, -ENOSPC,
+                  "timer events were forgotten before a service asked for their timers, which may "
+                  "fire once more: see max_timers");
+        consensus_count_error(consensus, &error);
     }
     return result;
 }

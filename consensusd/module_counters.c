@@ -47,6 +47,9 @@ static const struct {
     [MODULE_COUNTER_SNAPSHOT_TIME_EXCEEDED] =
         {COUNTER_TYPE_CLUSTER_SNAPSHOT_DURATION_EXCEEDED, LABEL_SNAPSHOT_THRESHOLD,
          "Total max snapshot duration exceeded count: threshold="},
+    [MODULE_COUNTER_TIMERS] = {COUNTER_TYPE_CLUSTER_TIMERS, LABEL_PLAIN, "Cluster timers"},
+    [MODULE_COUNTER_SERVICE_MESSAGES] = {COUNTER_TYPE_CLUSTER_SERVICE_MESSAGES, LABEL_PLAIN,
+                                         "Cluster service messages waiting"},
 };
 
 struct search {

@@ -1,4 +1,5 @@
-/* The counters of the consensus module (cluster.md 7), allocated in the order of the original. */
+/* The counters of the consensus module (cluster.md 7), allocated in the order of the original, and
+ * two of Tern's own behind them. */
 #ifndef TERN_CONSENSUSD_MODULE_COUNTERS_H
 #define TERN_CONSENSUSD_MODULE_COUNTERS_H
 
@@ -23,6 +24,8 @@ enum module_counter {
     MODULE_COUNTER_CYCLE_TIME_EXCEEDED,
     MODULE_COUNTER_SNAPSHOT_TIME_MAX,
     MODULE_COUNTER_SNAPSHOT_TIME_EXCEEDED,
+    MODULE_COUNTER_TIMERS,           /* scheduled */
+    MODULE_COUNTER_SERVICE_MESSAGES, /* queued or not committed */
     MODULE_COUNTER_COUNT,
 };
 

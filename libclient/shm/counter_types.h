@@ -69,7 +69,9 @@ enum counter_type {
     COUNTER_TYPE_CLUSTER_LEADERSHIP_TERM_ID = 239,
     COUNTER_TYPE_CLUSTER_SESSION = 241,
     COUNTER_TYPE_NAME_RESOLVER_TABLE = 2001,
-    COUNTER_TYPE_DRIVER_PLUGIN = 7301, /* ours: instances of a plug-in of the driver */
+    COUNTER_TYPE_CLUSTER_TIMERS = 7001,           /* ours */
+    COUNTER_TYPE_CLUSTER_SERVICE_MESSAGES = 7002, /* ours */
+    COUNTER_TYPE_DRIVER_PLUGIN = 7301,            /* ours: instances of a plug-in of the driver */
 };
 
 enum system_counter {
