@@ -15,6 +15,8 @@
 #define SLOW_TICK_NS (10 * NS_PER_MS)
 #define MARK_REFRESH_NS NS_PER_S
 #define CONSENSUS_FRAGMENT_LIMIT 10
+#define LOG_DROUGHT_MAX_NS (2 * NS_PER_S)
+#define LEADER_BEATS_MISSED_MAX 3
 
 void consensus_log(struct consensus *consensus, enum consensus_log_level level, const char *format,
                    ...) {
@@ -101,11 +103,28 @@ static void check_log_image(struct consensus *consensus) {
     consensus_carry_out(consensus);
 }
 
+/* What the leader has committed does not arrive, although the leader is heard: a hole that is not
+ * filled, because the leader has left it behind, keeps the image alive without use until the driver
+ * gives it up. A slow log comes on, and one that a slow archive does not record can be read. */
+static void check_log_flow(struct consensus *consensus) {
+    const struct consensus_conf *conf = consensus->conf;
+    struct raft *raft = &consensus->raft;
+    bool is_wanted = raft->notified_commit_position > consensus->recorded_position &&
+                     consensus->now_ns - raft->leader_heard_ns <
+                         LEADER_BEATS_MISSED_MAX * conf->leader_heartbeat_interval_ns;
+    int64_t drought_ns =
+        log_drought_look(&consensus->drought, consensus->recorded_position,
+                         is_wanted && log_follower_is_dry(&consensus->follower), consensus->now_ns);
+    if (drought_ns >= min_i64(conf->leader_heartbeat_timeout_ns, LOG_DROUGHT_MAX_NS)) {
+        raft_begin_election(raft, RAFT_NULL, "the leader's log does not arrive");
+        consensus_carry_out(consensus);
+    }
+}
+
 void consensus_on_log_not_recorded(struct consensus *consensus, int64_t position) {
     /* In the middle of a snapshot, too: a leader that does not record cannot commit it. */
     bool is_serving = consensus_may_consume(consensus) || consensus->state == MODULE_STATE_SNAPSHOT;
-    if (!is_serving || consensus->stage != CONSENSUS_RUN ||
-        raft_is_in_election(&consensus->raft)) {
+    if (!is_serving || consensus->stage != CONSENSUS_RUN || raft_is_in_election(&consensus->raft)) {
         return;
     }
     tern_image *image = consensus->follower.image;
@@ -131,6 +150,9 @@ static int follow(struct consensus *consensus) {
     if (work == 0 && !raft_is_in_election(&consensus->raft) &&
         consensus->termination_position == RAFT_NULL) {
         check_log_image(consensus);
+        if (!raft_is_in_election(&consensus->raft)) {
+            check_log_flow(consensus);
+        }
     }
     return work;
 }

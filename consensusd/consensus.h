@@ -133,6 +133,7 @@ struct consensus {
     struct operation operation;
     struct log_publisher publisher;
     struct log_follower follower;
+    struct log_drought drought;
     struct log_follower live; /* held at the end of a catch-up, until it is followed */
     struct replay_reader replay;
     tern_controlled_fragment_assembler *log_assembler;

@@ -8,7 +8,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/bits.h"
+#include "base/clock.h"
 #include "base/uri.h"
+
+#define LOOK_GAP_NS (100 * NS_PER_MS) /* more between two looks: the process stood still */
 
 static int copy_parameter(struct uri_builder *channel, const struct uri *from, const char *key) {
     const char *value = uri_get(from, key);
@@ -105,6 +109,33 @@ bool log_follower_has_image(struct log_follower *follower) {
             tern_subscription_image_by_session_id(follower->subscription, follower->session_id);
     }
     return follower->image != NULL;
+}
+
+static enum tern_controlled_action refuse(void *context, const uint8_t *buffer, int32_t length,
+                                          const tern_header *header) {
+    (void)buffer, (void)length, (void)header;
+    bool *is_there = context;
+    *is_there = true;
+    return TERN_ACTION_ABORT;
+}
+
+bool log_follower_is_dry(const struct log_follower *follower) {
+    bool is_there = false;
+    int64_t position = tern_image_position(follower->image);
+    int64_t end =
+        tern_image_controlled_peek(follower->image, position, refuse, &is_there, INT64_MAX);
+    return !is_there && end == position;
+}
+
+int64_t log_drought_look(struct log_drought *drought, int64_t position, bool is_dry,
+                         int64_t now_ns) {
+    bool was_away = now_ns - drought->looked_ns > LOOK_GAP_NS;
+    if (!is_dry || position != drought->position || was_away) {
+        drought->position = position;
+        drought->since_ns = now_ns;
+    }
+    drought->looked_ns = now_ns;
+    return now_ns - drought->since_ns;
 }
 
 void log_follower_close(struct log_follower *follower) {

@@ -52,6 +52,21 @@ int log_follower_endpoint(const struct log_follower *follower, char *endpoint, s
 /* Look for the image of the session: true once it is there. */
 bool log_follower_has_image(struct log_follower *follower);
 
+/* There is nothing to read where the reader of the image stands, be it not sent or lost. */
+bool log_follower_is_dry(const struct log_follower *follower);
+
 void log_follower_close(struct log_follower *follower);
+
+/* How long the log has not come on although it should have. */
+struct log_drought {
+    int64_t position; /* where it stands */
+    int64_t since_ns;
+    int64_t looked_ns;
+};
+
+/* Look each cycle. Returns the length of the drought: 0 when it is none, when the log has come on,
+ * or when nobody looked for a while, as then nobody received it either. */
+int64_t log_drought_look(struct log_drought *drought, int64_t position, bool is_dry,
+                         int64_t now_ns);
 
 #endif
