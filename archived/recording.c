@@ -187,6 +187,7 @@ void recording_create(struct recording_subscription *subscription, tern_image *i
     recording->event_position = recording->join_position;
     recording->is_extension = subscription->extended_recording_id != ARCHIVE_NULL;
     recording->file = -1;
+    recording->hold.offset = -1;
     if (enter(recording, &error) != 0) {
         free(recording);
         if (subscription->auto_stop) {
@@ -355,7 +356,10 @@ static int sync_file(struct recording *recording) {
         recording->is_dirty = false;
         return 0;
     }
-    int result = place->store->sync(place->store->context, recording->file, place->sync_level > 1);
+    int result = segment_release_header(place, recording->file, &recording->hold);
+    if (result == 0) {
+        result = place->store->sync(place->store->context, recording->file, place->sync_level > 1);
+    }
     if (result == 0) {
         recording->is_dirty = false;
     }
@@ -418,6 +422,25 @@ static const uint8_t *with_checksums(struct recording *recording, const uint8_t 
     return server->io_buffer;
 }
 
+/* Write `length` bytes at the position; the header of the first since the last sync may have to
+ * wait for the next one. */
+static int write_data(struct recording *recording, const uint8_t *data, int32_t length) {
+    const struct archive_server *server = recording->server;
+    const struct store *store = server->segments.store;
+    int64_t offset = recording->position - recording->segment_base;
+    bool is_held =
+        !recording->is_dirty && segment_holds_headers(&server->segments, &server->record_checksum,
+                                                      tern_image_mtu_length(recording->image));
+    int32_t held = is_held ? LOG_FRAME_HEADER_LENGTH : 0;
+    int result = length == held ? 0
+                                : store->pwrite(store->context, recording->file, data + held,
+                                                length - held, offset + held);
+    if (result == 0 && is_held) {
+        segment_hold_header(&recording->hold, data, offset);
+    }
+    return result;
+}
+
 static void write_failed(struct recording *recording, int result, int64_t length) {
     struct archive_server *server = recording->server;
     int64_t space = server->io.store->usable_space(server->io.store->context, server->conf->dir);
@@ -440,10 +463,8 @@ static void on_block(void *context, const uint8_t *block, int32_t length, int32_
     if (checksum_is_enabled(&server->record_checksum) && !is_padding) {
         data = with_checksums(recording, block, length);
     }
-    const struct store *store = server->segments.store;
     int64_t began_ns = clock_now_ns(server->io.clock);
-    int result = store->pwrite(store->context, recording->file, data, written,
-                               recording->position - recording->segment_base);
+    int result = write_data(recording, data, written);
     int64_t took_ns = clock_now_ns(server->io.clock) - began_ns;
     if (result != 0) {
         write_failed(recording, result, written);

@@ -28,6 +28,7 @@ struct recording {
     int64_t event_position;    /* the last that recording events told */
     int file;                  /* -1: none open */
     int64_t segment_base;
+    struct segment_hold hold;
     bool is_extension;
     bool is_dirty;        /* written since the last sync */
     bool is_end_doubtful; /* the last frame needs a marker behind it before it is reported */

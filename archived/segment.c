@@ -6,7 +6,8 @@
  * position, so that garbage or leftovers end the recording instead of being replayed. The last
  * frame may have been torn by a kill or a power failure in the middle of a write. Writes reach the
  * file page by page, so a frame whose later pages hold nothing but zeroes is taken for torn, unless
- * the writer's marker says that it was written completely.
+ * the writer's marker says that it was written completely. In frames longer than a page, which are
+ * not the last, this cannot be told; their writer sees to it that they are whole (segment_hold).
  *
  * With checksums of the writer nothing is assumed of pages: of what may not have been synced, which
  * any part of can be missing, every frame is verified, and the first one that does not match ends
@@ -91,6 +92,33 @@ int segment_write_marker(const struct segment_place *place, const struct segment
     const struct frame_header marker = marker_of(geometry, position);
     return place->store->pwrite(place->store->context, file, &marker, (int64_t)sizeof marker,
                                 position - segment_base_of(geometry, position));
+}
+
+bool segment_holds_headers(const struct segment_place *place, const struct checksum *checksum,
+                           int32_t mtu_length) {
+    return place->sync_level > 0 && !checksum_is_enabled(checksum) &&
+           mtu_length > SEGMENT_PAGE_LENGTH;
+}
+
+void segment_hold_header(struct segment_hold *hold, const uint8_t *block, int64_t offset) {
+    static_assert(sizeof hold->header == LOG_FRAME_HEADER_LENGTH, "a header and no more");
+    assert(hold->offset < 0);
+    memcpy(hold->header, block, sizeof hold->header);
+    hold->offset = offset;
+}
+
+int segment_release_header(const struct segment_place *place, int file, struct segment_hold *hold) {
+    if (hold->offset < 0) {
+        return 0;
+    }
+    const struct store *store = place->store;
+    int result = store->sync(store->context, file, place->sync_level > 1);
+    if (result == 0) {
+        result = store->pwrite(store->context, file, hold->header, (int64_t)sizeof hold->header,
+                               hold->offset);
+    }
+    hold->offset = result == 0 ? -1 : hold->offset;
+    return result;
 }
 
 static int sync_file(const struct segment_place *place, int file) {

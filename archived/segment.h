@@ -82,6 +82,21 @@ bool segment_end_is_doubtful(const uint8_t *block, int32_t length, int64_t file_
 int segment_write_marker(const struct segment_place *place, const struct segment_geometry *geometry,
                          int file, int64_t position);
 
+/* Frames longer than a page, without checksums: one that has lost a page inside of it looks whole.
+ * So the first header of what a writer writes between two syncs is held back until all behind it is
+ * durable; before it the data ends for recovery. With sync level 0 a loss of power is not survived
+ * anyhow. */
+struct segment_hold {
+    int64_t offset; /* in the file; -1: no header is held */
+    uint8_t header[32];
+};
+bool segment_holds_headers(const struct segment_place *place, const struct checksum *checksum,
+                           int32_t mtu_length);
+/* Take the header of a block that is to stand at the offset; the rest is to be written. */
+void segment_hold_header(struct segment_hold *hold, const uint8_t *block, int64_t offset);
+/* Before the sync that makes the block count: sync the rest, write the header, if one is held. */
+int segment_release_header(const struct segment_place *place, int file, struct segment_hold *hold);
+
 struct segment_scan {
     const struct segment_place *place;
     const struct segment_geometry *geometry;

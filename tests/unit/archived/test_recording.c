@@ -326,6 +326,37 @@ Test(recording, an_archive_that_ends_on_a_broken_disk_tells_no_end) {
     world_close(&world);
 }
 
+/* A page inside of such a frame can be lost without a trace. */
+Test(recording, frames_longer_than_a_page_show_when_they_are_durable) {
+    static char *const settings[] = {"AERON_ARCHIVE_FILE_SYNC_LEVEL=1",
+                                     "AERON_ARCHIVE_CATALOG_FILE_SYNC_LEVEL=1", NULL};
+    static const struct {
+        int mtu;
+        bool is_shown;
+    } cases[] = {{4096, true}, {16384, false}};
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        struct world world;
+        struct faulty_store faulty;
+        world_open(&world, settings);
+        faulty_store_init(&faulty);
+        world.store = faulty.store;
+        char channel[64];
+        (void)snprintf(channel, sizeof channel, "aeron:ipc?term-length=64k|mtu=%d", cases[i].mtu);
+        int64_t id;
+        tern_exclusive_publication *publication = world_record(&world, channel, 20, &id);
+        world_wait(&world, world_position(&world, id) == 20 * 1024);
+        faulty_store_fail(&faulty, 2, 1000, -EIO); /* the sync behind the write */
+        offer_some(&world, publication, 20, 21);
+        world_crash_archive(&world);
+        tern_exclusive_publication_close(publication);
+        faulty_store_fail(&faulty, 0, 0, -EIO);
+        world_start_archive(&world);
+        cr_assert_eq(stop_in_catalog(&world, id), (cases[i].is_shown ? 21 : 20) * 1024);
+        world_expect_replay(&world, id, cases[i].is_shown ? 21 : 20);
+        world_close(&world);
+    }
+}
+
 Test(recording, a_changed_byte_is_found_by_the_checksum_of_a_replay) {
     static char *const settings[] = {"AERON_ARCHIVE_RECORD_CHECKSUM=CRC-32C",
                                      "AERON_ARCHIVE_REPLAY_CHECKSUM=CRC-32C", NULL};

@@ -38,6 +38,8 @@ struct fixture {
     int32_t mtu;
     int file;
     bool is_doubtful;
+    bool is_dirty;
+    struct segment_hold hold;
 };
 
 static const struct store *store_of(struct fixture *fixture) {
@@ -99,10 +101,18 @@ static int write_block(struct fixture *fixture) {
     const uint8_t *block = fixture->log + fixture->position;
     fixture->attempted = fixture->position + length;
     const struct store *store = store_of(fixture);
-    int result =
-        store->pwrite(store->context, fixture->file, block,
-                      is_padding ? LOG_FRAME_HEADER_LENGTH : length, fixture->position - base);
+    int32_t written = is_padding ? LOG_FRAME_HEADER_LENGTH : length;
+    bool is_held = !fixture->is_dirty &&
+                   segment_holds_headers(&fixture->place, &fixture->checksum, fixture->mtu);
+    int32_t held = is_held ? LOG_FRAME_HEADER_LENGTH : 0;
+    int result = written == held ? 0
+                                 : store->pwrite(store->context, fixture->file, block + held,
+                                                 written - held, fixture->position - base + held);
     if (result == 0) {
+        if (is_held) {
+            segment_hold_header(&fixture->hold, block, fixture->position - base);
+        }
+        fixture->is_dirty = true;
         fixture->is_doubtful =
             !is_padding && !checksum_is_enabled(&fixture->checksum) &&
             segment_end_is_doubtful(block, length, fixture->position - base, fixture->mtu);
@@ -113,7 +123,13 @@ static int write_block(struct fixture *fixture) {
 
 static int sync_file(struct fixture *fixture) {
     const struct store *store = store_of(fixture);
-    return fixture->place.sync_level == 0 ? 0 : store->sync(store->context, fixture->file, false);
+    if (fixture->place.sync_level == 0) {
+        return 0;
+    }
+    int result = segment_release_header(&fixture->place, fixture->file, &fixture->hold);
+    result = result == 0 ? store->sync(store->context, fixture->file, false) : result;
+    fixture->is_dirty = fixture->is_dirty && result != 0;
+    return result;
 }
 
 static int report(struct fixture *fixture) {
@@ -124,6 +140,7 @@ static int report(struct fixture *fixture) {
                                                     fixture->file, fixture->position)
                              : result;
         fixture->is_doubtful = false;
+        fixture->is_dirty = true;
     }
     result = result == 0 ? sync_file(fixture) : result;
     if (result == 0) {
@@ -144,7 +161,6 @@ static int write_some(struct fixture *fixture) {
                 break;
             }
             (void)store->close(store->context, fixture->file);
-            fixture->is_doubtful = false;
             result = segment_open_write(&fixture->place, &fixture->geometry, fixture->position,
                                         true, &fixture->file);
             if (result != 0) {
@@ -203,11 +219,12 @@ static void die(struct fixture *fixture) {
 static void run_seed(struct fixture *fixture, uint64_t seed) {
     memset(fixture, 0, sizeof *fixture);
     fixture->seed = seed;
+    fixture->hold.offset = -1;
     fixture->dice = (struct dice){seed};
     fixture->disk_dice = (struct dice){seed + 1000000};
     disk_init(&fixture->disk, dice_random(&fixture->disk_dice));
     fixture->disk.has_checksums = seed % 2 == 1;
-    fixture->mtu = fixture->disk.has_checksums && dice_chance(&fixture->dice, 0.5) ? 16384 : 1408;
+    fixture->mtu = dice_chance(&fixture->dice, 0.5) ? 16384 : 1408;
     checksum_init(&fixture->checksum,
                   fixture->disk.has_checksums ? CHECKSUM_CRC32C : CHECKSUM_NONE);
     fixture->place =
@@ -241,7 +258,8 @@ static void run_seed(struct fixture *fixture, uint64_t seed) {
         expect_written(fixture, end);
         /* It counts as reported now. */
         fixture->position = fixture->reported = fixture->attempted = end;
-        fixture->is_doubtful = false;
+        fixture->is_doubtful = fixture->is_dirty = false;
+        fixture->hold.offset = -1;
         if (fixture->place.sync_level > 0 && dice_chance(&fixture->dice, 0.5)) {
             die(fixture);
             expect_written(fixture, end);
