@@ -69,6 +69,7 @@ struct image_connection {
     union net_address control;
     int64_t last_activity_ns;
     int64_t last_frame_ns;
+    int64_t last_data_ns; /* or heartbeat: not of a SETUP */
     bool is_eos;
     bool is_revoked;
     int64_t eos_position;

@@ -29,6 +29,7 @@ void image_receive_start(struct image *image, int64_t now_ns) {
     for (int32_t i = 0; i < image->connection_limit; i++) {
         image->connections[i].last_activity_ns = now_ns;
         image->connections[i].last_frame_ns = now_ns;
+        image->connections[i].last_data_ns = now_ns;
     }
     image->sm_deadline_ns = INT64_MIN; /* the first status message goes out at once */
     image->rsp_setup_deadline_ns = INT64_MIN;
@@ -46,6 +47,7 @@ static struct image_connection *track(struct image *image, const struct image_pa
     if (!connection->is_known) {
         connection->is_known = true;
         connection->control = *path->control;
+        connection->last_data_ns = now_ns;
         image->connection_limit = max_i32(image->connection_limit, path->index + 1);
     }
     connection->last_activity_ns = now_ns;
@@ -124,6 +126,7 @@ static int on_heartbeat(struct image *image, const struct frame_header *frame, i
         return 0;
     }
     struct image_connection *connection = track(image, path, now_ns);
+    connection->last_data_ns = now_ns;
     store_release_i64(&image->last_packet_ns, now_ns);
     if ((frame->flags & FRAME_FLAG_EOS) != 0 && image->is_eos == 0) {
         connection->is_eos = true;
@@ -157,11 +160,11 @@ static int on_packet(struct image *image, const struct frame_header *frame, uint
     if (position < image->last_sm_position) {
         context_count(image->context, SYSTEM_COUNTER_FLOW_CONTROL_UNDER_RUNS, 1);
         if (end >= image->last_sm_position - image->window_max_bytes) {
-            (void)track(image, path, now_ns);
+            track(image, path, now_ns)->last_data_ns = now_ns;
         }
         return 0;
     }
-    (void)track(image, path, now_ns);
+    track(image, path, now_ns)->last_data_ns = now_ns;
     store_release_i64(&image->last_packet_ns, now_ns);
     if (insert(image, frame, length, position)) {
         log_wake(image->log->metadata);
@@ -192,9 +195,21 @@ int image_receive_on_data(struct image *image, const struct frame_header *frame,
                         : on_packet(image, frame, length, position, path, now_ns);
 }
 
+/* A sender that has no receiver yet, at the other end of a path that has ended or fell silent: the
+ * source was started again, and hears at its new address only. */
+static void take_new_source(struct image_connection *connection, const struct image_path *path,
+                            int64_t now_ns) {
+    bool is_silent = now_ns >= connection->last_data_ns + IMAGE_CONNECTION_TIMEOUT_NS;
+    if (connection->is_eos || is_silent) {
+        connection->control = *path->control;
+        connection->is_eos = false;
+        connection->is_revoked = false;
+    }
+}
+
 void image_receive_on_setup(struct image *image, const struct image_path *path, int64_t now_ns) {
     if (image->reject_length < 0) {
-        (void)track(image, path, now_ns);
+        take_new_source(track(image, path, now_ns), path, now_ns);
     }
 }
 

@@ -325,6 +325,41 @@ Test(receive_destinations, the_stream_ends_when_it_has_by_every_path_that_lives)
     }
 }
 
+static bool is_connected(void *context) {
+    return tern_publication_is_connected(context);
+}
+
+/* From another port, as whoever starts again has. */
+Test(receive_destinations, a_source_that_comes_back_is_heard_and_has_not_ended) {
+    static const struct {
+        const char *channel;
+        int64_t at_most_ns;
+    } rows[] = {{SECOND START "|linger=0", NS_PER_S},
+                {SECOND START "|linger=0|eos=false", 7 * NS_PER_S}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        static struct sim_world world;
+        start(&world, 15 + i, 2);
+        struct sim_node *a = &world.nodes[0], *b = &world.nodes[1];
+        tern_subscription *subscription = sim_add_subscription(&world, b, MANUAL, STREAM);
+        add(&world, subscription, FIRST);
+        add(&world, subscription, SECOND);
+        tern_publication *first = sim_add_publication(&world, a, FIRST START "|linger=0", STREAM);
+        tern_publication *second = sim_add_publication(&world, a, rows[i].channel, STREAM);
+        cr_assert(sim_world_until(&world, has_image, subscription, TIMEOUT_NS));
+        cr_assert(sim_world_until(&world, has_two_transports, subscription, TIMEOUT_NS));
+        tern_publication_close(second);
+        sim_world_run(&world, NS_PER_S);
+        second = sim_add_publication(&world, a, rows[i].channel, STREAM);
+        cr_assert(sim_world_until(&world, is_connected, second, rows[i].at_most_ns), "row %zu", i);
+        tern_publication_close(first);
+        sim_world_run(&world, 3 * NS_PER_S);
+        cr_assert(has_image(subscription), "row %zu: the second source goes on", i);
+        tern_publication_close(second);
+        tern_subscription_close(subscription);
+        sim_world_close(&world);
+    }
+}
+
 Test(receive_destinations, local_streams_are_destinations_of_one_subscription) {
     static struct sim_world world;
     start(&world, 7, 1);
