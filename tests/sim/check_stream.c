@@ -8,7 +8,7 @@
 #include "base/bits.h"
 
 void check_stream_on_publication(struct check_stream *check, int32_t session_id,
-                                 int32_t initial_term_id) {
+                                 int32_t initial_term_id, int source) {
     if (check->count == check->capacity) {
         check->capacity = 2 * check->capacity + 16;
         check->publications =
@@ -16,25 +16,26 @@ void check_stream_on_publication(struct check_stream *check, int32_t session_id,
         assert(check->publications != NULL);
     }
     check->publications[check->count++] = (struct check_publication){
-        .session_id = session_id, .initial_term_id = initial_term_id, .next = -1};
+        .source = source, .session_id = session_id, .initial_term_id = initial_term_id, .next = -1};
 }
 
 void check_stream_on_subscriber(struct check_stream *check) {
     for (int64_t i = 0; i < check->count; i++) {
+        check->publications[i].join_position = 0;
         check->publications[i].consumed = 0;
         check->publications[i].next = -1;
     }
 }
 
-void check_stream_on_offer(struct check_stream *check, int64_t start, int64_t end) {
-    struct check_publication *publication = &check->publications[check->count - 1];
-    if (publication->count == publication->capacity) {
-        publication->capacity = 2 * publication->capacity + 1024;
-        publication->messages = realloc(publication->messages, (size_t)publication->capacity *
-                                                                   sizeof publication->messages[0]);
-        assert(publication->messages != NULL);
+void check_stream_on_offer(struct check_stream *check, int64_t publication, int64_t start,
+                           int64_t end) {
+    struct check_publication *to = &check->publications[publication];
+    if (to->count == to->capacity) {
+        to->capacity = 2 * to->capacity + 1024;
+        to->messages = realloc(to->messages, (size_t)to->capacity * sizeof to->messages[0]);
+        assert(to->messages != NULL);
     }
-    publication->messages[publication->count++] = (struct check_stream_message){start, end};
+    to->messages[to->count++] = (struct check_stream_message){start, end};
 }
 
 int64_t check_stream_find(const struct check_stream *check, int32_t session_id,
@@ -53,7 +54,9 @@ bool check_stream_on_image(struct check_stream *check, int64_t publication, int6
     struct check_publication *of = &check->publications[publication];
     of->join_position = join_position;
     of->next = -1;
-    if (join_position < max_i64(of->consumed, of->consumed_ever - CHECK_STREAM_LAG_MAX)) {
+    int64_t consumed = check->is_spy ? 0 : of->consumed;
+    int64_t earliest = max_i64(consumed, of->consumed_ever - CHECK_STREAM_LAG_MAX);
+    if (join_position < earliest && !check->may_go_back) {
         (void)error_set(problem, -1,
                         "stream: an image of session %d joins at %" PRId64 ", but %" PRId64
                         " was consumed by this subscriber and %" PRId64 " by one before it",
@@ -96,6 +99,32 @@ bool check_stream_on_message(struct check_stream *check, int64_t publication, in
     of->consumed = position;
     of->consumed_ever = max_i64(of->consumed_ever, position);
     return true;
+}
+
+static int64_t end_of(const struct check_publication *of) {
+    return of->count == 0 ? 0 : of->messages[of->count - 1].end;
+}
+
+bool check_stream_on_end(const struct check_stream *check, int64_t publication, int64_t position,
+                         struct tern_error *problem) {
+    const struct check_publication *of = &check->publications[publication];
+    if (position < end_of(of)) {
+        (void)error_set(problem, -1,
+                        "stream: an image of session %d says that it ends at %" PRId64
+                        ", but there is a message up to %" PRId64,
+                        of->session_id, position, end_of(of));
+        return false;
+    }
+    return true;
+}
+
+bool check_stream_is_level(const struct check_stream *check, int64_t publication,
+                           int64_t position) {
+    const struct check_publication *of = &check->publications[publication];
+    if (of->count == 0 || check->is_lossy) {
+        return of->count > 0 && position >= end_of(of);
+    }
+    return of->next == of->count || (of->next < 0 && of->join_position >= end_of(of));
 }
 
 void check_stream_close(struct check_stream *check) {

@@ -2,7 +2,8 @@
  *
  *   sim --seed N [--nodes 1|3|5] [--clients N] [--minutes M] [--workload list|register|auction]
  *       [--faults net,disk,clock,crash,corrupt|all|none] [--trace] [--runs N] [--quiet]
- *       [--beside stream,recorder|all|none] [--timers on|off] [--plant BUG] [--list-planted]
+ *       [--beside stream,recorder,transport|all|none] [--transport WAY|none] [--timers on|off]
+ *       [--plant BUG] [--list-planted] [--list-transports]
  *
  * Options that are not given are drawn from the seed and printed. The last line of a good run is
  * its hash: the same seed and the same program give the same. Exit code 1: a rule was broken.
@@ -49,6 +50,12 @@ static void parse(int argc, char **argv, struct run_request *request) {
             }
             exit(0);
         }
+        if (strcmp(name, "--list-transports") == 0) {
+            for (int way = 0; run_transport_name(way) != NULL; way++) {
+                puts(run_transport_name(way));
+            }
+            exit(0);
+        }
         if (strcmp(name, "--quiet") == 0) {
             request->is_quiet = true;
             continue;
@@ -84,10 +91,12 @@ static void parse(int argc, char **argv, struct run_request *request) {
             request->timers = strcmp(value, "on") == 0 ? RUN_ON : RUN_OFF;
         } else if (strcmp(name, "--beside") == 0) {
             if (!run_parse_beside(value, &request->beside)) {
-                usage("stream and recorder can be beside the cluster, joined by commas, or all, or "
-                      "none");
+                usage("stream, recorder and transport can be beside the cluster, joined by commas, "
+                      "or all, or none");
             }
             request->has_beside = true;
+        } else if (strcmp(name, "--transport") == 0) {
+            request->transport = value;
         } else {
             usage("unknown option");
         }

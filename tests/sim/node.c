@@ -16,6 +16,7 @@
 #include "sim/checks.h"
 #include "sim/observer.h"
 #include "sim/sim.h"
+#include "sim/stream_ways.h"
 
 #define SETTINGS_MAX 24
 #define SETTING_LENGTH 512
@@ -68,6 +69,14 @@ static void configure_driver(struct driver_conf *conf, const struct machine *mac
     add(&settings, "AERON_IPC_TERM_BUFFER_LENGTH=64k");
     add(&settings, "AERON_COUNTERS_BUFFER_LENGTH=1m");
     add(&settings, "AERON_PERFORM_STORAGE_CHECKS=false");
+    const struct stream_way *way = transport_way_find(machine->sim->options.transport);
+    if (way != NULL && way->has_names) {
+        add(&settings, "AERON_NAME_RESOLVER_SUPPLIER=driver");
+        add(&settings, "AERON_DRIVER_RESOLVER_NAME=m%d", machine->index);
+        add(&settings, "AERON_DRIVER_RESOLVER_INTERFACE=10.0.0.%d:8050", machine->index + 1);
+        add(&settings, "AERON_DRIVER_RESOLVER_BOOTSTRAP_NEIGHBOR=10.0.0.%d:8050",
+            machine->index == 0 ? 2 : machine->index);
+    }
     load(&driver_option_table, conf, &settings);
 }
 

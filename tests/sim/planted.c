@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include <tern/fragment.h>
+#include <tern/image.h>
 
 #include "archived/catalog.h"
 #include "archived/recording.h"
@@ -13,7 +14,14 @@
 #include "base/bits.h"
 #include "consensusd/consensus.h"
 #include "consensusd/core/quorum.h"
+#include "driverd/endpoint_send.h"
+#include "driverd/gossip.h"
 #include "driverd/image.h"
+#include "driverd/image_receive.h"
+#include "driverd/publication_net.h"
+#include "driverd/publication_send.h"
+#include "driverd/response_channel.h"
+#include "driverd/subscribable.h"
 #include "servicehost/service_host.h"
 #include "shm/counter_types.h"
 #include "shm/term_append.h"
@@ -60,6 +68,12 @@ static const char *const names[PLANTED_COUNT] = {
     [PLANTED_TIMER_NOT_CANCELLED] = "timer-not-cancelled",
     [PLANTED_SERVICE_MESSAGE_TWICE] = "service-message-twice",
     [PLANTED_SERVICE_MESSAGE_LOST] = "service-message-lost",
+    [PLANTED_GROUP_NAK_IGNORED] = "group-nak-ignored",
+    [PLANTED_RESPONSES_MIXED_UP] = "responses-mixed-up",
+    [PLANTED_NEW_SOURCE_IGNORED] = "new-source-ignored",
+    [PLANTED_UNTETHERED_WAITED_FOR] = "untethered-waited-for",
+    [PLANTED_END_TOLD_EARLY] = "end-told-early",
+    [PLANTED_NAMES_MIXED_UP] = "names-mixed-up",
 };
 
 static enum planted_bug active;
@@ -370,4 +384,69 @@ int64_t __wrap_tern_exclusive_publication_offer_block(tern_exclusive_publication
         *last ^= 1;
     }
     return __real_tern_exclusive_publication_offer_block(publication, block, length);
+}
+
+/* -- transports -- */
+
+void __real_publication_send_on_nak(struct publication_net *publication,
+                                    const struct frame_nak *nak, int64_t now_ns);
+void __wrap_publication_send_on_nak(struct publication_net *publication,
+                                    const struct frame_nak *nak, int64_t now_ns);
+void __wrap_publication_send_on_nak(struct publication_net *publication,
+                                    const struct frame_nak *nak, int64_t now_ns) {
+    if (active != PLANTED_GROUP_NAK_IGNORED || !publication->endpoint->channel->is_multicast) {
+        __real_publication_send_on_nak(publication, nak, now_ns);
+    }
+}
+
+void __real_response_channel_on_session(struct conductor *conductor, int64_t correlation_id,
+                                        int32_t session_id);
+void __wrap_response_channel_on_session(struct conductor *conductor, int64_t correlation_id,
+                                        int32_t session_id);
+void __wrap_response_channel_on_session(struct conductor *conductor, int64_t correlation_id,
+                                        int32_t session_id) {
+    static int32_t last_session_id;
+    bool is_mixed_up = active == PLANTED_RESPONSES_MIXED_UP && last_session_id != 0;
+    __real_response_channel_on_session(conductor, correlation_id,
+                                       is_mixed_up ? last_session_id : session_id);
+    last_session_id = session_id;
+}
+
+void __real_image_receive_on_setup(struct image *image, const struct image_path *path,
+                                   int64_t now_ns);
+void __wrap_image_receive_on_setup(struct image *image, const struct image_path *path,
+                                   int64_t now_ns);
+void __wrap_image_receive_on_setup(struct image *image, const struct image_path *path,
+                                   int64_t now_ns) {
+    if (active != PLANTED_NEW_SOURCE_IGNORED) {
+        __real_image_receive_on_setup(image, path, now_ns);
+    }
+}
+
+void __real_subscribable_check_tethers(struct subscribable *subscribable,
+                                       const struct tether_params *params, int64_t now_ns);
+void __wrap_subscribable_check_tethers(struct subscribable *subscribable,
+                                       const struct tether_params *params, int64_t now_ns);
+void __wrap_subscribable_check_tethers(struct subscribable *subscribable,
+                                       const struct tether_params *params, int64_t now_ns) {
+    if (active != PLANTED_UNTETHERED_WAITED_FOR) {
+        __real_subscribable_check_tethers(subscribable, params, now_ns);
+    }
+}
+
+int64_t __real_tern_image_end_of_stream_position(const tern_image *image);
+int64_t __wrap_tern_image_end_of_stream_position(const tern_image *image);
+int64_t __wrap_tern_image_end_of_stream_position(const tern_image *image) {
+    int64_t position = __real_tern_image_end_of_stream_position(image);
+    return active == PLANTED_END_TOLD_EARLY ? position - LOG_FRAME_ALIGNMENT : position;
+}
+
+bool __real_gossip_find(const struct gossip *gossip, const char *name, int family,
+                        union net_address *address);
+bool __wrap_gossip_find(const struct gossip *gossip, const char *name, int family,
+                        union net_address *address);
+bool __wrap_gossip_find(const struct gossip *gossip, const char *name, int family,
+                        union net_address *address) {
+    const char *asked = active == PLANTED_NAMES_MIXED_UP ? gossip->name : name;
+    return __real_gossip_find(gossip, asked, family, address);
 }

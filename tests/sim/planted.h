@@ -40,6 +40,12 @@ enum planted_bug {
     PLANTED_TIMER_NOT_CANCELLED,      /* what a service cancels fires nevertheless */
     PLANTED_SERVICE_MESSAGE_TWICE,    /* a follower does not see that messages are in the log */
     PLANTED_SERVICE_MESSAGE_LOST,     /* ... takes the one after it from the queue as well */
+    PLANTED_GROUP_NAK_IGNORED,        /* a driver resends nothing to a multicast group */
+    PLANTED_RESPONSES_MIXED_UP,       /* ... gives a client the responses to another one */
+    PLANTED_NEW_SOURCE_IGNORED,       /* ... knows a sender by its first address only */
+    PLANTED_UNTETHERED_WAITED_FOR,    /* ... waits for an untethered subscriber as for any other */
+    PLANTED_END_TOLD_EARLY,           /* a client says that a stream ends before it does */
+    PLANTED_NAMES_MIXED_UP,           /* a driver believes that all names are its own */
     PLANTED_COUNT,
 };
 

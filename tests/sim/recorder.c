@@ -23,6 +23,7 @@
 #include "sim/owner.h"
 
 #define CONTROL_PORT 9001 /* node.c */
+#define RESPONSE_PORT 9302
 #define RECORD_PORT 9300
 #define REPLAY_PORT 9301
 #define TERM_LENGTH (64 * 1024)
@@ -338,6 +339,28 @@ static bool needs_request(const struct recorder_life *life) {
     return life->correlation_id == NONE;
 }
 
+/* The archive answers at the recorder's address, or by a response channel of its own. */
+static void print_channels(const struct recorder_life *life, char *request, char *response) {
+    const struct recorder *recorder = life->recorder;
+    int host = recorder->node->index + 1;
+    bool is_by_response = recorder->sim->options.is_archive_by_response;
+    if (recorder->is_local) {
+        (void)snprintf(request, CHANNEL_MAX, "aeron:ipc?term-length=64k");
+        (void)snprintf(response, CHANNEL_MAX, "aeron:ipc?term-length=64k%s",
+                       is_by_response ? "|control-mode=response" : "");
+        return;
+    }
+    (void)snprintf(request, CHANNEL_MAX, "aeron:udp?endpoint=10.0.0.%d:%d|term-length=64k", host,
+                   CONTROL_PORT);
+    if (is_by_response) {
+        (void)snprintf(response, CHANNEL_MAX,
+                       "aeron:udp?control=10.0.0.%d:%d|control-mode=response", host, RESPONSE_PORT);
+    } else {
+        (void)snprintf(response, CHANNEL_MAX, "aeron:udp?endpoint=10.0.0.%d:0",
+                       life->process->machine->index + 1);
+    }
+}
+
 static int step_archive(struct recorder_life *life, int64_t now_ns) {
     struct recorder *recorder = life->recorder;
     struct tern_error error;
@@ -345,15 +368,9 @@ static int step_archive(struct recorder_life *life, int64_t now_ns) {
         if (recorder->sim->now_ns < life->session_ns) {
             return 0;
         }
-        char request[CHANNEL_MAX] = "aeron:ipc?term-length=64k";
-        char response[CHANNEL_MAX] = "aeron:ipc?term-length=64k";
-        if (!recorder->is_local) {
-            (void)snprintf(request, sizeof request,
-                           "aeron:udp?endpoint=10.0.0.%d:%d|term-length=64k",
-                           recorder->node->index + 1, CONTROL_PORT);
-            (void)snprintf(response, sizeof response, "aeron:udp?endpoint=10.0.0.%d:0",
-                           life->process->machine->index + 1);
-        }
+        char request[CHANNEL_MAX];
+        char response[CHANNEL_MAX];
+        print_channels(life, request, response);
         const struct tern_archive_params params = {
             .client = life->client,
             .request_channel = request,

@@ -12,11 +12,13 @@
 #include "sim/agenda.h"
 #include "sim/checks.h"
 #include "sim/directory.h"
+#include "sim/exchange.h"
 #include "sim/observer.h"
 #include "sim/owner.h"
 #include "sim/plan.h"
 #include "sim/recorder.h"
 #include "sim/stream.h"
+#include "sim/stream_ways.h"
 #include "sim/workload.h"
 
 #define QUIET_NS (10 * NS_PER_S) /* the first phase */
@@ -29,6 +31,7 @@
 #define LAST_LINES 60
 #define BESIDE_SALT UINT64_C(0x6265736964657321)
 #define TIMERS_SALT UINT64_C(0x74696d6572732121)
+#define TRANSPORT_SALT UINT64_C(0x77617973206f6621)
 
 static const struct workload *const workloads[] = {&workload_list, &workload_register,
                                                    &workload_auction};
@@ -43,10 +46,12 @@ struct flag {
 static const struct flag faults[] = {{"net", SIM_FAULT_NET},         {"disk", SIM_FAULT_DISK},
                                      {"clock", SIM_FAULT_CLOCK},     {"crash", SIM_FAULT_CRASH},
                                      {"corrupt", SIM_FAULT_CORRUPT}, {NULL, 0}};
-static const struct flag beside[] = {
-    {"stream", RUN_BESIDE_STREAM}, {"recorder", RUN_BESIDE_RECORDER}, {NULL, 0}};
+static const struct flag beside[] = {{"stream", RUN_BESIDE_STREAM},
+                                     {"recorder", RUN_BESIDE_RECORDER},
+                                     {"transport", RUN_BESIDE_TRANSPORT},
+                                     {NULL, 0}};
 #define FAULTS_ALL (SIM_FAULT_NET | SIM_FAULT_DISK | SIM_FAULT_CLOCK | SIM_FAULT_CRASH)
-#define BESIDE_ALL (RUN_BESIDE_STREAM | RUN_BESIDE_RECORDER)
+#define BESIDE_ALL (RUN_BESIDE_STREAM | RUN_BESIDE_RECORDER | RUN_BESIDE_TRANSPORT)
 
 /* Names joined by commas, or "all", or "none". */
 static bool parse_flags(const struct flag *flags, unsigned all, const char *text, unsigned *bits) {
@@ -113,6 +118,56 @@ static void choose_timers(struct sim_options *options, const struct run_request 
     options->has_timers = request->timers == RUN_DRAWN ? has_timers : request->timers == RUN_ON;
 }
 
+const char *run_transport_name(int index) {
+    const struct stream_way *way = transport_way(index);
+    return way != NULL ? way->name : exchange_way_name(index - transport_way_count());
+}
+
+static int transport_count(void) {
+    int count = 0;
+    while (run_transport_name(count) != NULL) {
+        count++;
+    }
+    return count;
+}
+
+static const char *find_transport(const char *name) {
+    for (int i = 0; i < transport_count(); i++) {
+        if (strcmp(run_transport_name(i), name) == 0) {
+            return run_transport_name(i);
+        }
+    }
+    if (strcmp(name, "none") != 0) {
+        (void)fprintf(stderr, "sim: unknown transport %s\n", name);
+        exit(64);
+    }
+    return NULL;
+}
+
+/* As it was before there were transports. */
+static bool is_without(const struct run_request *request) {
+    return request->transport != NULL
+               ? strcmp(request->transport, "none") == 0
+               : request->has_beside && (request->beside & RUN_BESIDE_TRANSPORT) == 0;
+}
+
+/* Drawn apart, too. */
+static void choose_transport(struct sim_options *options, const struct run_request *request) {
+    struct dice dice = {request->seed ^ TRANSPORT_SALT};
+    options->transport_hz = dice_scale(&dice, 10, 400);
+    int drawn = (int)dice_between(&dice, 0, transport_count() - 1);
+    bool is_there = dice_chance(&dice, 0.4);
+    options->is_archive_by_response = dice_chance(&dice, 0.3);
+    if (request->has_beside) {
+        is_there = (request->beside & RUN_BESIDE_TRANSPORT) != 0;
+    }
+    options->transport = is_there ? run_transport_name(drawn) : NULL;
+    if (request->transport != NULL) {
+        options->transport = find_transport(request->transport);
+    }
+    options->is_archive_by_response = options->is_archive_by_response && !is_without(request);
+}
+
 /* Everything is drawn, whether it is given or not, so that one given option changes no other. */
 static void choose_options(struct sim *sim, const struct run_request *request) {
     static const int node_counts[] = {1, 3, 3, 3, 3, 5};
@@ -135,6 +190,7 @@ static void choose_options(struct sim *sim, const struct run_request *request) {
     options->is_tracing = request->is_tracing;
     choose_beside(options, request);
     choose_timers(options, request);
+    choose_transport(options, request);
     if (request->node_count > 0) {
         options->node_count = request->node_count;
     }
@@ -167,14 +223,17 @@ static void print_options(const struct sim *sim) {
     print_faults(options->faults, fault_names);
     printf("seed %llu: %d nodes, %d clients, %s at %lld/s, faults %s, %lld s, sync level %d, "
            "checksum %s, park %lld us, snapshots every %lld s, stream at %lld/s, "
-           "recordings at %lld/s, timers %s\n",
+           "recordings at %lld/s%s, transport %s at %lld/s, timers %s\n",
            (unsigned long long)options->seed, options->node_count, options->client_count,
            options->workload, (long long)options->rate_hz, fault_names,
            (long long)(options->duration_ns / NS_PER_S), options->sync_level,
            options->checksum == NULL ? "none" : options->checksum,
            (long long)(options->park_max_ns / NS_PER_US),
            (long long)(options->snapshot_interval_ns / NS_PER_S), (long long)options->stream_hz,
-           (long long)options->record_hz, options->has_timers ? "on" : "off");
+           (long long)options->record_hz,
+           options->is_archive_by_response ? " by a response channel" : "",
+           options->transport == NULL ? "none" : options->transport,
+           (long long)options->transport_hz, options->has_timers ? "on" : "off");
 }
 
 static void on_send(void *context, const struct wire_datagram *datagram) {
@@ -270,6 +329,8 @@ static struct sim *build(const struct run_request *request) {
     }
     stream_add(sim);
     recorder_add(sim);
+    stream_add_transport(sim);
+    exchange_add(sim);
     return sim;
 }
 
@@ -281,7 +342,9 @@ static bool is_everybody_served(const struct sim *sim, int64_t since_ns) {
             return false;
         }
     }
-    return stream_is_served(sim->stream, since_ns) && recorder_is_served(sim->recorder, since_ns);
+    return stream_is_served(sim->stream, since_ns) && stream_is_served(sim->transport, since_ns) &&
+           exchange_is_served(sim->exchange, since_ns) &&
+           recorder_is_served(sim->recorder, since_ns);
 }
 
 /* From now on nothing fails: the cluster must serve again in time. */
@@ -326,7 +389,8 @@ static bool are_services_level(const struct sim *sim) {
 }
 
 static bool is_beside_level(const struct sim *sim) {
-    return stream_is_level(sim->stream) && recorder_is_level(sim->recorder);
+    return stream_is_level(sim->stream) && stream_is_level(sim->transport) &&
+           exchange_is_level(sim->exchange) && recorder_is_level(sim->recorder);
 }
 
 /* All requests answered, all services at the end of the log; then the workload's rules. */
@@ -334,6 +398,8 @@ static void settle(struct sim *sim) {
     struct tern_error problem;
     sim->workload->set_sending(sim->workload_state, false);
     stream_set_sending(sim->stream, false);
+    stream_set_sending(sim->transport, false);
+    exchange_set_sending(sim->exchange, false);
     recorder_set_sending(sim->recorder, false);
     int64_t deadline_ns = sim->now_ns + RECOVERY_NS;
     while (!sim->has_failed &&
@@ -346,8 +412,10 @@ static void settle(struct sim *sim) {
     while (!sim->has_failed && !is_beside_level(sim)) {
         if (sim->now_ns > deadline_ns) {
             sim_fail(sim, "%s",
-                     stream_is_level(sim->stream) ? "not all recordings are replayed"
-                                                  : "the stream does not come to its end");
+                     !stream_is_level(sim->stream)       ? "the stream does not come to its end"
+                     : !stream_is_level(sim->transport)  ? "the transport does not come to its end"
+                     : !exchange_is_level(sim->exchange) ? "not all requests are answered"
+                                                         : "not all recordings are replayed");
         }
         sim_run_until(sim, sim->now_ns + SLICE_NS, NULL);
     }
@@ -359,6 +427,14 @@ static void settle(struct sim *sim) {
                  (long long)recorder_replayed(sim->recorder));
     history_line(&sim->history, "stream: %lld messages came",
                  (long long)stream_received(sim->stream));
+    if (sim->transport != NULL) {
+        history_line(&sim->history, "transport: %lld messages came",
+                     (long long)stream_received(sim->transport));
+    }
+    if (sim->exchange != NULL) {
+        history_line(&sim->history, "exchange: %lld answers came",
+                     (long long)exchange_answered(sim->exchange));
+    }
     checks_on_settled(sim);
     if (!sim->has_failed &&
         !sim->workload->check(sim->workload_state, find_service(sim), &problem)) {
@@ -443,6 +519,8 @@ static void take_down(struct sim *sim) {
     close_kind(sim, PROCESS_DRIVER);
     plan_destroy(sim->plan);
     stream_destroy(sim->stream);
+    stream_destroy(sim->transport);
+    exchange_destroy(sim->exchange);
     recorder_destroy(sim->recorder);
     sim->workload->destroy(sim->workload_state);
     for (int i = 0; i < sim->machine_count; i++) {
@@ -466,8 +544,14 @@ static void run_phases(struct sim *sim) {
     sim->plan = plan_create(sim, sim->now_ns + QUIET_NS, faults_end_ns);
     sim->workload->set_sending(sim->workload_state, true);
     stream_set_sending(sim->stream, true);
+    stream_set_sending(sim->transport, true);
+    stream_set_restless(sim->transport, true);
+    exchange_set_sending(sim->exchange, true);
+    exchange_set_restless(sim->exchange, true);
     recorder_set_sending(sim->recorder, true);
     sim_run_until(sim, faults_end_ns, NULL);
+    stream_set_restless(sim->transport, false);
+    exchange_set_restless(sim->exchange, false);
     await_service(sim);
     await_calm(sim);
     stay_calm(sim);

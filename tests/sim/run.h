@@ -7,6 +7,7 @@
 enum run_beside {
     RUN_BESIDE_STREAM = 1,
     RUN_BESIDE_RECORDER = 2,
+    RUN_BESIDE_TRANSPORT = 4,
 };
 
 /* Whether something is in the run. */
@@ -24,6 +25,7 @@ struct run_request {
     unsigned beside; /* enum run_beside */
     bool has_beside;
     enum run_choice timers; /* and messages of services */
+    const char *transport; /* the way, or "none" */
     bool is_tracing;
     bool is_planted;
     bool is_quiet; /* only the last line, and failures */
@@ -40,6 +42,8 @@ struct run_result {
 
 bool run_parse_faults(const char *text, unsigned *bits);
 bool run_parse_beside(const char *text, unsigned *bits);
+/* The ways of a transport; NULL behind the last. */
+const char *run_transport_name(int index);
 void run(const struct run_request *request, struct run_result *result);
 
 #endif

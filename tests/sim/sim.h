@@ -22,7 +22,8 @@
 #define SIM_NODES_MAX 5
 #define SIM_CLIENTS_MAX 8
 #define SIM_MACHINES_MAX (SIM_NODES_MAX + 1)
-#define SIM_PROCESSES_MAX (SIM_NODES_MAX * 4 + 1 + SIM_CLIENTS_MAX + 3)
+#define SIM_BESIDE_MAX 12 /* processes beside the cluster */
+#define SIM_PROCESSES_MAX (SIM_NODES_MAX * 4 + 1 + SIM_CLIENTS_MAX + SIM_BESIDE_MAX)
 #define SIM_PATH_MAX 128
 #define NODE_SEGMENT_LENGTH (256 * 1024) /* of recordings */
 
@@ -57,6 +58,8 @@ struct process {
     const struct process_operations *operations;
     enum process_kind kind;
     int index;
+    void *context; /* of a process beside the cluster: what it belongs to, */
+    int number;    /* and its number there */
     int owner;
     void *instance;
     bool is_up;
@@ -95,7 +98,7 @@ struct machine {
     int64_t drift_ppm;
     int64_t wall_offset_ns;
     void *conf; /* of its daemons */
-    struct process *processes[6 + SIM_CLIENTS_MAX];
+    struct process *processes[4 + SIM_CLIENTS_MAX + SIM_BESIDE_MAX];
     int process_count;
 };
 
@@ -123,12 +126,16 @@ struct sim_options {
     int64_t stream_hz;            /* messages of the stream beside the cluster; 0: no stream */
     bool has_timers;              /* and messages of services */
     bool has_long_messages;       /* of services, which come in fragments */
+    const char *transport;        /* its way; NULL: none */
+    int64_t transport_hz;         /* messages of each of its publishers */
+    bool is_archive_by_response;  /* answers the recorder by a response channel */
     int64_t record_hz;            /* messages recorded beside the cluster; 0: no recordings */
 };
 
 struct workload;
 struct plan;
 struct stream;
+struct exchange;
 struct recorder;
 struct checks;
 
@@ -149,6 +156,8 @@ struct sim {
     void *workload_state;
     struct plan *plan;
     struct stream *stream;     /* NULL: none */
+    struct stream *transport;  /* NULL: none, or no stream */
+    struct exchange *exchange; /* NULL: none, or no exchange */
     struct recorder *recorder; /* NULL: none */
     struct checks *checks;
     int64_t step_count;
