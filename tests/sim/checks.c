@@ -253,14 +253,15 @@ static void look_at_message(struct sim *sim, const uint8_t *message, int32_t len
 void checks_on_datagram(struct sim *sim, const struct wire_datagram *datagram) {
     uint32_t offset = 0;
     while (offset + LOG_FRAME_HEADER_LENGTH <= datagram->length) {
-        const struct frame_header *frame = (const void *)(datagram->data + offset);
-        if (frame->frame_length < LOG_FRAME_HEADER_LENGTH || frame->type != FRAME_TYPE_DATA ||
-            frame->stream_id != CONSENSUS_STREAM_ID ||
-            (uint32_t)frame->frame_length > datagram->length - offset) {
+        struct frame_header frame; /* small ones that are sent together are not aligned */
+        memcpy(&frame, datagram->data + offset, sizeof frame);
+        if (frame.frame_length < LOG_FRAME_HEADER_LENGTH || frame.type != FRAME_TYPE_DATA ||
+            frame.stream_id != CONSENSUS_STREAM_ID ||
+            (uint32_t)frame.frame_length > datagram->length - offset) {
             return;
         }
         look_at_message(sim, datagram->data + offset + LOG_FRAME_HEADER_LENGTH,
-                        frame->frame_length - LOG_FRAME_HEADER_LENGTH);
-        offset += (uint32_t)align_i32(frame->frame_length, 32);
+                        frame.frame_length - LOG_FRAME_HEADER_LENGTH);
+        offset += (uint32_t)align_i32(frame.frame_length, 32);
     }
 }
