@@ -5,9 +5,10 @@
  * conductor, whose orders (status messages, gaps) come back through two records with a sequence
  * pair each.
  *
- * Terms are used again. Readers stop at the first frame length of zero, so it is enough when there
- * is one behind the highest frame, and zeros in all gaps before it: what is received in order is
- * written once, where the original also clears it, out of the cache and a term late.
+ * Terms are used again. What is ahead of the stream is cleared up to the end of the window that a
+ * status message is about to give away: shortly before it is written, so that it is written in the
+ * cache, and not a term before. A sender that goes beyond its window finds as much cleared as its
+ * frames need: readers stop at the first frame length of zero.
  *
  * An image has one connection per destination of its endpoint; feedback goes out by all of them.
  */
@@ -80,13 +81,17 @@ static void raise_hwm(struct image *image, int64_t position) {
     }
 }
 
+/* Small enough to stay in the cache (term_clean). */
+#define CLEAN_CHUNK_LENGTH 8192
+
 /* Zero up to `end`; what was put there before keeps. */
 static void clean_to(struct image *image, int64_t end) {
     const struct log_buffer *log = image->log;
     while (image->clean_position < end) {
         int64_t clean = image->clean_position;
         int32_t offset = log_term_offset_of(clean, log->term_length);
-        int32_t length = (int32_t)min_i64(end - clean, log->term_length - offset);
+        int64_t chunk = min_i64(end - clean, CLEAN_CHUNK_LENGTH);
+        int32_t length = (int32_t)min_i64(chunk, log->term_length - offset);
         term_clean(log->terms[log_index_of(clean, log->position_bits)], offset, length);
         image->clean_position = clean + length;
     }
@@ -323,6 +328,7 @@ static int send_due_status_message(struct image *image, bool is_timed_out, int64
     }
     struct log_metadata *metadata = image->log->metadata;
     const struct driver_conf *conf = image->context->conf;
+    clean_to(image, position + align_i64(window_bytes, LOG_FRAME_ALIGNMENT));
     send_status_message(image, position, window_bytes, now_ns);
     image->last_sm_change = change;
     image->last_sm_position = position;

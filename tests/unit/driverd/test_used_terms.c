@@ -132,6 +132,16 @@ static void check_frames(const struct stream *stream) {
               (long long)stream->image->hwm);
 }
 
+/* media-driver.md 3.7: what a sender was told that it may send. */
+static void check_window(const struct stream *stream) {
+    const struct image *image = stream->image;
+    int64_t end = image->last_sm_position + image->window_bytes;
+    for (int64_t position = image->hwm; position < end; position += LOG_FRAME_ALIGNMENT) {
+        cr_assert_eq(word_at(stream, position), 0, "position %lld, highest %lld, window to %lld",
+                     (long long)position, (long long)image->hwm, (long long)end);
+    }
+}
+
 static void on_fragment(void *context, const uint8_t *buffer, int32_t length,
                         const tern_header *header) {
     struct stream *stream = context;
@@ -182,6 +192,7 @@ Test(used_terms, what_is_not_a_frame_reads_as_nothing_in_any_order) {
             }
             cr_assert_geq(stream.read, end - 1, "of %d", end);
             sim_world_run(&stream.world, NS_PER_MS);
+            check_window(&stream);
         }
         cr_assert_eq(stream.image->position, (int64_t)TERMS * TERM_LENGTH, "seed %d", (int)seed);
         tern_subscription_close(stream.subscription);
