@@ -178,6 +178,7 @@ int consensus_consume(struct consensus *consensus, tern_image *image, int64_t li
     int64_t position = tern_image_position(image);
     if (position > consensus->consumed_position) {
         consensus->consumed_position = position;
+        raft_on_consumed(&consensus->raft, position);
         return fragments > 0 ? fragments : 1;
     }
     return fragments;

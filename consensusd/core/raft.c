@@ -371,3 +371,8 @@ void raft_on_term_entry(struct raft *raft, int64_t term_id, int64_t base_positio
         raft_record_term(raft, term_id, base_position, RAFT_NULL);
     }
 }
+
+void raft_on_consumed(struct raft *raft, int64_t position) {
+    raft->input.consumed_position = position;
+    raft_set_commit(raft, position);
+}

@@ -261,6 +261,10 @@ void raft_on_result(struct raft *raft, const struct raft_result *result);
 /* Message 24 was consumed from a log or replay: the term of what follows. */
 void raft_on_term_entry(struct raft *raft, int64_t term_id, int64_t base_position);
 
+/* The module consumed the log or a replay up to here; it is given nothing that is not committed. To
+ * be said at once: an election goes back to the commit position. */
+void raft_on_consumed(struct raft *raft, int64_t position);
+
 /* Leave the present term. graceful_leader_id: who said goodbye, or RAFT_NULL. Put off while the
  * module must not be interrupted. */
 void raft_begin_election(struct raft *raft, int32_t graceful_leader_id, const char *reason);

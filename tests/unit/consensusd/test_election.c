@@ -373,6 +373,21 @@ Test(election, follower_replays_no_further_than_it_was_told_is_committed) {
     desk_free(desk);
 }
 
+/* A message of a newer leader comes before the cycle's step. */
+Test(election, election_goes_back_to_what_was_consumed_last) {
+    struct desk *desk = desk_make(3, (struct desk_log){3, 640, 640});
+    desk_follow(desk, 4);
+    desk_commit(desk, 1, 4, 960);
+    desk->input.recorded_position = 960;
+    desk_run(desk, 1);
+    raft_on_consumed(&desk->raft, 960);
+    struct cluster_new_leadership_term announcement = desk_announcement(desk, 5, 960, 960);
+    raft_on_new_term(&desk->raft, &announcement);
+    cr_assert_eq(state_of(desk), ELECTION_INIT);
+    cr_assert_eq(desk->raft.log_position, 960);
+    desk_free(desk);
+}
+
 /* The leader answers each canvass; milliseconds until the log is copied again. */
 static int32_t replication_pause_ms(struct desk *desk, int64_t term_id) {
     for (int32_t ms = 0; ms < 5000; ms++) {

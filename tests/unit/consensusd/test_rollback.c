@@ -29,6 +29,22 @@ static struct consensus *make(void) {
     return consensus;
 }
 
+/* -- an image that has been read up to a position -- */
+
+static int64_t image_position;
+
+int __wrap_tern_image_bounded_controlled_poll(tern_image *image,
+                                              tern_controlled_fragment_handler handler,
+                                              void *context, int64_t limit, int fragment_limit) {
+    (void)image, (void)handler, (void)context, (void)limit, (void)fragment_limit;
+    return 0;
+}
+
+int64_t __wrap_tern_image_position(const tern_image *image) {
+    (void)image;
+    return image_position;
+}
+
 static void end(struct consensus *consensus) {
     module_sessions_close(&consensus->sessions);
     free(consensus); /* the first member of its stand-in */
@@ -119,5 +135,19 @@ Test(rollback, shutdown_that_is_not_committed_is_forgotten) {
     cr_assert_eq(consensus->state, MODULE_STATE_ACTIVE);
     cr_assert_eq(consensus->termination_position, RAFT_NULL);
     cr_assert_not(consensus->is_shutdown_pending);
+    end(consensus);
+}
+
+/* Else an election that begins in the same cycle, or in the next one before the core's step, would
+ * go back behind it: entries would be met twice, and a snapshot that one of them began would wait
+ * for services that are never told to come there. */
+Test(rollback, what_was_consumed_is_committed_at_once) {
+    struct consensus *consensus = make();
+    consensus->raft.commit_position = 512;
+    consensus->consumed_position = 512;
+    image_position = 960;
+    consensus_consume(consensus, NULL, 960);
+    cr_assert_eq(consensus->consumed_position, 960);
+    cr_assert_eq(consensus->raft.commit_position, 960);
     end(consensus);
 }
