@@ -95,6 +95,13 @@ struct sync_point {
     int64_t timestamp;
 };
 
+/* A request of a service that there is no room for and that is given again each cycle. */
+struct held_request {
+    int64_t since_ns; /* and acknowledgements were awaited all the time */
+    int64_t seen_ns;
+    int64_t report_ns; /* the next time that it is told */
+};
+
 struct consensus {
     struct consensus_params params;
     const struct consensus_conf *conf;
@@ -178,8 +185,7 @@ struct consensus {
     int64_t slow_tick_ns;
     int64_t mark_refresh_ns;
     int64_t cycle_started_ns;
-    bool has_logged_full_timers;
-    bool has_logged_full_queue;
+    struct held_request held;
     char last_report[RAFT_REASON_MAX];
     int64_t next_report_ns;
 
@@ -230,6 +236,10 @@ void consensus_expect_acks(struct consensus *consensus, int64_t log_position);
 bool consensus_are_acks_in(struct consensus *consensus);
 /* The service whose Aeron client is gone, or -1. */
 int32_t consensus_find_dead_service(const struct consensus *consensus);
+
+/* A request of a service cannot be taken now: it stays in the control stream, which all services
+ * share, and what follows stays behind it. Ends the node when nothing will make room. */
+void consensus_hold_request(struct consensus *consensus, const struct tern_error *error);
 
 /* consensus_timers.c. A request that cannot be taken now (false) is to be given again. */
 bool consensus_on_schedule_timer(void *context, int64_t timer_id, int64_t deadline,

@@ -150,7 +150,8 @@ static const struct option_row rows[] = {
               CONSENSUS_SESSIONS_MAX, "Client sessions at the same time."),
     COUNT_ROW("max_timers", "TERN_CLUSTER_MAX_TIMERS", timers_max, "1048576", 1, 1 << 26,
               "Timers of all services at the same time, each of some 80 bytes when it is used; a "
-              "service that asks for more has to wait."),
+              "service that asks for more has to wait, and a node ends that cannot take a snapshot "
+              "or elect a leader because of it."),
     {.key = "timer_service",
      .env = "AERON_CLUSTER_TIMER_SERVICE_SUPPLIER",
      STORE(timer_service),

@@ -16,13 +16,12 @@ bool consensus_on_service_message(void *context, int32_t service_id, const uint8
                                   int32_t length) {
     struct consensus *consensus = context;
     int result = service_queue_offer(&consensus->queues[service_id], message, length);
-    if (result < 0 && !consensus->has_logged_full_queue) {
+    if (result < 0) {
         struct tern_error error;
         error_set_errno(&error, -result, "%d messages of service %d wait for the log",
                         consensus->queues[service_id].count, service_id);
-        consensus_count_error(consensus, &error);
+        consensus_hold_request(consensus, &error);
     }
-    consensus->has_logged_full_queue = result < 0;
     return result == 0;
 }
 

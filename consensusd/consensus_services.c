@@ -10,6 +10,9 @@
 #include "shm/counter_types.h"
 
 #define MEMBERS_RESPONSE_LENGTH_MAX 16384
+#define HELD_GAP_NS NS_PER_S /* not seen for so long: another request, or nobody looked */
+#define HELD_MAX_NS (10 * NS_PER_S)
+#define HELD_REPORT_INTERVAL_NS (10 * NS_PER_S)
 
 /* -- synchronisation points -- */
 
@@ -39,6 +42,29 @@ int32_t consensus_find_dead_service(const struct consensus *consensus) {
         }
     }
     return -1;
+}
+
+/* -- requests that there is no room for -- */
+
+/* The log makes room. While acknowledgements are awaited it does not go on, and when these stand
+ * behind the request nothing ever will: the node ends then rather than hang without a word. */
+void consensus_hold_request(struct consensus *consensus, const struct tern_error *error) {
+    struct held_request *held = &consensus->held;
+    int64_t now_ns = consensus->now_ns;
+    if (!consensus->sync.is_waiting || now_ns - held->seen_ns > HELD_GAP_NS) {
+        held->since_ns = now_ns;
+    }
+    held->seen_ns = now_ns;
+    if (now_ns >= held->report_ns) {
+        held->report_ns = now_ns + HELD_REPORT_INTERVAL_NS;
+        consensus_count_error(consensus, error);
+    }
+    if (now_ns - held->since_ns >= HELD_MAX_NS) {
+        struct tern_error last = *error;
+        error_prefix(&last, "a service cannot acknowledge log position %lld",
+                     (long long)consensus->sync.log_position);
+        consensus_end(consensus, CONSENSUS_EXIT_REFUSED, &last);
+    }
 }
 
 /* -- messages -- */

@@ -1,8 +1,8 @@
 /* Timers of the services between control stream, log and snapshot (cluster.md 3.11): what the rules
  * are is timer_table.c's. Only a leader in ACTIVE appends events; members take them from the log.
  *
- * Too many timers are back pressure: the request stays in the control stream until one fires or is
- * forgotten, and so do those behind it; none is lost.
+ * Too many timers are back pressure: the request is held until one fires or is cancelled, and so
+ * are those behind it; none is lost.
  */
 #include <errno.h>
 
@@ -19,15 +19,12 @@ static void note_position(struct consensus *consensus, int64_t position) {
     }
 }
 
-static void report_full(struct consensus *consensus) {
+static void hold(struct consensus *consensus) {
     struct tern_error error;
-    if (!consensus->has_logged_full_timers) {
-        consensus->has_logged_full_timers = true;
-        error_set(&error, -ENOSPC,
-                  "there are %d timers, a service that asks for more has to wait: see max_timers",
-                  consensus->timers.scheduled_count);
-        consensus_count_error(consensus, &error);
-    }
+    error_set(&error, -ENOSPC,
+              "there are %d timers, a service that asks for more has to wait: see max_timers",
+              consensus->timers.scheduled_count);
+    consensus_hold_request(consensus, &error);
 }
 
 bool consensus_on_schedule_timer(void *context, int64_t timer_id, int64_t deadline,
@@ -35,10 +32,9 @@ bool consensus_on_schedule_timer(void *context, int64_t timer_id, int64_t deadli
     struct consensus *consensus = context;
     note_position(consensus, position);
     if (timer_table_schedule(&consensus->timers, timer_id, deadline, position) < 0) {
-        report_full(consensus);
+        hold(consensus);
         return false;
     }
-    consensus->has_logged_full_timers = false;
     return true;
 }
 
