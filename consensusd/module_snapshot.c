@@ -16,6 +16,7 @@
 #define SNAPSHOT_TYPE_MODULE 1
 #define SESSION_HEADER_LENGTH 32
 #define PENDING_RECORD_HEADER_LENGTH 8 /* what a message costs in the queue that Aeron keeps */
+#define SERVICE_ID_SHIFT 56
 #define SESSION_MESSAGE_LENGTH_MAX (CLUSTER_CLUSTER_SESSION_LENGTH_MIN + URI_LENGTH_MAX)
 
 /* Make room for one more element of an array that doubles. */
@@ -65,6 +66,11 @@ int module_snapshot_add_timer(struct module_snapshot *snapshot, int64_t timer_id
 int module_snapshot_add_pending(struct module_snapshot *snapshot, int32_t service_id,
                                 const uint8_t *message, int32_t length) {
     struct module_snapshot_tracker *tracker = &snapshot->trackers[service_id];
+    int64_t capacity =
+        tracker->pending_capacity + align_i64((int64_t)length + PENDING_RECORD_HEADER_LENGTH, 8);
+    if (capacity > INT32_MAX) {
+        return -ENOMEM; /* more than a queue can hold */
+    }
     size_t count = (size_t)tracker->message_count + 1;
     uint8_t **messages = realloc(tracker->messages, count * sizeof *messages);
     tracker->messages = messages == NULL ? tracker->messages : messages;
@@ -79,7 +85,7 @@ int module_snapshot_add_pending(struct module_snapshot *snapshot, int32_t servic
     tracker->messages[tracker->message_count] = copy;
     tracker->message_lengths[tracker->message_count] = length;
     tracker->message_count++;
-    tracker->pending_capacity += align_i32(length + PENDING_RECORD_HEADER_LENGTH, 8);
+    tracker->pending_capacity = (int32_t)capacity;
     return 0;
 }
 
@@ -216,19 +222,26 @@ static int refuse(struct tern_error *error, const char *what) {
     return error_set(error, TERN_ERROR_PROTOCOL, "module snapshot: %s", what);
 }
 
-/* All pending messages of the present tracker must have come. */
-static int end_tracker(struct module_snapshot_reader *reader, struct tern_error *error) {
-    if (reader->current_tracker < 0) {
-        return 0;
-    }
-    const struct module_snapshot_tracker *tracker =
-        &reader->snapshot->trackers[reader->current_tracker];
-    int64_t expected = tracker->next_service_session_id - tracker->log_service_session_id - 1;
-    reader->current_tracker = -1;
-    if (tracker->message_count != expected) {
-        return error_set(error, TERN_ERROR_PROTOCOL,
-                         "module snapshot: %d pending service messages, %" PRId64 " expected",
-                         tracker->message_count, expected);
+static bool is_id_of(int32_t service_id, int64_t id) {
+    return id >> SERVICE_ID_SHIFT == service_session_id_base(service_id) >> SERVICE_ID_SHIFT;
+}
+
+/* Whatever the trackers say, the messages between their ids must have come. */
+static int check_trackers(const struct module_snapshot *snapshot, struct tern_error *error) {
+    for (int32_t i = 0; i < snapshot->service_count; i++) {
+        const struct module_snapshot_tracker *tracker = &snapshot->trackers[i];
+        int64_t log_id = tracker->log_service_session_id;
+        int64_t next_id = tracker->next_service_session_id;
+        if (!is_id_of(i, log_id) || !is_id_of(i, next_id)) {
+            return error_set(error, TERN_ERROR_PROTOCOL,
+                             "module snapshot: ids of messages that are not of service %d", i);
+        }
+        if (tracker->message_count != next_id - log_id - 1) {
+            return error_set(error, TERN_ERROR_PROTOCOL,
+                             "module snapshot: %d pending messages of service %d, %" PRId64
+                             " expected",
+                             tracker->message_count, i, next_id - log_id - 1);
+        }
     }
     return 0;
 }
@@ -258,7 +271,7 @@ static int read_marker(struct module_snapshot_reader *reader, const void *messag
             return refuse(error, "it ends before it begins");
         }
         reader->has_end = true;
-        return end_tracker(reader, error);
+        return check_trackers(reader->snapshot, error);
     }
     return 0;
 }
@@ -318,16 +331,15 @@ static int read_tracker(struct module_snapshot_reader *reader, const void *messa
     if (cluster_pending_message_tracker_decode(&tracker, message, length) != 0) {
         return refuse(error, "damaged tracker of service messages");
     }
-    int result = end_tracker(reader, error);
-    if (result != 0) {
-        return result;
-    }
     if (tracker.service_id < 0 || tracker.service_id >= reader->snapshot->service_count) {
         return error_set(error, TERN_ERROR_PROTOCOL,
                          "module snapshot: messages of service %d, configured are %d services",
                          tracker.service_id, reader->snapshot->service_count);
     }
     struct module_snapshot_tracker *target = &reader->snapshot->trackers[tracker.service_id];
+    if (target->message_count > 0) {
+        return refuse(error, "two trackers of one service");
+    }
     target->next_service_session_id = tracker.next_service_session_id;
     target->log_service_session_id = tracker.log_service_session_id;
     reader->current_tracker = tracker.service_id;
@@ -340,8 +352,9 @@ static int read_pending(struct module_snapshot_reader *reader, const void *messa
         return refuse(error, "a service message where none may stand");
     }
     struct module_snapshot_tracker *tracker = &reader->snapshot->trackers[reader->current_tracker];
-    int64_t expected = tracker->log_service_session_id + tracker->message_count + 1;
-    if (cluster_session_message_header_get_cluster_session_id(message) != expected) {
+    int64_t id = cluster_session_message_header_get_cluster_session_id(message);
+    if (!is_id_of(reader->current_tracker, tracker->log_service_session_id) ||
+        id != tracker->log_service_session_id + tracker->message_count + 1) {
         return refuse(error, "pending service messages are not consecutive");
     }
     return module_snapshot_add_pending(reader->snapshot, reader->current_tracker, message,

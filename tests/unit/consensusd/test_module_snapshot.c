@@ -140,3 +140,55 @@ Test(module_snapshot, refuses_a_broken_sequence) {
         module_snapshot_close(&read);
     }
 }
+
+static void expect_refused(struct recording *recording, const char *what) {
+    struct module_snapshot read;
+    struct module_snapshot_reader reader;
+    struct tern_error error = {0};
+    cr_assert_eq(replay(recording, &read, &reader, &error), TERN_ERROR_PROTOCOL, "%s", what);
+    cr_assert_gt(strlen(error.text), 10);
+    module_snapshot_close(&read);
+}
+
+/* A message would be taken for one that is in the log already, or for one of another service. */
+Test(module_snapshot, refuses_ids_that_a_service_cannot_have) {
+    const int64_t first = service_session_id_base(0);
+    const struct module_snapshot_tracker broken[] = {
+        {.next_service_session_id = first + 1, .log_service_session_id = INT64_MAX},
+        {.next_service_session_id = INT64_MAX, .log_service_session_id = INT64_MIN},
+        {.next_service_session_id = first, .log_service_session_id = first},
+        {.next_service_session_id = first + 2, .log_service_session_id = first},
+        {.next_service_session_id = service_session_id_base(1) + 1,
+         .log_service_session_id = service_session_id_base(1)},
+        {.next_service_session_id = 1, .log_service_session_id = 0},
+    };
+    for (size_t i = 0; i < sizeof broken / sizeof broken[0]; i++) {
+        struct module_snapshot written = {0};
+        static struct recording recording;
+        recording.count = 0;
+        module_snapshot_init_trackers(&written, 1);
+        written.trackers[0] = broken[i];
+        cr_assert_eq(module_snapshot_encode(&written, record, &recording), 0);
+        expect_refused(&recording, "with its tracker");
+        recording.count--; /* BEGIN, module, tracker, END */
+        memcpy(recording.messages[2], recording.messages[3], sizeof recording.messages[0]);
+        recording.lengths[2] = recording.lengths[3];
+        expect_refused(&recording, "in the module's message only");
+        module_snapshot_close(&written);
+    }
+}
+
+Test(module_snapshot, refuses_a_second_tracker_of_a_service_that_has_messages) {
+    struct module_snapshot written = {0};
+    static struct recording recording;
+    fill(&written);
+    cr_assert_eq(module_snapshot_encode(&written, record, &recording), 0);
+    module_snapshot_close(&written);
+    int end = recording.count - 1; /* the tracker stands before its three messages */
+    memcpy(recording.messages[end + 1], recording.messages[end], sizeof recording.messages[0]);
+    recording.lengths[end + 1] = recording.lengths[end];
+    memcpy(recording.messages[end], recording.messages[end - 4], sizeof recording.messages[0]);
+    recording.lengths[end] = recording.lengths[end - 4];
+    recording.count++;
+    expect_refused(&recording, "twice");
+}
