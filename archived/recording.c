@@ -588,6 +588,14 @@ static void tell_failure(struct recording *recording) {
     }
 }
 
+/* That its counter goes tells everybody that nothing is written any more, and not where it ends. */
+static void wait_for_catalog(struct recording *recording) {
+    recording->retry_ns = recording->server->now_ns + RETRY_INTERVAL_NS;
+    tern_counter_close(recording->counter);
+    recording->counter = NULL;
+    recording_subscription_let_go(recording->subscription);
+}
+
 bool recording_try_end(struct recording *recording) {
     struct archive_server *server = recording->server;
     struct tern_error error;
@@ -606,7 +614,7 @@ bool recording_try_end(struct recording *recording) {
                                   server->now_epoch_ms, &error);
     if (result != 0) {
         archive_server_error(server, result, "%s", error.text);
-        recording->retry_ns = server->now_ns + RETRY_INTERVAL_NS;
+        wait_for_catalog(recording);
     }
     return result == 0;
 }

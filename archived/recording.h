@@ -49,7 +49,7 @@ int recording_step(struct recording *recording);
 /* After the steps of all recordings: sync, then report positions. Returns work done. */
 int recording_report(struct recording *recording);
 /* Of one that has ended: write its end down. False when the catalog did not take it; to be called
- * again. */
+ * again. Counter and subscription go at once. */
 bool recording_try_end(struct recording *recording);
 /* Its end is written down: tell it and close. Frees it. */
 void recording_finish(struct recording *recording);

@@ -243,6 +243,16 @@ void recording_subscription_stop(struct recording_subscription *subscription) {
     }
 }
 
+void recording_subscription_let_go(struct recording_subscription *subscription) {
+    if (subscription->auto_stop) {
+        recording_subscription_stop(subscription);
+    }
+    if (subscription->state == RECORDING_SUBSCRIPTION_STATE_ENDING) {
+        tern_subscription_close(subscription->subscription);
+        subscription->subscription = NULL;
+    }
+}
+
 void recording_subscription_on_recording_ended(struct recording_subscription *subscription) {
     assert(subscription->recording_count > 0);
     subscription->recording_count--;

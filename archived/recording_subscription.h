@@ -63,6 +63,10 @@ void recording_subscription_destroy(struct recording_subscription *subscription)
 /* Take it out of the registry and end its recordings. */
 void recording_subscription_stop(struct recording_subscription *subscription);
 
+/* One of its recordings has ended and waits for the catalog, but those who publish what nobody
+ * records any more are not to wait with it. */
+void recording_subscription_let_go(struct recording_subscription *subscription);
+
 /* One of its recordings has ended. */
 void recording_subscription_on_recording_ended(struct recording_subscription *subscription);
 

@@ -506,7 +506,7 @@ static int replay_channel(struct replication *replication,
 
 static int step_replay(struct replication *replication) {
     const struct recording_subscription *subscription = subscription_of(replication);
-    if (subscription == NULL) {
+    if (subscription == NULL || subscription->state == RECORDING_SUBSCRIPTION_STATE_ENDING) {
         set_state(replication, REPLICATION_STATE_DONE);
         return 1;
     }

@@ -306,6 +306,37 @@ Test(recording, an_end_is_told_when_the_catalog_has_it_and_not_before) {
     world_close(&world);
 }
 
+/* A leader of a cluster whose log is not recorded any more must hear of it and be able to end it.
+ */
+Test(recording, one_that_waits_for_the_catalog_holds_nobody_up) {
+    static char *const settings[] = {"AERON_ARCHIVE_FILE_SYNC_LEVEL=1",
+                                     "AERON_ARCHIVE_CATALOG_FILE_SYNC_LEVEL=1", NULL};
+    struct world world;
+    struct faulty_store faulty;
+    world_open(&world, settings);
+    faulty_store_init(&faulty);
+    world.store = faulty.store;
+    int64_t id;
+    tern_exclusive_publication *publication =
+        world_record(&world, "aeron:ipc?term-length=64k", 20, &id);
+    world_wait(&world, world_position(&world, id) == 20 * 1024);
+    faulty_store_fail(&faulty, 1, 1000000, -EIO);
+    offer_some(&world, publication, 20, 21);
+    for (int i = 0; i < 1000; i++) {
+        world_step(&world);
+    }
+    cr_assert_eq(world.signal_count, 0);
+    cr_assert_not(tern_exclusive_publication_is_connected(publication));
+    cr_assert_eq(
+        tern_archive_find_counter_by_recording(world.client, id, tern_archive_id(world.archive)),
+        TERN_NULL_COUNTER_ID);
+    faulty_store_fail(&faulty, 0, 0, -EIO);
+    cr_assert_eq(world_signal(&world, TERN_ARCHIVE_SIGNAL_STOP).position, 20 * 1024);
+    tern_exclusive_publication_close(publication);
+    world_expect_replay(&world, id, 20);
+    world_close(&world);
+}
+
 Test(recording, an_archive_that_ends_on_a_broken_disk_tells_no_end) {
     struct world world;
     struct faulty_store faulty;
