@@ -45,10 +45,9 @@ void segment_path(const struct segment_place *place, int64_t recording_id, int64
 bool segment_name_parse(const char *name, int64_t *recording_id, int64_t *base, bool *deleted);
 
 /* Open for writing and give it its full length (sparse). With `is_new` an existing file is -EEXIST.
- * Otherwise what stands at and behind the position is cleared, durably by the
- * sync level: bytes of a write that failed, or of
- * an uncommitted tail, must never be taken for frames by a later recovery. All before it is whole,
- * which a marker tells. */
+ * Otherwise what stands at and behind the position is cleared, durably by the sync level: bytes of
+ * a write that failed, or of an uncommitted tail, must never be taken for frames by a later
+ * recovery. All before it is whole, which a marker tells. */
 int segment_open_write(const struct segment_place *place, const struct segment_geometry *geometry,
                        int64_t position, bool is_new, int *file);
 

@@ -158,11 +158,12 @@ static const struct option_row rows[] = {
      .type = OPTION_ENUM,
      .default_text = "wheel",
      .names = timer_service_names,
-     .doc = "What keeps the timers. Either means the same here: they fire in the order of their "
-            "deadlines, those of one deadline in the order of their ids."},
-    TIME_ROW("wheel_tick_resolution", "AERON_CLUSTER_WHEEL_TICK_RESOLUTION",
-             wheel_tick_resolution_ns, "8ms",
-             "The least precision of timers; they always are as precise as the duty cycle."),
+     .doc = "Has no effect: timers fire in the order of their deadlines, those of one deadline in "
+            "the order of their ids, whichever is named."},
+    TIME_ROW(
+        "wheel_tick_resolution", "AERON_CLUSTER_WHEEL_TICK_RESOLUTION", wheel_tick_resolution_ns,
+        "8ms",
+        "Has no effect: there is no timer wheel, and timers are as precise as the duty cycle."),
     {.key = "ticks_per_wheel",
      .env = "AERON_CLUSTER_TICKS_PER_WHEEL",
      STORE(ticks_per_wheel),
@@ -171,7 +172,7 @@ static const struct option_row rows[] = {
      .default_text = "128",
      .min = 1,
      .max = 1 << 26,
-     .doc = "Size of a timer wheel; checked, but there is none to be sized."},
+     .doc = "Has no effect, but must be a power of two: there is no timer wheel."},
     TIME_ROW("session_timeout", "AERON_CLUSTER_SESSION_TIMEOUT", session_timeout_ns, "10s",
              "A client session that says nothing for so long is closed."),
     TIME_ROW("leader_heartbeat_timeout", "AERON_CLUSTER_LEADER_HEARTBEAT_TIMEOUT",

@@ -56,7 +56,7 @@ struct consensus_conf {
     int32_t service_count;
     int32_t sessions_max;
     int32_t timers_max;
-    int timer_service; /* the same whichever is named */
+    int timer_service; /* this and the next two have no effect */
     int64_t wheel_tick_resolution_ns;
     int32_t ticks_per_wheel;
     int64_t session_timeout_ns;
