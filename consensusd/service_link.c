@@ -1,7 +1,11 @@
 /* The control channel seen from the module. Only processes of this node write to it, but a service
  * is users' code behind an ABI of ours or of somebody else: whatever does not decode is dropped, an
- * acknowledgement out of sequence is reported, and nothing of it is believed; what comes before the
- * first one of a service is of an earlier life. */
+ * acknowledgement out of sequence is reported, and nothing of it is believed.
+ *
+ * All services write to one publication, which this module joins where the one before it stood:
+ * what that had not read yet comes here. It is of services that still have to miss it. Their
+ * successors first acknowledge their start, with number 0, and what comes before all have done so
+ * is left out. */
 #include "consensusd/service_link.h"
 
 #include <errno.h>
@@ -45,6 +49,7 @@ static void on_ack(struct service_link *link, const struct cluster_service_ack *
         bad_ack(link, ack, "acknowledged what was not asked");
         return;
     }
+    link->missing_count -= acks->next_ack_id == 0;
     acks->waiting[acks->count++] = *ack;
     acks->next_ack_id++;
 }
@@ -55,17 +60,29 @@ static int64_t log_position_of(const tern_header *header) {
     return max_i64(tern_header_reserved_value(header), 0);
 }
 
-/* Everything but service messages. False: not now. */
-static bool on_control(struct service_link *link, int32_t template_id, const uint8_t *buffer,
+static bool on_service_message(const struct service_link *link, const uint8_t *buffer,
+                               int32_t length) {
+    if (length < SESSION_HEADER_LENGTH) {
+        return true;
+    }
+    int64_t service_id = cluster_session_message_header_get_cluster_session_id(buffer);
+    bool is_known = service_id >= 0 && service_id < link->service_count;
+    return !is_known || link->handlers.on_service_message(link->handlers.context,
+                                                          (int32_t)service_id, buffer, length);
+}
+
+/* What services ask for. False: not now. */
+static bool on_request(struct service_link *link, int32_t template_id, const uint8_t *buffer,
                        int32_t length, const tern_header *header) {
     const struct service_link_handlers *handlers = &link->handlers;
     union {
         struct cluster_close_session close;
         struct cluster_schedule_timer schedule;
         struct cluster_cancel_timer cancel;
-        struct cluster_service_ack ack;
-        struct cluster_cluster_members_query query;
     } message;
+    if (link->missing_count > 0) {
+        return true;
+    }
     switch (template_id) {
     case CLUSTER_TEMPLATE_CLOSE_SESSION:
         if (cluster_close_session_decode(&message.close, buffer, length) == 0) {
@@ -84,50 +101,52 @@ static bool on_control(struct service_link *link, int32_t template_id, const uin
                                       log_position_of(header));
         }
         break;
-    case CLUSTER_TEMPLATE_SERVICE_ACK:
-        if (cluster_service_ack_decode(&message.ack, buffer, length) == 0) {
-            on_ack(link, &message.ack);
-        }
-        break;
-    case CLUSTER_TEMPLATE_CLUSTER_MEMBERS_QUERY:
-        if (cluster_cluster_members_query_decode(&message.query, buffer, length) == 0) {
-            handlers->on_members_query(handlers->context, message.query.correlation_id,
-                                       message.query.extended == CLUSTER_BOOLEAN_TYPE_TRUE);
-        }
-        break;
+    case CLUSTER_TEMPLATE_SESSION_MESSAGE_HEADER:
+        return on_service_message(link, buffer, length);
     default:
         break;
     }
     return true;
 }
 
+static void on_members_query(const struct service_link *link, const uint8_t *buffer,
+                             int32_t length) {
+    struct cluster_cluster_members_query query;
+    if (cluster_cluster_members_query_decode(&query, buffer, length) == 0) {
+        link->handlers.on_members_query(link->handlers.context, query.correlation_id,
+                                        query.extended == CLUSTER_BOOLEAN_TYPE_TRUE);
+    }
+}
+
 static enum tern_controlled_action on_message(void *context, const uint8_t *buffer, int32_t length,
                                               const tern_header *header) {
     struct service_link *link = context;
     struct sbe_header message;
+    struct cluster_service_ack ack;
     if (sbe_peek(&message, buffer, length) != 0 || message.schema_id != CLUSTER_SCHEMA_ID) {
         return TERN_ACTION_CONTINUE;
     }
-    if (message.template_id != CLUSTER_TEMPLATE_SESSION_MESSAGE_HEADER) {
-        return on_control(link, message.template_id, buffer, length, header) ? TERN_ACTION_CONTINUE
+    switch (message.template_id) {
+    case CLUSTER_TEMPLATE_SERVICE_ACK:
+        if (cluster_service_ack_decode(&ack, buffer, length) == 0) {
+            on_ack(link, &ack);
+        }
+        return TERN_ACTION_CONTINUE;
+    case CLUSTER_TEMPLATE_CLUSTER_MEMBERS_QUERY:
+        on_members_query(link, buffer, length);
+        return TERN_ACTION_CONTINUE;
+    default:
+        return on_request(link, message.template_id, buffer, length, header) ? TERN_ACTION_CONTINUE
                                                                              : TERN_ACTION_ABORT;
     }
-    if (length < SESSION_HEADER_LENGTH) {
-        return TERN_ACTION_CONTINUE;
-    }
-    int64_t service_id = cluster_session_message_header_get_cluster_session_id(buffer);
-    bool is_known = service_id >= 0 && service_id < link->service_count;
-    return !is_known || link->handlers.on_service_message(link->handlers.context,
-                                                          (int32_t)service_id, buffer, length)
-               ? TERN_ACTION_CONTINUE
-               : TERN_ACTION_ABORT;
 }
 
 int service_link_open(struct service_link *link, tern_client *client,
                       const struct service_link_params *params, struct tern_error *error) {
     assert(params->service_count <= SERVICE_LINK_SERVICES_MAX);
-    *link =
-        (struct service_link){.handlers = params->handlers, .service_count = params->service_count};
+    *link = (struct service_link){.handlers = params->handlers,
+                                  .service_count = params->service_count,
+                                  .missing_count = params->service_count};
     link->assembler = tern_controlled_fragment_assembler_create(on_message, link);
     if (link->assembler == NULL) {
         return error_set(error, -ENOMEM, "no memory for the control channel");

@@ -43,6 +43,7 @@ struct service_link {
     tern_controlled_fragment_assembler *assembler;
     struct service_link_handlers handlers;
     int32_t service_count;
+    int32_t missing_count; /* of these, those that have not acknowledged their start */
     struct service_acks acks[SERVICE_LINK_SERVICES_MAX];
 };
 

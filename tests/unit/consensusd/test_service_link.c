@@ -128,6 +128,7 @@ Test(service_link, request_that_cannot_be_taken_now_is_given_again) {
     struct service_link link;
     uint8_t buffer[64];
     open_link(&link, 1);
+    acknowledge(0, 0, 64);
     link.handlers.on_schedule_timer = on_schedule_timer;
     const struct cluster_schedule_timer message = {.correlation_id = 7, .deadline = 99};
     int32_t length = cluster_schedule_timer_encode(&message, buffer, (int32_t)sizeof buffer);
@@ -142,4 +143,69 @@ Test(service_link, request_that_cannot_be_taken_now_is_given_again) {
     reserved_value = -1; /* nonsense is no position */
     on_fragment(fragment_context, buffer, length, NULL);
     cr_assert_eq(asked[2], 0);
+}
+
+/* -- of an earlier life -- */
+
+static int request_count;
+
+static bool count_timer(void *context, int64_t timer_id, int64_t deadline, int64_t position) {
+    (void)context, (void)timer_id, (void)deadline, (void)position;
+    request_count++;
+    return true;
+}
+
+static void count_cancellation(void *context, int64_t timer_id, int64_t position) {
+    (void)context, (void)timer_id, (void)position;
+    request_count++;
+}
+
+static void count_session(void *context, int64_t session_id) {
+    (void)context, (void)session_id;
+    request_count++;
+}
+
+static bool count_message(void *context, int32_t service_id, const uint8_t *message,
+                          int32_t length) {
+    (void)context, (void)service_id, (void)message, (void)length;
+    request_count++;
+    return true;
+}
+
+static void give(const uint8_t *buffer, int32_t length) {
+    cr_assert_eq(on_fragment(fragment_context, buffer, length, NULL), TERN_ACTION_CONTINUE);
+}
+
+/* One of each kind; how many came through. */
+static int request_all(void) {
+    uint8_t buffer[64];
+    const struct cluster_schedule_timer schedule = {7, 99};
+    const struct cluster_cancel_timer cancel = {7};
+    const struct cluster_close_session close = {3};
+    request_count = 0;
+    give(buffer, cluster_schedule_timer_encode(&schedule, buffer, (int32_t)sizeof buffer));
+    give(buffer, cluster_cancel_timer_encode(&cancel, buffer, (int32_t)sizeof buffer));
+    give(buffer, cluster_close_session_encode(&close, buffer, (int32_t)sizeof buffer));
+    cluster_session_message_header_put(buffer, 0, 1, 0);
+    give(buffer, 40);
+    return request_count;
+}
+
+/* All services of a driver write to one publication. When a module is killed, its successor joins
+ * it where it stood, and what it had not read yet of its services comes to the successor. Their
+ * successors say all of it again, and say nothing else before they acknowledge their start. */
+Test(service_link, what_was_asked_of_the_module_before_is_not_for_this_one) {
+    struct service_link link;
+    open_link(&link, 2);
+    link.handlers.on_schedule_timer = count_timer;
+    link.handlers.on_cancel_timer = count_cancellation;
+    link.handlers.on_close_session = count_session;
+    link.handlers.on_service_message = count_message;
+    cr_assert_eq(request_all(), 0);
+    acknowledge(0, 37, 4096);
+    cr_assert_eq(request_all(), 0);
+    acknowledge(0, 0, 64);
+    cr_assert_eq(request_all(), 0, "the other one may still be that of before");
+    acknowledge(1, 0, 64);
+    cr_assert_eq(request_all(), 4);
 }
