@@ -1,5 +1,6 @@
 /* Asking plug-ins about each datagram. Joined ones are not asked for: each has a fate of its own.
- * What is dropped when it is sent counts as taken, as the network does not tell either. */
+ * What is dropped when it is sent counts as taken, as the network does not tell either; what is
+ * dropped when it comes was never there. */
 #include "driverd/plugin_filter.h"
 
 #include <assert.h>
@@ -96,12 +97,16 @@ static int filter_receive(void *context, int socket, struct net_datagram *datagr
     const struct plugin_filter *filter = context;
     const struct net *inner = filter->layer.inner;
     int received = inner->receive(inner->context, socket, datagrams, count);
+    int kept = 0;
     for (int i = 0; i < received; i++) {
-        if (!may_come(filter, socket, &datagrams[i])) {
-            datagrams[i].length = 0; /* too short to be a frame */
+        if (may_come(filter, socket, &datagrams[i])) {
+            struct net_datagram other = datagrams[kept]; /* buffers change places */
+            datagrams[kept] = datagrams[i];
+            datagrams[i] = other;
+            kept++;
         }
     }
-    return received;
+    return received < 0 ? received : kept;
 }
 
 /* -- interceptors -- */

@@ -219,6 +219,10 @@ Test(plugin_streams, interceptors_lose_what_they_do_not_let_pass) {
         cr_assert_eq(receive(pair, subscription, 10 * NS_PER_S), 100);
         int64_t naks = sim_system_counter(pair->b, SYSTEM_COUNTER_NAKS_SENT);
         cr_assert_geq(naks, 3, "%lld", (long long)naks);
+        for (int i = 0; i < 2; i++) { /* what is dropped has not come at all */
+            cr_assert_eq(sim_system_counter(&pair->world.nodes[i], SYSTEM_COUNTER_INVALID_PACKETS),
+                         0);
+        }
         tern_publication_close(publication);
         tern_subscription_close(subscription);
         sim_world_close(&pair->world);
@@ -246,6 +250,7 @@ Test(plugin_streams, endpoints_see_the_datagrams_of_their_sockets) {
     offer(publications[0], 10);
     cr_assert_eq(receive(pair, subscriptions[0], 2 * NS_PER_S), 10);
     cr_assert_not(tern_publication_is_connected(publications[1]));
+    cr_assert_eq(sim_system_counter(pair->b, SYSTEM_COUNTER_INVALID_PACKETS), 0);
     for (int i = 0; i < 2; i++) {
         tern_publication_close(publications[i]);
         tern_subscription_close(subscriptions[i]);
