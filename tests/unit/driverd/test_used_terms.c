@@ -18,7 +18,10 @@
 #define FRAMES (TERMS * FRAMES_PER_TERM)
 #define DATAGRAM_FRAMES_MAX 4
 #define ROUND_FRAMES 24 /* well within the window */
-#define FILLER 0x5A     /* four of them look like a frame length */
+/* The first frame of every second term is so much longer, so that the others begin inside of what
+ * was there three terms before. */
+#define SHIFT 96
+#define FILLER 0x5A /* four of them look like a frame length */
 
 struct stream {
     struct sim_world world;
@@ -28,7 +31,7 @@ struct stream {
     bool is_there[FRAMES];
     int32_t end;  /* behind the last frame that is there */
     int32_t read; /* frames that the subscriber has seen */
-    _Alignas(8) uint8_t datagram[DATAGRAM_FRAMES_MAX * FRAME_LENGTH];
+    _Alignas(8) uint8_t datagram[DATAGRAM_FRAMES_MAX * FRAME_LENGTH + SHIFT];
 };
 
 static uint32_t any_below(struct stream *stream, uint32_t limit) {
@@ -36,8 +39,15 @@ static uint32_t any_below(struct stream *stream, uint32_t limit) {
 }
 
 static int64_t position_of(int32_t frame) {
-    return (int64_t)(frame / FRAMES_PER_TERM) * TERM_LENGTH +
-           (int64_t)(frame % FRAMES_PER_TERM) * FRAME_LENGTH;
+    int32_t term = frame / FRAMES_PER_TERM;
+    int32_t place = frame % FRAMES_PER_TERM;
+    int32_t shift = place > 0 && term % 2 == 1 ? SHIFT : 0;
+    return (int64_t)term * TERM_LENGTH + place * FRAME_LENGTH + shift;
+}
+
+/* What lay there before may look free or like a frame. */
+static uint8_t filler_of(int32_t frame) {
+    return frame % 5 == 0 ? 0 : FILLER;
 }
 
 static bool is_pad(int32_t frame) {
@@ -96,7 +106,7 @@ static int32_t send_frames(struct stream *stream, int32_t first, int32_t count) 
     for (int32_t i = first; i < first + count && (i == first || !is_pad(i - 1)); i++) {
         const struct frame_header header = header_of(i);
         uint32_t bytes = is_pad(i) ? LOG_FRAME_HEADER_LENGTH : (uint32_t)header.frame_length;
-        memset(stream->datagram + length, FILLER, bytes);
+        memset(stream->datagram + length, filler_of(i), bytes);
         memcpy(stream->datagram + length, &header, sizeof header);
         length += bytes;
         stream->is_there[i] = stream->is_there[i] || is_new;
@@ -147,8 +157,8 @@ static void on_fragment(void *context, const uint8_t *buffer, int32_t length,
     struct stream *stream = context;
     stream->read += is_pad(stream->read);
     cr_assert_eq(tern_header_position(header), position_of(stream->read + 1));
-    cr_assert_eq(length, FRAME_LENGTH - LOG_FRAME_HEADER_LENGTH);
-    cr_assert_eq(buffer[0], FILLER);
+    cr_assert_eq(length, length_of(stream->read) - LOG_FRAME_HEADER_LENGTH);
+    cr_assert_eq(buffer[0], filler_of(stream->read));
     stream->read++;
 }
 
