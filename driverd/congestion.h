@@ -37,7 +37,7 @@ struct congestion_params {
 
 struct congestion {
     enum congestion_strategy strategy;
-    const struct tern_congestion_plugin *plugin; /* CONGESTION_PLUGIN only, likewise */
+    const struct tern_congestion_plugin *plugin; /* CONGESTION_PLUGIN only */
     void *plugin_state;
     int32_t plugin_window_bytes;
     int32_t window_max_bytes; /* min(configured, half a term) */
@@ -56,8 +56,7 @@ struct congestion {
 void congestion_init(struct congestion *congestion, const struct congestion_params *params,
                      int64_t now_ns);
 /* The strategy is a plug-in from now on, after init. `params` lacks the window. 0 or a negative
- * code.
- */
+ * code. */
 int congestion_open_plugin(struct congestion *congestion,
                            const struct tern_congestion_plugin *plugin,
                            const struct tern_congestion_params *params, struct tern_error *error);

@@ -180,7 +180,7 @@ int image_create(struct image **image, struct driver_context *context,
 /* Only when is_done, or when the receiver does not run any more. */
 void image_destroy(struct image *image, struct endpoint_recv_table *endpoints);
 
-/* Each duty cycle (3.7); returns work done. */
+/* Each duty cycle in which it is awake (3.7); returns work done. */
 int image_track_rebuild(struct image *image, int64_t now_ns);
 /* It has nothing to do until the receiver stirs it (watch.h) or the conductor itself does
  * something with it; the answer of sweep.h. */

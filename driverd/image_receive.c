@@ -324,7 +324,7 @@ static int send_due_status_message(struct image *image, bool is_timed_out, int64
     int64_t window_bytes = load_plain_i64(&order->window_bytes);
     fence_acquire();
     if (load_plain_i64(&order->begin_change) != change) {
-        return 0; /* being written: next cycle */
+        return 0; /* being written: that order is noted next */
     }
     struct log_metadata *metadata = image->log->metadata;
     const struct driver_conf *conf = image->context->conf;
@@ -387,7 +387,7 @@ static int report_due_gaps(struct image *image, int64_t now_ns) {
     }
     fence_acquire();
     if (load_plain_i64(&order->begin_change) != change) {
-        return 0; /* being written: next cycle */
+        return 0; /* being written: that order is noted next */
     }
     image->last_loss_change = change;
     bool is_revoked = load_acquire_u8(&image->log->metadata->is_publication_revoked) != 0;

@@ -32,7 +32,8 @@ void image_receive_set_control(struct image *image, int32_t index,
 /* From now on the packets of the image are ignored and ERR frames say why. */
 void image_receive_reject(struct image *image, const char *reason, int32_t length);
 
-/* Each cycle: what is due of status messages, NAKs, gap fills and ERR frames; returns work done. */
+/* After an order, or when its time has come: what is due of status messages, NAKs, gap fills and
+ * ERR frames; returns work done. */
 int image_receive_send_feedback(struct image *image, int64_t now_ns);
 /* When there will be something without an order of the conductor; INT64_MAX: never. */
 int64_t image_receive_deadline_ns(const struct image *image);

@@ -102,7 +102,8 @@ int publication_net_create(struct publication_net **publication, struct driver_c
 void publication_net_destroy(struct publication_net *publication,
                              struct endpoint_send_table *endpoints);
 
-/* Each duty cycle: sample positions, move the limit, clean (2.7). Returns work done. */
+/* Each duty cycle in which it is awake: sample positions, move the limit, clean (2.7). Returns work
+ * done. */
 int publication_net_update_limit(struct publication_net *publication);
 /* It has nothing to do until the sender stirs it (watch.h) or the conductor itself does
  * something with it; the answer of sweep.h. */

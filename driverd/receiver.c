@@ -1,8 +1,9 @@
 /* The receiver agent (media-driver.md 3.2 to 3.8, 5.8).
  *
  * Each cycle: commands of the conductor, every socket until it is empty or its budget is used up,
- * the feedback of all images, then time-outs. A datagram passes frame_validate first; what is
- * wanted is asked of the endpoint's dispatcher, and images take the rest.
+ * the feedback of images that have orders or whose time has come, then time-outs. A datagram passes
+ * frame_validate first; what is wanted is asked of the endpoint's dispatcher, and images take the
+ * rest.
  *
  * An image is made by the conductor: the receiver posts what the SETUP said and ignores the session
  * until the answer comes back as a command.
