@@ -330,9 +330,9 @@ static int64_t align_down(int64_t position) {
 }
 
 /* Where to go on with the walk. A subscriber may be ahead of rcv-pos, as it polls what is there; it
- * cannot be beyond the term that the highest packet is in. */
+ * is not believed beyond the term that the highest packet is in. */
 static int64_t rebuild_position(const struct image *image, int64_t hwm) {
-    int64_t end_of_term = (max_i64(hwm, image->position) | (image->log->term_length - 1)) + 1;
+    int64_t end_of_term = (hwm | (image->log->term_length - 1)) + 1;
     int64_t max = align_down(subscribable_max_position(&image->subscribers, image->position));
     return max > image->position && max <= end_of_term ? max : image->position;
 }

@@ -1105,6 +1105,12 @@ Test(streams, lying_subscriber_positions_hurt_only_their_own_image) {
         cr_assert_eq(net->position % 32, 0, "lie %zu", i);
         cr_assert_eq(net->position, 0, "lie %zu: nothing was published", i);
     }
+    for (int64_t lie = 65536; lie <= 8 * 65536; lie += 65536) { /* term by term */
+        counter_set_release(image->subscribers.positions[0].address, lie);
+        sim_world_run(&world, 300 * NS_PER_MS);
+        cr_assert_leq(image->position, 65536, "lie %lld", (long long)lie);
+        cr_assert_leq(image->last_sm_position, 65536, "lie %lld", (long long)lie);
+    }
     tern_publication_close(publication);
     tern_subscription_close(spy);
     tern_subscription_close(subscription);
