@@ -1,8 +1,4 @@
-/* The decision per datagram, and the seam around another one.
- *
- * Joined datagrams are not asked for: each has a fate of its own. What is dropped when it is sent
- * counts as taken, as the network does not tell either.
- */
+/* The decision per datagram. */
 #include "driverd/interceptor.h"
 
 #include <errno.h>
@@ -102,53 +98,17 @@ static bool is_lost(struct interceptor_side *side, const uint8_t *data, uint32_t
 
 /* -- the seam -- */
 
-static int intercept_open(void *context, const struct net_socket_params *params, int *socket,
-                          union net_address *bound, struct tern_error *error) {
-    const struct interceptor *interceptor = context;
-    struct net_socket_params single = *params;
-    single.joins_segments = false;
-    const struct net *inner = interceptor->layer.inner;
-    return inner->open(inner->context, &single, socket, bound, error);
+static bool may_go(void *context, int socket, const struct net_datagram *datagram, unsigned flags) {
+    struct interceptor *interceptor = context;
+    (void)socket;
+    (void)flags;
+    return !is_lost(&interceptor->outgoing, datagram->data, datagram->length);
 }
 
-static int intercept_send(void *context, int socket, const struct net_datagram *datagrams,
-                          int count, unsigned flags) {
+static bool may_come(void *context, int socket, const struct net_datagram *datagram) {
     struct interceptor *interceptor = context;
-    const struct net *inner = interceptor->layer.inner;
-    int done = 0;
-    while (done < count) {
-        int end = done;
-        bool is_dropping = false;
-        while (end < count && !is_dropping) {
-            is_dropping =
-                is_lost(&interceptor->outgoing, datagrams[end].data, datagrams[end].length);
-            end += !is_dropping;
-        }
-        int sent = end == done
-                       ? 0
-                       : inner->send(inner->context, socket, &datagrams[done], end - done, flags);
-        if (sent < end - done) {
-            return sent < 0 && done == 0 ? sent : done + (sent > 0 ? sent : 0);
-        }
-        done = end + is_dropping;
-    }
-    return done;
-}
-
-static int intercept_receive(void *context, int socket, struct net_datagram *datagrams, int count) {
-    struct interceptor *interceptor = context;
-    const struct net *inner = interceptor->layer.inner;
-    int received = inner->receive(inner->context, socket, datagrams, count);
-    int kept = 0;
-    for (int i = 0; i < received; i++) {
-        if (!is_lost(&interceptor->incoming, datagrams[i].data, datagrams[i].length)) {
-            struct net_datagram other = datagrams[kept]; /* buffers change places */
-            datagrams[kept] = datagrams[i];
-            datagrams[i] = other;
-            kept++;
-        }
-    }
-    return received < 0 ? received : kept;
+    (void)socket;
+    return !is_lost(&interceptor->incoming, datagram->data, datagram->length);
 }
 
 /* -- options -- */
@@ -273,9 +233,7 @@ int interceptor_init(struct interceptor *interceptor, const struct driver_conf *
                      struct tern_error *error) {
     *interceptor = (struct interceptor){0};
     net_layer_init(&interceptor->layer, inner);
-    interceptor->layer.table.open = intercept_open;
-    interceptor->layer.table.send = intercept_send;
-    interceptor->layer.table.receive = intercept_receive;
+    net_layer_drop(&interceptor->layer, &(struct net_filter){may_go, may_come});
     const struct {
         struct interceptor_chance *chance;
         const struct driver_loss_conf *loss;

@@ -1,6 +1,4 @@
-/* Asking plug-ins about each datagram. Joined ones are not asked for: each has a fate of its own.
- * What is dropped when it is sent counts as taken, as the network does not tell either; what is
- * dropped when it comes was never there. */
+/* Asking plug-ins about each datagram. */
 #include "driverd/plugin_filter.h"
 
 #include <assert.h>
@@ -9,14 +7,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "base/bits.h"
 #include "daemon/options.h"
 #include "driverd/driver_context.h"
 #include "driverd/interceptor.h"
 
 #define SOCKETS_MAX (1 << 20)
 
-/* -- the decision -- */
+/* -- the decision: net_layer.h drops -- */
 
 static bool passes_all(const struct plugin_interceptors *interceptors,
                        const struct tern_datagram *datagram) {
@@ -33,8 +30,8 @@ static const struct plugin_endpoint *endpoint_of(const struct plugin_filter *fil
     return socket < filter->endpoint_capacity ? &filter->endpoints[socket] : &none;
 }
 
-static bool may_go(const struct plugin_filter *filter, int socket,
-                   const struct net_datagram *datagram, unsigned flags) {
+static bool may_go(void *context, int socket, const struct net_datagram *datagram, unsigned flags) {
+    const struct plugin_filter *filter = context;
     const struct plugin_endpoint *endpoint = endpoint_of(filter, socket);
     const struct tern_datagram seen = {
         .data = datagram->data,
@@ -46,8 +43,8 @@ static bool may_go(const struct plugin_filter *filter, int socket,
            passes_all(&filter->outgoing, &seen);
 }
 
-static bool may_come(const struct plugin_filter *filter, int socket,
-                     const struct net_datagram *datagram) {
+static bool may_come(void *context, int socket, const struct net_datagram *datagram) {
+    const struct plugin_filter *filter = context;
     const struct plugin_endpoint *endpoint = endpoint_of(filter, socket);
     const struct tern_datagram seen = {
         .data = datagram->data,
@@ -57,56 +54,6 @@ static bool may_come(const struct plugin_filter *filter, int socket,
     bool is_asked = endpoint->plugin != NULL && endpoint->plugin->on_receive != NULL;
     return passes_all(&filter->incoming, &seen) &&
            (!is_asked || endpoint->plugin->on_receive(endpoint->state, &seen));
-}
-
-/* -- the seam -- */
-
-static int filter_open(void *context, const struct net_socket_params *params, int *socket,
-                       union net_address *bound, struct tern_error *error) {
-    const struct plugin_filter *filter = context;
-    const struct net *inner = filter->layer.inner;
-    struct net_socket_params single = *params;
-    single.joins_segments = false;
-    return inner->open(inner->context, &single, socket, bound, error);
-}
-
-static int filter_send(void *context, int socket, const struct net_datagram *datagrams, int count,
-                       unsigned flags) {
-    const struct plugin_filter *filter = context;
-    const struct net *inner = filter->layer.inner;
-    int done = 0;
-    while (done < count) {
-        int end = done;
-        bool is_dropping = false;
-        while (end < count && !is_dropping) {
-            is_dropping = !may_go(filter, socket, &datagrams[end], flags);
-            end += !is_dropping;
-        }
-        int sent = end == done
-                       ? 0
-                       : inner->send(inner->context, socket, &datagrams[done], end - done, flags);
-        if (sent < end - done) {
-            return sent < 0 && done == 0 ? sent : done + max_i32(sent, 0);
-        }
-        done = end + is_dropping;
-    }
-    return done;
-}
-
-static int filter_receive(void *context, int socket, struct net_datagram *datagrams, int count) {
-    const struct plugin_filter *filter = context;
-    const struct net *inner = filter->layer.inner;
-    int received = inner->receive(inner->context, socket, datagrams, count);
-    int kept = 0;
-    for (int i = 0; i < received; i++) {
-        if (may_come(filter, socket, &datagrams[i])) {
-            struct net_datagram other = datagrams[kept]; /* buffers change places */
-            datagrams[kept] = datagrams[i];
-            datagrams[i] = other;
-            kept++;
-        }
-    }
-    return received < 0 ? received : kept;
 }
 
 /* -- interceptors -- */
@@ -256,9 +203,7 @@ int plugin_filter_open(struct plugin_filter *filter, const struct driver_conf *c
                        struct tern_error *error) {
     *filter = (struct plugin_filter){.plugins = plugins};
     net_layer_init(&filter->layer, inner);
-    filter->layer.table.open = filter_open;
-    filter->layer.table.send = filter_send;
-    filter->layer.table.receive = filter_receive;
+    net_layer_drop(&filter->layer, &(struct net_filter){may_go, may_come});
     int result = add_interceptors(&filter->outgoing, conf->outgoing_interceptors, conf, error);
     result = result < 0
                  ? result

@@ -1,4 +1,4 @@
-/* Passing every call on. */
+/* Passing every call on, and dropping datagrams. */
 #include "base/net_layer.h"
 
 #include <stddef.h>
@@ -82,4 +82,54 @@ void net_layer_init(struct net_layer *layer, const struct net *inner) {
         .interfaces = pass_interfaces,
         .buffer_limits = pass_buffer_limits,
     };
+}
+
+static int drop_open(void *context, const struct net_socket_params *params, int *socket,
+                     union net_address *bound, struct tern_error *error) {
+    struct net_socket_params single = *params;
+    single.joins_segments = false;
+    return pass_open(context, &single, socket, bound, error);
+}
+
+static int drop_send(void *context, int socket, const struct net_datagram *datagrams, int count,
+                     unsigned flags) {
+    const struct net_layer *layer = context;
+    int done = 0;
+    while (done < count) {
+        int end = done;
+        bool is_dropping = false;
+        while (end < count && !is_dropping) {
+            is_dropping = !layer->filter.may_go(context, socket, &datagrams[end], flags);
+            end += !is_dropping;
+        }
+        int sent =
+            end == done ? 0 : pass_send(context, socket, &datagrams[done], end - done, flags);
+        if (sent < end - done) {
+            return sent < 0 && done == 0 ? sent : done + (sent > 0 ? sent : 0);
+        }
+        done = end + is_dropping;
+    }
+    return done;
+}
+
+static int drop_receive(void *context, int socket, struct net_datagram *datagrams, int count) {
+    const struct net_layer *layer = context;
+    int received = pass_receive(context, socket, datagrams, count);
+    int kept = 0;
+    for (int i = 0; i < received; i++) {
+        if (layer->filter.may_come(context, socket, &datagrams[i])) {
+            struct net_datagram other = datagrams[kept]; /* buffers change places */
+            datagrams[kept] = datagrams[i];
+            datagrams[i] = other;
+            kept++;
+        }
+    }
+    return received < 0 ? received : kept;
+}
+
+void net_layer_drop(struct net_layer *layer, const struct net_filter *filter) {
+    layer->filter = *filter;
+    layer->table.open = drop_open;
+    layer->table.send = drop_send;
+    layer->table.receive = drop_receive;
 }
