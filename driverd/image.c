@@ -224,7 +224,8 @@ static void init_positions(struct image *image, const struct message_create_imag
                                     image->log->position_bits, setup->initial_term_id);
     image->position = position;
     image->hwm = position;
-    image->clean_position = position;
+    image->clean_position = position - setup->term_offset +
+                            (int64_t)LOG_PARTITION_COUNT * setup->term_length; /* the file is new */
     image->next_sm_position = position;
     image->last_sm_position = position;
     image->sm_order.position = position;

@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 
 #include <string.h>
+#include <sys/stat.h>
 
 #include "driverd/image.h"
 #include "driverd/image_receive.h"
@@ -208,4 +209,23 @@ Test(used_terms, what_is_not_a_frame_reads_as_nothing_in_any_order) {
         tern_subscription_close(stream.subscription);
         sim_world_close(&stream.world);
     }
+}
+
+static int64_t memory_of_log(const struct stream *stream) {
+    struct stat status;
+    cr_assert_eq(stat(stream->image->file->path, &status), 0);
+    return (int64_t)status.st_blocks * 512;
+}
+
+/* Many streams are quiet most of the time: their logs are holes until something comes. */
+Test(used_terms, a_new_log_is_clear_without_being_written) {
+    static struct stream stream;
+    open_stream(&stream, 21);
+    sim_world_run(&stream.world, NS_PER_S);
+    cr_assert_gt(sim_system_counter(&stream.world.nodes[0], SYSTEM_COUNTER_STATUS_MESSAGES_SENT),
+                 0);
+    cr_assert_leq(memory_of_log(&stream), LOG_METADATA_LENGTH);
+    check_window(&stream);
+    tern_subscription_close(stream.subscription);
+    sim_world_close(&stream.world);
 }
