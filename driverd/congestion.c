@@ -81,6 +81,7 @@ int congestion_open_plugin(struct congestion *congestion,
         congestion->plugin_state =
             plugin->create(&whole, driver_plugin_expect(&plugin->head, error));
         if (congestion->plugin_state == NULL) {
+            (void)driver_plugin_failed(error);
             return error_prefix(error, "congestion control %.64s", plugin->head.name);
         }
     }

@@ -296,6 +296,17 @@ struct tern_error *driver_plugin_expect(const struct tern_driver_plugin_head *he
     return error;
 }
 
+int driver_plugin_failed(struct tern_error *error) {
+    if (error == NULL) {
+        return -EINVAL;
+    }
+    if (error->code >= 0) {
+        error->code = error->code > 0 ? -error->code : -EINVAL;
+    }
+    error->text[sizeof error->text - 1] = '\0';
+    return error->code;
+}
+
 int driver_plugin_announce(struct driver_context *context, const char *key, const char *name,
                            const struct tern_driver_plugin_head *head, struct tern_error *error) {
     char label[COUNTER_LABEL_LENGTH_MAX + 1];

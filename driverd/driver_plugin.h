@@ -77,6 +77,10 @@ static inline enum plugin_use driver_plugin_flow_control(bool is_group) {
 struct tern_error *driver_plugin_expect(const struct tern_driver_plugin_head *head,
                                         struct tern_error *error);
 
+/* What a plug-in that failed has left there, as an error: many a one thinks that errno is a code,
+ * or sets a text only. Returns the code, which is negative. */
+int driver_plugin_failed(struct tern_error *error);
+
 /* Any agent: `delta` instances more. NULL is fine. */
 static inline void driver_plugin_count(const struct driver_plugins *plugins, enum plugin_use use,
                                        int64_t delta) {

@@ -185,6 +185,7 @@ int flow_control_open_plugin(struct flow_control *flow,
     if (plugin->create != NULL) {
         flow->plugin_state = plugin->create(params, driver_plugin_expect(&plugin->head, error));
         if (flow->plugin_state == NULL) {
+            (void)driver_plugin_failed(error);
             return error_prefix(error, "flow control %.64s", plugin->head.name);
         }
     }

@@ -125,6 +125,7 @@ static int create_states(struct plugin_interceptors *interceptors, bool is_outgo
         interceptor->state =
             plugin->create(is_outgoing, driver_plugin_expect(&plugin->head, error));
         if (interceptor->state == NULL) {
+            (void)driver_plugin_failed(error);
             return error_prefix(error, "%s", is_outgoing ? outgoing_key : incoming_key);
         }
     }
@@ -173,6 +174,7 @@ int plugin_filter_attach(struct plugin_filter *filter, int socket,
     if (plugin->create != NULL) {
         state = plugin->create(params, driver_plugin_expect(&plugin->head, error));
         if (state == NULL) {
+            (void)driver_plugin_failed(error);
             return error_prefix(error, "endpoint %.64s", plugin->head.name);
         }
     }

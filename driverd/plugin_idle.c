@@ -32,6 +32,7 @@ int plugin_idle_choose(struct plugin_idle **made, const struct driver_plugins *p
                                          driver_plugin_expect(&plugin->head, error));
         if (instance->state == NULL) {
             free(instance);
+            (void)driver_plugin_failed(error);
             return error_prefix(error, "%s", driver_plugin_key(NULL, params->use));
         }
     }

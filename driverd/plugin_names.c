@@ -52,6 +52,7 @@ struct plugin_names *plugin_names_create(const struct tern_name_resolver_plugin 
     if (plugin->create != NULL) {
         names->state = plugin->create(arguments, driver_plugin_expect(&plugin->head, error));
         if (names->state == NULL) {
+            (void)driver_plugin_failed(error);
             free(names);
             return NULL;
         }

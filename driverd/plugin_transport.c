@@ -39,6 +39,7 @@ static int transport_open(void *context, const struct net_socket_params *params,
     int result = plugin->open(transport->state, &wanted, &made, &address,
                               driver_plugin_expect(&plugin->head, error));
     if (result < 0) {
+        (void)driver_plugin_failed(error);
         return error_prefix(error, "transport %.64s", plugin->head.name);
     }
     if (made < 0 || !is_inet(address.ss_family)) {
@@ -59,7 +60,11 @@ static int transport_connect(void *context, int socket, const union net_address 
     const struct tern_transport_plugin *plugin = transport->plugin;
     int result = plugin->connect(transport->state, socket, &address->base,
                                  driver_plugin_expect(&plugin->head, error));
-    return result < 0 ? error_prefix(error, "transport %.64s", plugin->head.name) : 0;
+    if (result < 0) {
+        (void)driver_plugin_failed(error);
+        return error_prefix(error, "transport %.64s", plugin->head.name);
+    }
+    return 0;
 }
 
 static int transport_note_arrivals(void *context, int socket, struct tern_error *error) {
@@ -131,7 +136,7 @@ int plugin_transport_open(struct plugin_transport *transport,
     if (plugin->create != NULL) {
         transport->state = plugin->create(driver_plugin_expect(&plugin->head, error));
         if (transport->state == NULL) {
-            return error->code;
+            return driver_plugin_failed(error);
         }
     }
     transport->plugin = plugin;

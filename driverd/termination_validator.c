@@ -16,6 +16,7 @@ int termination_validator_open(struct termination_validator *validator,
     if (plugin != NULL && plugin->create != NULL) {
         validator->state = plugin->create(driver_plugin_expect(&plugin->head, error));
         if (validator->state == NULL) {
+            (void)driver_plugin_failed(error);
             return error_prefix(error, "%s", driver_plugin_key(NULL, PLUGIN_USE_TERMINATION));
         }
     }

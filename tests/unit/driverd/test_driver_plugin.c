@@ -9,6 +9,7 @@
 
 #include "daemon/options.h"
 #include "driverd/driver_plugin.h"
+#include "driverd/plugin_transport.h"
 #include "lib/driver_fixture.h"
 
 #define SET(member_, ...) ((void)snprintf(member_, sizeof member_, __VA_ARGS__))
@@ -120,10 +121,35 @@ Test(driver_plugin, one_that_refuses_to_be_made_keeps_the_driver_from_starting) 
     cr_assert_lt(driver_open(&f.driver, &f.conf, &f.io, &error), 0);
     cr_assert_not_null(strstr(error.text, "driver_termination_validator"), "%s", error.text);
     cr_assert_not_null(strstr(error.text, "that_refuses"), "%s", error.text);
+    SET(f.conf.termination, PLUGINS "/bad_driver.so:that_has_errno");
+    cr_assert_eq(driver_open(&f.driver, &f.conf, &f.io, &error), -EPERM);
+    cr_assert_not_null(strstr(error.text, "not today"), "%s", error.text);
     SET(f.conf.termination, "deny");
+    SET(f.conf.transport, PLUGINS "/bad_driver.so:transport_that_refuses");
+    cr_assert_eq(driver_open(&f.driver, &f.conf, &f.io, &error), -EPERM);
+    cr_assert_not_null(strstr(error.text, "not today"), "%s", error.text);
+    SET(f.conf.transport, "default");
     driver_fixture_open(&f);
     cr_assert_eq(driver_fixture_count_counters(&f, COUNTER_TYPE_DRIVER_PLUGIN), 0);
     driver_fixture_close(&f);
+}
+
+Test(driver_plugin, a_transport_that_gives_no_socket_is_an_error_whatever_it_says) {
+    const struct tern_driver_plugin_head *head;
+    const struct net_socket_params params = {.bind.base.sa_family = AF_INET};
+    struct plugin_transport transport;
+    union net_address bound;
+    struct tern_error error = {0};
+    int socket;
+    cr_assert_eq(driver_plugin_find(PLUGINS "/bad_driver.so:transport_without_sockets",
+                                    TERN_DRIVER_PLUGIN_TRANSPORT, "", &head, &error),
+                 0, "%s", error.text);
+    cr_assert_eq(plugin_transport_open(&transport, (const void *)head, net_system(), &error), 0);
+    const struct net *net = &transport.layer.table;
+    cr_assert_eq(net->open(net->context, &params, &socket, &bound, &error), -EPERM);
+    cr_assert_str_eq(error.text, "transport transport_without_sockets: not today");
+    cr_assert_lt(net->connect(net->context, 1, &bound, &error), 0);
+    plugin_transport_close(&transport);
 }
 
 /* Lines "AGENT CYCLES WORKING" of a report, by agent. */
