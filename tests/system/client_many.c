@@ -316,7 +316,7 @@ static void without_counters_streams_are_refused_with_the_reason(const char *pro
 /* -- many streams -------------------------------------------------------------------------------
  */
 
-#define STREAM_COUNT 10000
+#define STREAM_COUNT 5000
 
 struct held {
     tern_async *adding_subscription;
@@ -379,10 +379,8 @@ static bool is_held_connected(void *context) {
 }
 
 /* What all of them say by the clock must not drown what each of them says. */
-static void ten_thousand_streams_of_one_channel_are_connected_and_stay_it(const char *program) {
-    static const char *const environment[] = {"AERON_COUNTERS_BUFFER_LENGTH=32m",
-                                              "AERON_PUBLICATION_CONNECTION_TIMEOUT=3s",
-                                              "AERON_IMAGE_LIVENESS_TIMEOUT=3s", NULL};
+static void thousands_of_streams_of_one_channel_are_connected_and_stay_it(const char *program) {
+    static const char *const environment[] = {"AERON_COUNTERS_BUFFER_LENGTH=32m", NULL};
     static struct held held[STREAM_COUNT];
     struct driver_process driver = {0};
     char channel[96];
@@ -395,7 +393,7 @@ static void ten_thousand_streams_of_one_channel_are_connected_and_stay_it(const 
         for (int i = 0; i < STREAM_COUNT; i++) {
             REQUIRE(test_wait(is_held_connected, &held[i]), "stream %d in round %d", i, round);
         }
-        test_sleep_ms(round == 0 ? 4000 : 0); /* longer than the time-outs */
+        test_sleep_ms(round == 0 ? 11000 : 0); /* longer than the time-outs */
     }
     tern_client_close(client);
     driver_process_close(&driver);
@@ -406,8 +404,8 @@ static const struct system_test tests[] = {
     {"clients come and go and leave nothing", clients_come_and_go_and_leave_nothing},
     {"without counters streams are refused with the reason",
      without_counters_streams_are_refused_with_the_reason},
-    {"ten thousand streams of one channel are connected and stay it",
-     ten_thousand_streams_of_one_channel_are_connected_and_stay_it},
+    {"thousands of streams of one channel are connected and stay it",
+     thousands_of_streams_of_one_channel_are_connected_and_stay_it},
 };
 
 int main(int argc, char **argv) {
