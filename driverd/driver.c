@@ -366,26 +366,11 @@ static void wait_for(const struct driver *driver, struct net_poller *const *poll
 }
 
 /* What clients write concerns the conductor, and the sender when it has publications. For the rest
- * there are wake-ups. Each function runs on the thread that owns what it looks at. */
-static void wait_for_sender(void *context, int64_t timeout_ns) {
-    const struct driver *driver = context;
+ * there are wake-ups. Each function runs on the thread that owns what it looks at, and says how
+ * long its agents may rest: who comes later than that is late (duty_cycle.h). */
+static int64_t sender_rest_ns(const struct driver *driver, int64_t timeout_ns) {
     bool is_idle = driver->sender.publications.count == 0;
-    wait_for(driver, &driver->sender.poller, 1,
-             is_idle ? max_i64(timeout_ns, QUIET_PARK_NS) : timeout_ns);
-}
-
-static int64_t begin_receiver_wait(struct driver *driver) {
-    int64_t rest_ns = receiver_begin_wait(&driver->receiver);
-    duty_cycle_rest(&driver->receiver.cycle, rest_ns);
-    return rest_ns;
-}
-
-static void wait_for_receiver(void *context, int64_t timeout_ns) {
-    struct driver *driver = context;
-    int64_t rest_ns = begin_receiver_wait(driver);
-    (void)timeout_ns; /* clients cannot do anything that it would have to look for */
-    wait_for(driver, &driver->receiver.poller, 1, rest_ns);
-    receiver_end_wait(&driver->receiver);
+    return is_idle ? max_i64(timeout_ns, QUIET_PARK_NS) : timeout_ns;
 }
 
 /* Without streams only commands can come; a client that waits for one answer after the other still
@@ -398,27 +383,50 @@ static int64_t conductor_rest_ns(const struct driver *driver, int64_t timeout_ns
     return has_streams ? timeout_ns : max_i64(timeout_ns, longer_ns);
 }
 
+static void wait_for_sender(void *context, int64_t timeout_ns) {
+    struct driver *driver = context;
+    int64_t rest_ns = sender_rest_ns(driver, timeout_ns);
+    duty_cycle_rest(&driver->sender.cycle, rest_ns);
+    wait_for(driver, &driver->sender.poller, 1, rest_ns);
+}
+
+static void wait_for_receiver(void *context, int64_t timeout_ns) {
+    struct driver *driver = context;
+    int64_t rest_ns = receiver_begin_wait(&driver->receiver);
+    (void)timeout_ns; /* clients cannot do anything that it would have to look for */
+    duty_cycle_rest(&driver->receiver.cycle, rest_ns);
+    wait_for(driver, &driver->receiver.poller, 1, rest_ns);
+    receiver_end_wait(&driver->receiver);
+}
+
 static void wait_for_conductor(void *context, int64_t timeout_ns) {
-    const struct driver *driver = context;
-    wait_for(driver, &driver->context.conductor_poller, 1, conductor_rest_ns(driver, timeout_ns));
+    struct driver *driver = context;
+    int64_t rest_ns = conductor_rest_ns(driver, timeout_ns);
+    duty_cycle_rest(&driver->conductor.cycle, rest_ns);
+    wait_for(driver, &driver->context.conductor_poller, 1, rest_ns);
 }
 
 static void wait_for_network(void *context, int64_t timeout_ns) {
     struct driver *driver = context;
     struct net_poller *const pollers[] = {driver->sender.poller, driver->receiver.poller};
-    bool is_idle = driver->sender.publications.count == 0;
-    int64_t rest_ns = is_idle ? max_i64(timeout_ns, QUIET_PARK_NS) : timeout_ns;
-    rest_ns = min_i64(rest_ns, begin_receiver_wait(driver));
+    int64_t rest_ns =
+        min_i64(sender_rest_ns(driver, timeout_ns), receiver_begin_wait(&driver->receiver));
+    duty_cycle_rest(&driver->sender.cycle, rest_ns);
+    duty_cycle_rest(&driver->receiver.cycle, rest_ns);
     wait_for(driver, pollers, ARRAY_COUNT(pollers), rest_ns);
     receiver_end_wait(&driver->receiver);
 }
 
 /* All agents share the thread, but for the log agent. */
 static void wait_for_all(void *context, int64_t timeout_ns) {
-    const struct driver *driver = context;
+    struct driver *driver = context;
     struct net_poller *const pollers[] = {driver->sender.poller, driver->receiver.poller,
                                           driver->context.conductor_poller};
-    wait_for(driver, pollers, ARRAY_COUNT(pollers), conductor_rest_ns(driver, timeout_ns));
+    int64_t rest_ns = conductor_rest_ns(driver, timeout_ns);
+    duty_cycle_rest(&driver->conductor.cycle, rest_ns);
+    duty_cycle_rest(&driver->sender.cycle, rest_ns);
+    duty_cycle_rest(&driver->receiver.cycle, rest_ns);
+    wait_for(driver, pollers, ARRAY_COUNT(pollers), rest_ns);
 }
 
 static void wait_for_resolver(void *context, int64_t timeout_ns) {

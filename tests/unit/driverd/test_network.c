@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/bits.h"
 #include "driverd/log_file.h"
@@ -306,4 +307,63 @@ Test(network, threads_of_every_mode_start_and_stop) {
         cr_assert(driver_is_alive(f.driver, clock_now_ns(clock_system())));
         driver_fixture_close(&f);
     }
+}
+
+/* The thread of sender and receiver alone waits for two pollers. Its clock moves while it rests,
+ * and stands when it has rested often enough. */
+static struct {
+    int64_t now_ns;
+    int64_t stall_ns; /* so much later than planned it wakes */
+    int64_t rests_left;
+} network_thread;
+
+static int64_t network_thread_now_ns(void *context) {
+    (void)context;
+    return load_acquire_i64(&network_thread.now_ns);
+}
+
+static void rest_on_network_thread(void *context, struct net_poller *const *pollers, int count,
+                                   int64_t timeout_ns) {
+    (void)context, (void)pollers;
+    if (count != 2 || network_thread.rests_left == 0) {
+        (void)usleep(1000);
+        return;
+    }
+    store_release_i64(&network_thread.now_ns,
+                      network_thread.now_ns + timeout_ns + network_thread.stall_ns);
+    store_release_i64(&network_thread.rests_left, network_thread.rests_left - 1);
+}
+
+static void run_network_thread(struct driver_fixture *f, int64_t stall_ns) {
+    struct tern_error error = {0};
+    driver_fixture_init(f);
+    f->clock.now_ns = network_thread_now_ns;
+    f->net.wait = rest_on_network_thread;
+    f->conf.threading = DRIVER_THREADING_SHARED_NETWORK;
+    f->conf.sender_cycle_threshold_ns = 10 * NS_PER_MS;
+    f->conf.receiver_cycle_threshold_ns = 10 * NS_PER_MS;
+    (void)snprintf(f->conf.shared_network_idle.name, sizeof f->conf.shared_network_idle.name,
+                   "sleep-ns");
+    f->conf.shared_network_idle.arguments[0] = '\0';
+    network_thread.now_ns = f->now_ns;
+    network_thread.stall_ns = stall_ns;
+    network_thread.rests_left = 5;
+    driver_fixture_open(f);
+    cr_assert(driver_start(f->driver, &error) == 0, "%s", error.text);
+    while (load_acquire_i64(&network_thread.rests_left) > 0 ||
+           load_acquire_i64(&f->driver->receiver.cycle.last_ns) != network_thread.now_ns) {
+        (void)usleep(1000);
+    }
+}
+
+Test(network, rests_that_were_planned_are_no_stalls_and_hide_none) {
+    struct driver_fixture f;
+    run_network_thread(&f, 0);
+    cr_assert_eq(driver_fixture_system_counter(&f, SYSTEM_COUNTER_SENDER_CYCLE_TIME_EXCEEDED), 0);
+    cr_assert_eq(driver_fixture_system_counter(&f, SYSTEM_COUNTER_RECEIVER_CYCLE_TIME_EXCEEDED), 0);
+    driver_fixture_close(&f);
+    run_network_thread(&f, 50 * NS_PER_MS);
+    cr_assert_eq(driver_fixture_system_counter(&f, SYSTEM_COUNTER_SENDER_CYCLE_TIME_EXCEEDED), 5);
+    cr_assert_eq(driver_fixture_system_counter(&f, SYSTEM_COUNTER_RECEIVER_CYCLE_TIME_EXCEEDED), 5);
+    driver_fixture_close(&f);
 }
