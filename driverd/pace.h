@@ -1,6 +1,10 @@
 /* How many small frames an agent sends by the clock at a time. Many streams that were added
  * together have their heartbeats and status messages due together; all at once they would overflow
  * the receive buffer of the peer, always those of the same streams.
+ *
+ * What an agent did not use while it slept is not kept, as it would come out in one burst. So the
+ * turns of all may take PACE_PERIODS_MAX cycles: with the longest park of the default profile 200
+ * ms, twice a heartbeat interval, where peers wait for seconds.
  */
 #ifndef DRIVERD_PACE_H
 #define DRIVERD_PACE_H

@@ -23,8 +23,6 @@
 #include "driverd/image_receive.h"
 #include "driverd/trace.h"
 
-/* Images that say something by the clock, per cycle: data may wait. */
-#define RECEIVER_FEEDBACK_MAX 64
 #define RECEIVER_REST_MAX_NS (100 * NS_PER_MS)
 
 enum receiver_command_type {
@@ -690,9 +688,7 @@ static int send_feedback(struct receiver *receiver, int64_t now_ns) {
     int work = follow_orders(receiver, now_ns);
     struct schedule_node *node;
     pace_renew(&receiver->pace, receiver->images.count, now_ns);
-    for (int i = 0; i < RECEIVER_FEEDBACK_MAX && receiver->pace.left > 0 &&
-                    (node = schedule_take(&receiver->schedule, now_ns)) != NULL;
-         i++) {
+    while (receiver->pace.left > 0 && (node = schedule_take(&receiver->schedule, now_ns)) != NULL) {
         receiver->pace.left--;
         work += speak(receiver, CONTAINER_OF(node, struct image, node), now_ns);
     }

@@ -95,6 +95,23 @@ Test(many_streams, heartbeats_and_status_messages_that_are_due_together_are_spre
     sim_world_close(&world);
 }
 
+/* A receiver that is busy with data, or asleep, has few cycles. */
+Test(many_streams, few_cycles_do_not_slow_status_messages_down) {
+    static struct sim_world world;
+    static struct streams streams;
+    struct sim_node *node = start(&world, &streams, 4);
+    struct receiver *receiver = &node->driver->receiver;
+    sim_clock_advance(&world.clock, NS_PER_S); /* all are due */
+    int64_t sent = sim_system_counter(node, SYSTEM_COUNTER_STATUS_MESSAGES_SENT);
+    for (int32_t left = COUNT; left > 0; left -= PACE_FRAMES) {
+        (void)receiver_do_work(receiver, world.clock.now_ns);
+        sim_clock_advance(&world.clock, PACE_PERIOD_NS);
+    }
+    sent = sim_system_counter(node, SYSTEM_COUNTER_STATUS_MESSAGES_SENT) - sent;
+    cr_assert_eq(sent, COUNT, "%lld", (long long)sent);
+    sim_world_close(&world);
+}
+
 /* Of a second, in which each stream has ten heartbeats and five status messages. */
 static int64_t count_calls(struct sim_world *world, struct sim_node *node) {
     int64_t calls = world->net.send_calls;
