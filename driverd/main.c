@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "base/futex.h"
 #include "daemon/daemon.h"
 
 struct program {
@@ -43,7 +42,6 @@ static int open_program(void *context, struct daemon *daemon, struct tern_error 
         options_print(daemon->options, stdout);
         (void)fflush(stdout);
     }
-    futex_barrier_register(); /* the receiver writes what subscribers sleep on (log_wake.h) */
     int result = driver_open(&program->driver, &program->conf, &daemon->io, error);
     if (result == -EBUSY) {
         daemon->exit_code = EXIT_CODE_TEMPORARY; /* the other driver may go */

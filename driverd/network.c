@@ -526,8 +526,7 @@ static void take_stirred(struct conductor *conductor) {
 /* Who moves things is another thread from now on. Without barriers of all threads everything has to
  * be looked at. */
 void network_on_threads_apart(struct conductor *conductor) {
-    futex_barrier_register();
-    bool has_barrier = futex_barrier();
+    bool has_barrier = futex_barrier_register() && futex_barrier();
     conductor->context->is_conductor_apart = true;
     conductor->net_sweep.may_sleep = has_barrier;
     conductor->net_sweep.needs_barrier = true;

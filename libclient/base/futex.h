@@ -26,7 +26,8 @@ void futex_wake(int32_t *address, bool is_private);
  * and the data, and the one who writes data and then looks at the word pays nothing. False: not
  * available here, so the order is not certain. */
 bool futex_barrier(void);
-/* Once per process that writes; calls after the first change nothing. */
-void futex_barrier_register(void);
+/* For the process, before it writes; calls after the first change nothing. False: barriers of
+ * others do not reach it (before Linux 4.16, or a filter of system calls). */
+bool futex_barrier_register(void);
 
 #endif

@@ -13,7 +13,6 @@
 #include <time.h>
 
 #include "base/atomic.h"
-#include "base/futex.h"
 #include "client/publication.h"
 #include "client/request.h"
 #include "client/seams.h"
@@ -208,7 +207,6 @@ tern_client *tern_client_try_connect(const tern_context *context, struct tern_er
         client_free(client);
         return NULL;
     }
-    futex_barrier_register();
     client->id = ring_mpsc_next_correlation_id(&client->ring);
     int64_t now_ns = clock_now_ns(context->clock);
     client->last_work_ns = now_ns;

@@ -29,17 +29,19 @@ void log_writers_distrust(struct log_metadata *metadata) {
     wake_after_change(metadata);
 }
 
+/* Whom barriers of sleepers do not reach is no waking writer: sleepers of other processes have
+ * them, and would rely on them. */
 void log_writers_set_own(struct log_metadata *metadata) {
-    store_plain_i32(&metadata->waking_writers, 1);
+    store_plain_i32(&metadata->waking_writers, futex_barrier_register());
     store_release_i32(&metadata->writers, 1);
 }
 
 void log_waking_writer_join(struct log_metadata *metadata) {
-    (void)get_and_add_i32(&metadata->waking_writers, 1);
+    (void)get_and_add_i32(&metadata->waking_writers, futex_barrier_register());
 }
 
 void log_waking_writer_leave(struct log_metadata *metadata) {
-    (void)get_and_add_i32(&metadata->waking_writers, -1);
+    (void)get_and_add_i32(&metadata->waking_writers, -(int32_t)futex_barrier_register());
 }
 
 bool log_wakes_reliably(const struct log_metadata *metadata) {

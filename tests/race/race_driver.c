@@ -318,7 +318,7 @@ static void run_driver(int threading) {
 
 int main(void) {
     (void)alarm(SECONDS_MAX);
-    futex_barrier_register();
+    (void)futex_barrier_register();
     run_driver(DRIVER_THREADING_DEDICATED);
     run_driver(DRIVER_THREADING_SHARED_NETWORK);
     return 0;

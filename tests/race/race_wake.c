@@ -56,7 +56,7 @@ static void sleep_until(struct exchange *exchange, int32_t round) {
 
 int main(void) {
     struct exchange *exchange = zeroed(64, sizeof *exchange);
-    futex_barrier_register();
+    (void)futex_barrier_register();
     pthread_t writer = start(write_rounds, exchange);
     for (int32_t round = 1; round <= ROUNDS; round++) {
         sleep_until(exchange, round);

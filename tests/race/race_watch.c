@@ -94,7 +94,7 @@ int main(void) {
     struct mover movers[MOVERS];
     pthread_t threads[MOVERS];
     (void)alarm(SECONDS_MAX);
-    futex_barrier_register();
+    (void)futex_barrier_register();
     exchange->movers_left = MOVERS;
     for (int i = 0; i < MOVERS; i++) {
         movers[i] = (struct mover){exchange, i};

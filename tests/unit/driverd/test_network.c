@@ -4,11 +4,13 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/bits.h"
 #include "driverd/log_file.h"
 #include "lib/driver_fixture.h"
+#include "lib/refused_call.h"
 #include "shm/term_append.h"
 
 #define STREAM 10
@@ -284,7 +286,7 @@ Test(network, names_that_fail_are_answered_and_waiting_ends_with_the_driver) {
     driver_fixture_close(&f);
 }
 
-Test(network, threads_of_every_mode_start_and_stop) {
+static void start_and_stop_threads(void) {
     static const int modes[] = {DRIVER_THREADING_DEDICATED, DRIVER_THREADING_SHARED_NETWORK,
                                 DRIVER_THREADING_SHARED, DRIVER_THREADING_INVOKER};
     for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
@@ -306,6 +308,19 @@ Test(network, threads_of_every_mode_start_and_stop) {
         cr_assert(driver_fixture_find(&f, RESPONSE_SUBSCRIPTION_READY, &response));
         cr_assert(driver_is_alive(f.driver, clock_now_ns(clock_system())));
         driver_fixture_close(&f);
+    }
+}
+
+Test(network, threads_of_every_mode_start_and_stop) {
+    start_and_stop_threads();
+}
+
+/* Then the conductor looks at every stream for ever. */
+Test(network, threads_start_and_stop_where_there_are_no_barriers) {
+    static const int codes[] = {ENOSYS, EPERM};
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
+        refuse_call(SYS_membarrier, codes[i]);
+        start_and_stop_threads();
     }
 }
 

@@ -3,9 +3,11 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/syscall.h>
 
 #include "base/clock.h"
 #include "base/futex.h"
+#include "lib/refused_call.h"
 #include "shm/log_wake.h"
 
 /* In a mapping of its own, as in a log file, so that the futexes are shared ones. */
@@ -55,7 +57,7 @@ Test(log_wake, a_sleep_ends_by_time_or_by_a_changed_word) {
     cr_assert_eq(futex_wait(vector, 2, 60 * NS_PER_S), 0);
     words[0] = 3;
     cr_assert_eq(futex_wait(vector, 1, 60 * NS_PER_S), 0);
-    futex_barrier_register();
+    cr_assert(futex_barrier_register());
     cr_assert(futex_barrier());
 }
 
@@ -94,4 +96,17 @@ Test(log_wake, a_change_of_writers_wakes_sleepers) {
         changes[i](&metadata);
         cr_assert_eq(metadata.sleeper, 0);
     }
+}
+
+/* A sleeper of another process, which has barriers, would rely on them. */
+Test(log_wake, nobody_is_known_who_cannot_have_the_sleepers_barrier) {
+    refuse_call(SYS_membarrier, EPERM);
+    log_writers_change(&metadata, 1);
+    log_waking_writer_join(&metadata);
+    cr_assert(!log_wakes_reliably(&metadata));
+    log_waking_writer_leave(&metadata);
+    cr_assert_eq(metadata.waking_writers, 0);
+    metadata = (struct log_metadata){0};
+    log_writers_set_own(&metadata);
+    cr_assert(!log_wakes_reliably(&metadata));
 }
