@@ -11,11 +11,8 @@
 
 #include "driverd/driver_context.h"
 #include "driverd/endpoint_recv.h"
-#include "driverd/trace.h"
 #include "driverd/transmit.h"
 #include "wire/frame.h"
-
-#define ERROR_INTERVAL_NS NS_PER_S
 
 int destination_recv_create(struct destination_recv **destination, struct driver_context *context,
                             const struct endpoint_socket_params *params, struct tern_error *error) {
@@ -48,39 +45,17 @@ void destination_recv_destroy(struct destination_recv *destination, struct port_
     free(destination);
 }
 
-static void report_send_error(struct destination_recv *destination, const union net_address *to,
-                              int code, int64_t now_ns) {
-    int64_t last_ns = destination->last_error_ns;
-    if (last_ns != 0 && now_ns - last_ns < ERROR_INTERVAL_NS) {
-        return;
-    }
-    destination->last_error_ns = now_ns;
-    char text[NET_ADDRESS_TEXT_MAX];
-    struct tern_error error;
-    (void)net_address_format(to, text);
-    (void)error_set_errno(&error, -code, "cannot send feedback to %s", text);
-    driver_context_post_error(destination->context, &error);
-}
-
-static void transmit(struct destination_recv *destination, struct net_datagram *datagrams,
-                     int count, int64_t now_ns) {
-    struct driver_context *context = destination->context;
-    const struct transmit_socket socket = {destination->socket.handle, true,
-                                           &destination->is_unsegmented};
-    const union net_address *to = &datagrams[0].address;
-    int sent = transmit_datagrams(context->io.net, &socket, datagrams, count);
-    if (sent < 0) {
-        report_send_error(destination, to, sent, now_ns);
-        return;
-    }
-    trace_frames(context, TRACE_FRAME_SENT, (struct trace_frames){datagrams, sent, to, now_ns});
-    int64_t bytes = 0;
-    for (int i = 0; i < sent; i++) {
-        bytes += datagrams[i].length;
-    }
-    context_count(context, SYSTEM_COUNTER_BYTES_SENT, bytes);
-    if (sent < count) {
-        context_count(context, SYSTEM_COUNTER_SHORT_SENDS, count - sent);
+static void transmit(struct destination_recv *destination, const union net_address *to,
+                     struct net_datagram *datagrams, int count, int64_t now_ns) {
+    const struct transmit_way way = {
+        .handle = destination->socket.handle,
+        .address = to,
+        .is_unsegmented = &destination->is_unsegmented,
+        .last_error_ns = &destination->last_error_ns,
+    };
+    int sent = transmit_datagrams(destination->context, &way, datagrams, count, now_ns);
+    if (sent >= 0 && sent < count) {
+        context_count(destination->context, SYSTEM_COUNTER_SHORT_SENDS, count - sent);
     }
 }
 
@@ -93,18 +68,19 @@ void destination_recv_transmit(struct destination_recv *destination, const void 
         destination_recv_flush(queue, now_ns);
     }
     if (!is_small) {
-        struct net_datagram datagram = {.data = (void *)frame, .length = length, .address = *to};
-        transmit(destination, &datagram, 1, now_ns);
+        struct net_datagram datagram = {.data = (void *)frame, .length = length};
+        transmit(destination, to, &datagram, 1, now_ns);
         return;
     }
     queue->destination = destination;
     queue->to = *to;
-    frame_batch_add(&queue->frames, frame, length)->address = *to;
+    frame_batch_add(&queue->frames, frame, length);
 }
 
 void destination_recv_flush(struct feedback_queue *queue, int64_t now_ns) {
     if (queue->frames.count > 0) {
-        transmit(queue->destination, queue->frames.datagrams, queue->frames.count, now_ns);
+        struct frame_batch *frames = &queue->frames;
+        transmit(queue->destination, &queue->to, frames->datagrams, frames->count, now_ns);
         frame_batch_clear(&queue->frames);
     }
 }

@@ -27,9 +27,7 @@ static inline bool frame_batch_is_full(const struct frame_batch *batch) {
     return batch->count == NET_BATCH_COUNT_MAX;
 }
 
-/* The address is the caller's. */
-static inline struct net_datagram *frame_batch_add(struct frame_batch *batch, const void *frame,
-                                                   uint32_t length) {
+static inline void frame_batch_add(struct frame_batch *batch, const void *frame, uint32_t length) {
     assert(batch->count < NET_BATCH_COUNT_MAX);
     assert(length <= FRAME_BATCH_LENGTH_MAX);
     struct net_datagram *datagram = &batch->datagrams[batch->count++];
@@ -37,7 +35,6 @@ static inline struct net_datagram *frame_batch_add(struct frame_batch *batch, co
     datagram->length = length;
     memcpy(datagram->data, frame, length);
     batch->used += length;
-    return datagram;
 }
 
 static inline void frame_batch_clear(struct frame_batch *batch) {

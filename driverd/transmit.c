@@ -1,4 +1,4 @@
-/* The way out of a send endpoint (media-driver.md 5.6, 8.2 numbers 5 and 6). Owned by the sender.
+/* The way out of the driver (media-driver.md 5.6, 8.2 numbers 5 and 6).
  *
  * The original advances its position only when a whole batch was taken, and does not see when one
  * of many destinations took less. Here the accepted prefix counts, and of several destinations the
@@ -16,15 +16,16 @@
 
 #define ERROR_INTERVAL_NS NS_PER_S
 
-static void report(struct endpoint_send *endpoint, struct driver_context *context, int code,
-                   const union net_address *address, int64_t now_ns) {
-    if (endpoint->last_error_ns != 0 && now_ns - endpoint->last_error_ns < ERROR_INTERVAL_NS) {
+static void report(struct driver_context *context, const struct transmit_way *way, int code,
+                   int64_t now_ns) {
+    int64_t last_ns = *way->last_error_ns;
+    if (last_ns != 0 && now_ns - last_ns < ERROR_INTERVAL_NS) {
         return;
     }
-    endpoint->last_error_ns = now_ns;
+    *way->last_error_ns = now_ns;
     char text[NET_ADDRESS_TEXT_MAX];
     struct tern_error error;
-    (void)net_address_format(address, text);
+    (void)net_address_format(way->address, text);
     (void)error_set_errno(&error, -code, "cannot send to %s", text);
     driver_context_post_error(context, &error);
 }
@@ -34,41 +35,32 @@ static bool is_segmentation_refused(int code) {
     return code == -EINVAL || code == -EIO || code == -EMSGSIZE || code == -EOPNOTSUPP;
 }
 
-/* Where to: an address, and the socket that leads there. */
-struct way {
-    int handle;
-    const union net_address *address;
-};
-
-int transmit_datagrams(const struct net *net, const struct transmit_socket *socket,
-                       const struct net_datagram *datagrams, int count) {
-    unsigned flags = socket->is_addressed ? NET_SEND_TO_ADDRESS : 0;
-    if (count > 1 && !*socket->is_unsegmented) {
+static int send_datagrams(const struct net *net, const struct transmit_way *way,
+                          const struct net_datagram *datagrams, int count) {
+    unsigned flags = way->is_connected ? 0 : NET_SEND_TO_ADDRESS;
+    if (count > 1 && !*way->is_unsegmented) {
         int sent =
-            net->send(net->context, socket->handle, datagrams, count, flags | NET_SEND_SEGMENTED);
+            net->send(net->context, way->handle, datagrams, count, flags | NET_SEND_SEGMENTED);
         if (!is_segmentation_refused(sent)) {
             return sent;
         }
-        *socket->is_unsegmented = true;
+        *way->is_unsegmented = true;
     }
-    return net->send(net->context, socket->handle, datagrams, count, flags);
+    return net->send(net->context, way->handle, datagrams, count, flags);
 }
 
-static int send_to(struct endpoint_send *endpoint, struct driver_context *context, struct way way,
-                   struct net_datagram *datagrams, int count, int64_t now_ns) {
-    const union net_address *address = way.address;
-    for (int i = 0; !endpoint->socket.is_connected && i < count; i++) {
-        datagrams[i].address = *address;
+int transmit_datagrams(struct driver_context *context, const struct transmit_way *way,
+                       struct net_datagram *datagrams, int count, int64_t now_ns) {
+    for (int i = 0; !way->is_connected && i < count; i++) {
+        datagrams[i].address = *way->address;
     }
-    const struct transmit_socket socket = {way.handle, !endpoint->socket.is_connected,
-                                           &endpoint->is_unsegmented};
-    int sent = transmit_datagrams(context->io.net, &socket, datagrams, count);
+    int sent = send_datagrams(context->io.net, way, datagrams, count);
     if (sent < 0) {
-        report(endpoint, context, sent, address, now_ns);
+        report(context, way, sent, now_ns);
         return sent;
     }
     trace_frames(context, TRACE_FRAME_SENT,
-                 (struct trace_frames){datagrams, sent, address, now_ns});
+                 (struct trace_frames){datagrams, sent, way->address, now_ns});
     int64_t bytes = 0;
     for (int i = 0; i < sent; i++) {
         bytes += datagrams[i].length;
@@ -79,12 +71,22 @@ static int send_to(struct endpoint_send *endpoint, struct driver_context *contex
     return sent;
 }
 
+static struct transmit_way way_of(struct endpoint_send *endpoint) {
+    return (struct transmit_way){
+        .handle = endpoint->socket.handle,
+        .is_connected = endpoint->socket.is_connected,
+        .address = &endpoint->remote,
+        .is_unsegmented = &endpoint->is_unsegmented,
+        .last_error_ns = &endpoint->last_error_ns,
+    };
+}
+
 int transmit_batch(struct endpoint_send *endpoint, struct driver_context *context,
                    struct net_datagram *datagrams, int count, int64_t now_ns) {
     assert(count > 0 && count <= NET_BATCH_COUNT_MAX);
+    struct transmit_way way = way_of(endpoint);
     if (!endpoint->is_mdc) {
-        const struct way way = {endpoint->socket.handle, &endpoint->remote};
-        int sent = send_to(endpoint, context, way, datagrams, count, now_ns);
+        int sent = transmit_datagrams(context, &way, datagrams, count, now_ns);
         return sent < 0 ? 0 : sent;
     }
     struct destination_tracker *tracker = &endpoint->tracker;
@@ -92,10 +94,9 @@ int transmit_batch(struct endpoint_send *endpoint, struct driver_context *contex
     for (int32_t i = 0; i < tracker->count; i++) {
         int32_t index = (tracker->rotation + i) % tracker->count;
         const struct destination *destination = tracker->destinations[index];
-        const struct way way = {destination->is_group ? destination->socket.handle
-                                                      : endpoint->socket.handle,
-                                &destination->address};
-        int sent = send_to(endpoint, context, way, datagrams, count, now_ns);
+        way.handle = destination->is_group ? destination->socket.handle : endpoint->socket.handle;
+        way.address = &destination->address;
+        int sent = transmit_datagrams(context, &way, datagrams, count, now_ns);
         if (sent >= 0 && sent < taken) {
             taken = sent;
         }
@@ -116,7 +117,7 @@ void transmit_later(struct transmit_queue *queue, struct endpoint_send *endpoint
         transmit_queued(queue, now_ns);
     }
     queue->endpoint = endpoint;
-    (void)frame_batch_add(&queue->frames, frame, length);
+    frame_batch_add(&queue->frames, frame, length);
 }
 
 void transmit_queued(struct transmit_queue *queue, int64_t now_ns) {

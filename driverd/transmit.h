@@ -1,5 +1,5 @@
-/* Sending from a send endpoint: to its peer, or to every destination (media-driver.md 5.6, 8.2).
- * Sender only. */
+/* Sending datagrams (media-driver.md 5.6, 8.2): by one way, for both agents; by the sender from a
+ * send endpoint, to its peer or to every destination. */
 #ifndef DRIVERD_TRANSMIT_H
 #define DRIVERD_TRANSMIT_H
 
@@ -12,16 +12,19 @@
 struct driver_context;
 struct endpoint_send;
 
-/* The socket of datagrams; whether the system refused to cut buffers for it is remembered. */
-struct transmit_socket {
+/* Where datagrams go: the address, and the socket that leads there. What it remembers is with the
+ * owner of the socket. */
+struct transmit_way {
     int handle;
-    bool is_addressed; /* the datagrams have addresses: it is not connected */
-    bool *is_unsegmented;
+    bool is_connected;
+    const union net_address *address;
+    bool *is_unsegmented;   /* buffers are not cut for it: switched off, or refused by the system */
+    int64_t *last_error_ns; /* errors are posted once per second */
 };
 
-/* What net->send returns. */
-int transmit_datagrams(const struct net *net, const struct transmit_socket *socket,
-                       const struct net_datagram *datagrams, int count);
+/* What net->send returns; posted, traced and counted. The addresses are filled in. */
+int transmit_datagrams(struct driver_context *context, const struct transmit_way *way,
+                       struct net_datagram *datagrams, int count, int64_t now_ns);
 
 /* The datagrams, in order; their addresses are filled in. Returns how many of the front were taken
  * for everybody: what the system would not take now has to come again. A destination that fails for
