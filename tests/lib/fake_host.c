@@ -111,9 +111,31 @@ static void idle(struct tern_service_host *host, int work_count) {
 
 static const struct tern_service_session *next_session(struct tern_service_host *host,
                                                        int64_t after_session_id) {
-    (void)host;
-    (void)after_session_id;
+    for (int i = 0; i < host->session_count; i++) {
+        if (host->sessions[i].session_id > after_session_id) {
+            return &host->sessions[i];
+        }
+    }
     return NULL;
+}
+
+static const struct tern_service_session *find_or_add_session(struct tern_service_host *host,
+                                                              int64_t session_id) {
+    int index = 0;
+    while (index < host->session_count && host->sessions[index].session_id < session_id) {
+        index++;
+    }
+    if (index == host->session_count || host->sessions[index].session_id != session_id) {
+        assert(host->session_count < FAKE_SESSIONS_MAX);
+        memmove(&host->sessions[index + 1], &host->sessions[index],
+                (size_t)(host->session_count++ - index) * sizeof host->sessions[0]);
+        host->sessions[index] = (struct tern_service_session){
+            .session_id = session_id,
+            .response_stream_id = SESSION_RESPONSE_STREAM_ID,
+            .response_channel = "aeron:udp?endpoint=localhost:1",
+        };
+    }
+    return &host->sessions[index];
 }
 
 static int snapshot_write(struct tern_service_snapshot *snapshot, const void *buffer,
@@ -163,8 +185,8 @@ static const struct tern_service_operations operations = {
     .log = write_log,
 };
 
-int fake_service_open(struct fake_service *fake, const char *name,
-                      struct tern_service_snapshot *snapshot, struct tern_error *error) {
+bool fake_service_try_open(struct fake_service *fake, const char *name, const char *argument,
+                           struct tern_error *error) {
     char path[4096];
     *fake = (struct fake_service){.host = {.operations = operations, .time = 1000}};
     (void)snprintf(path, sizeof path, "%s/%s.so", PLUGIN_DIR, name);
@@ -175,14 +197,23 @@ int fake_service_open(struct fake_service *fake, const char *name,
     }
     fake->plugin = dlsym(fake->library, TERN_SERVICE_PLUGIN_SYMBOL);
     assert(fake->plugin != NULL);
-    fake->service = fake->plugin->create(&fake->host, &fake->host.operations, "", error);
-    assert(fake->service != NULL);
+    fake->service = fake->plugin->create(&fake->host, &fake->host.operations, argument, error);
+    return fake->service != NULL;
+}
+
+int fake_service_open(struct fake_service *fake, const char *name,
+                      struct tern_service_snapshot *snapshot, struct tern_error *error) {
+    bool is_open = fake_service_try_open(fake, name, "", error);
+    assert(is_open);
+    (void)is_open;
     return fake->plugin->on_start == NULL ? 0
                                           : fake->plugin->on_start(fake->service, snapshot, error);
 }
 
 void fake_service_close(struct fake_service *fake) {
-    fake->plugin->destroy(fake->service);
+    if (fake->service != NULL) {
+        fake->plugin->destroy(fake->service);
+    }
     messages_close(&fake->host.answers);
     messages_close(&fake->host.cluster_messages);
     (void)dlclose(fake->library);
@@ -191,13 +222,9 @@ void fake_service_close(struct fake_service *fake) {
 
 void fake_service_send(struct fake_service *fake, int64_t session_id, const void *bytes,
                        int32_t length) {
-    const struct tern_service_session session = {
-        .session_id = session_id,
-        .response_stream_id = SESSION_RESPONSE_STREAM_ID,
-        .response_channel = "aeron:udp?endpoint=localhost:1",
-    };
-    fake->plugin->on_session_message(fake->service, session_id == 0 ? NULL : &session,
-                                     fake->host.time, bytes, length);
+    const struct tern_service_session *session =
+        session_id == 0 ? NULL : find_or_add_session(&fake->host, session_id);
+    fake->plugin->on_session_message(fake->service, session, fake->host.time, bytes, length);
 }
 
 void fake_service_last_answer(const struct fake_service *fake, int64_t *session_id, void *bytes,

@@ -10,6 +10,7 @@
 #include <tern/service.h>
 
 #define FAKE_LOG_TEXT_MAX 256
+#define FAKE_SESSIONS_MAX 16
 
 struct fake_message {
     uint8_t *bytes;
@@ -45,6 +46,8 @@ struct tern_service_host {
     struct fake_messages cluster_messages; /* offered to the cluster */
     struct fake_timer last_timer;
     int timer_call_count;
+    struct tern_service_session sessions[FAKE_SESSIONS_MAX]; /* that sent something, by id */
+    int session_count;
     int64_t closed_session_id;
     int log_line_count;
     char log_text[FAKE_LOG_TEXT_MAX]; /* the last line */
@@ -61,6 +64,9 @@ struct fake_service {
  * when the plugin cannot be loaded; returns what on_start returned. */
 int fake_service_open(struct fake_service *fake, const char *name,
                       struct tern_service_snapshot *snapshot, struct tern_error *error);
+/* As above with an argument for the plugin. False: it does not take that, says the error. */
+bool fake_service_try_open(struct fake_service *fake, const char *name, const char *argument,
+                           struct tern_error *error);
 void fake_service_close(struct fake_service *fake);
 
 /* Deliver a message of a session, or with session id 0 of a service. */

@@ -1,6 +1,7 @@
 /* auction: the best price wins, the earlier one of equal prices. Every bid is answered with the
- * best bid so far; a bid that was sent twice counts once. The whole state is in the snapshot, so
- * that it survives the restart of a cluster. */
+ * best bid so far; a bid that was sent twice counts once. With an argument, a number of
+ * milliseconds, the auction closes when nobody has bid for so long. The whole state is in the
+ * snapshot, so that it survives the restart of a cluster. */
 #include "auction.h"
 
 #include <errno.h>
@@ -13,6 +14,7 @@
 
 #define SEND_ATTEMPTS_MAX 10000
 #define NO_CUSTOMER INT64_C(-1)
+#define CLOSING_TIMER_ID INT64_C(1) /* all services of a node share the ids of timers */
 
 struct customer {
     int64_t customer_id;
@@ -22,9 +24,12 @@ struct customer {
 struct auction {
     struct tern_service_host *host;
     const struct tern_service_operations *operations;
+    int64_t patience_ms; /* 0: the auction never closes */
     int64_t best_customer_id;
     int64_t best_price;
     int64_t bid_count;
+    int64_t closing_time; /* in the cluster's unit; moves with every bid */
+    bool is_closed;
     int64_t customer_count;
     int64_t customer_capacity;
     struct customer *customers; /* in the order of their first bids */
@@ -35,6 +40,8 @@ struct snapshot_head {
     int64_t best_customer_id;
     int64_t best_price;
     int64_t bid_count;
+    int64_t closing_time;
+    int64_t is_closed;
     int64_t customer_count;
 };
 
@@ -59,11 +66,48 @@ static struct customer *find_or_add_customer(struct auction *auction, int64_t cu
     return added;
 }
 
+static void answer(struct auction *auction, int64_t session_id, struct auction_answer answer) {
+    answer.best_customer_id = auction->best_customer_id;
+    answer.best_price = auction->best_price;
+    answer.bid_count = auction->bid_count;
+    answer.is_closed = auction->is_closed;
+    (void)tern_service_send(auction->host, auction->operations, session_id, &answer, sizeof answer,
+                            SEND_ATTEMPTS_MAX);
+}
+
+/* In the unit of the cluster's time, in which deadlines are given. */
+static int64_t patience(const struct auction *auction) {
+    switch (auction->operations->cluster_time_unit(auction->host)) {
+    case TERN_CLUSTER_TIME_MICROS:
+        return auction->patience_ms * 1000;
+    case TERN_CLUSTER_TIME_NANOS:
+        return auction->patience_ms * 1000000;
+    case TERN_CLUSTER_TIME_MILLIS:
+        break;
+    }
+    return auction->patience_ms;
+}
+
+/* To schedule a timer again moves it. All members must have the same timers, so room for the
+ * request is waited for, however long that takes. Snapshots and new leaders leave timers alone:
+ * after a restart there is nothing to do for them. */
+static void move_closing_time(struct auction *auction, int64_t timestamp) {
+    const struct tern_service_operations *operations = auction->operations;
+    if (auction->patience_ms == 0) {
+        return;
+    }
+    auction->closing_time = timestamp + patience(auction);
+    while (operations->schedule_timer(auction->host, CLOSING_TIMER_ID, auction->closing_time) ==
+           TERN_PUBLICATION_BACK_PRESSURED) {
+        operations->idle(auction->host, 0);
+    }
+}
+
+/* `timestamp` is the time of the log entry, the same on every member: the only clock there is. */
 static void on_session_message(void *service, const struct tern_service_session *session,
                                int64_t timestamp, const uint8_t *buffer, int32_t length) {
     struct auction *auction = service;
     struct auction_bid bid;
-    (void)timestamp;
     if (session == NULL || length < (int32_t)sizeof bid) {
         return;
     }
@@ -71,36 +115,64 @@ static void on_session_message(void *service, const struct tern_service_session 
     struct customer *customer = find_or_add_customer(auction, bid.customer_id);
     bool is_repeated = bid.correlation_id <= customer->last_correlation_id;
     bool is_best = false;
-    if (!is_repeated) {
+    if (!is_repeated && !auction->is_closed) {
         customer->last_correlation_id = bid.correlation_id;
         auction->bid_count++;
         is_best = auction->best_customer_id == NO_CUSTOMER || bid.price > auction->best_price;
+        move_closing_time(auction, timestamp);
     }
     if (is_best) {
         auction->best_customer_id = bid.customer_id;
         auction->best_price = bid.price;
     }
-    const struct auction_answer answer = {
-        .correlation_id = bid.correlation_id,
-        .best_customer_id = auction->best_customer_id,
-        .best_price = auction->best_price,
-        .bid_count = auction->bid_count,
-        .is_best = is_best,
-        .is_repeated = is_repeated,
-    };
-    (void)tern_service_send(auction->host, auction->operations, session->session_id, &answer,
-                            sizeof answer, SEND_ATTEMPTS_MAX);
+    answer(auction, session->session_id,
+           (struct auction_answer){.correlation_id = bid.correlation_id,
+                                   .is_best = is_best,
+                                   .is_repeated = is_repeated});
 }
 
+static void say(struct auction *auction, const char *what) {
+    char text[160];
+    (void)snprintf(text, sizeof text,
+                   "%s: %" PRId64 " bids, best is %" PRId64 " by customer %" PRId64, what,
+                   auction->bid_count, auction->best_price, auction->best_customer_id);
+    auction->operations->log(auction->host, TERN_SERVICE_LOG_INFO, text);
+}
+
+/* The event may have been on its way into the log when a bid moved the timer: then it is too early,
+ * and the timer fires once more. */
+static void on_timer_event(void *service, int64_t timer_id, int64_t timestamp) {
+    struct auction *auction = service;
+    const struct tern_service_session *session;
+    int64_t session_id = INT64_MIN;
+    if (timer_id != CLOSING_TIMER_ID || timestamp < auction->closing_time) {
+        return;
+    }
+    auction->is_closed = true;
+    say(auction, "closed");
+    while ((session = auction->operations->next_session(auction->host, session_id)) != NULL) {
+        session_id = session->session_id;
+        answer(auction, session_id, (struct auction_answer){.correlation_id = AUCTION_NO_BID});
+    }
+}
+
+/* What it is told must be the same on every member. */
 static void *create(struct tern_service_host *host,
                     const struct tern_service_operations *operations, const char *argument,
                     struct tern_error *error) {
-    (void)argument;
-    (void)error;
+    char *end;
+    long patience_ms = strtol(argument, &end, 10);
+    if (*end != '\0' || patience_ms < 0 || patience_ms > INT32_MAX) {
+        error->code = -EINVAL;
+        (void)snprintf(error->text, sizeof error->text,
+                       "argument '%.60s' is not a number of milliseconds", argument);
+        return NULL;
+    }
     struct auction *auction = calloc(1, sizeof *auction);
     if (auction != NULL) {
         auction->host = host;
         auction->operations = operations;
+        auction->patience_ms = patience_ms;
         auction->best_customer_id = NO_CUSTOMER;
     }
     return auction;
@@ -112,20 +184,13 @@ static void destroy(void *service) {
     free(auction);
 }
 
-static void say(struct auction *auction, const char *what) {
-    char text[160];
-    (void)snprintf(text, sizeof text,
-                   "%s: %" PRId64 " bids, best is %" PRId64 " by customer %" PRId64, what,
-                   auction->bid_count, auction->best_price, auction->best_customer_id);
-    auction->operations->log(auction->host, TERN_SERVICE_LOG_INFO, text);
-}
-
 static int on_take_snapshot(void *service, struct tern_service_snapshot *snapshot,
                             struct tern_error *error) {
     struct auction *auction = service;
     const struct tern_service_operations *operations = auction->operations;
     const struct snapshot_head head = {auction->best_customer_id, auction->best_price,
-                                       auction->bid_count, auction->customer_count};
+                                       auction->bid_count,        auction->closing_time,
+                                       auction->is_closed,        auction->customer_count};
     int result = operations->snapshot_write(snapshot, &head, sizeof head);
     for (int64_t i = 0; result == 0 && i < auction->customer_count; i++) {
         result = operations->snapshot_write(snapshot, &auction->customers[i],
@@ -155,6 +220,8 @@ static int load(struct auction *auction, struct tern_service_snapshot *snapshot)
     auction->best_customer_id = head.best_customer_id;
     auction->best_price = head.best_price;
     auction->bid_count = head.bid_count;
+    auction->closing_time = head.closing_time;
+    auction->is_closed = head.is_closed != 0;
     for (int64_t i = 0; i < head.customer_count; i++) {
         struct customer customer;
         if (operations->snapshot_read(snapshot, &message, &length) == 0 ||
@@ -188,11 +255,12 @@ TERN_API const struct tern_service_plugin tern_service_plugin = {
     .abi_version = TERN_SERVICE_ABI_VERSION,
     .size = sizeof(struct tern_service_plugin),
     .name = "auction",
-    .version = "1",
+    .version = "2",
     .create = create,
     .destroy = destroy,
     .on_start = on_start,
     .on_session_message = on_session_message,
+    .on_timer_event = on_timer_event,
     .on_take_snapshot = on_take_snapshot,
     .on_role_change = on_role_change,
 };

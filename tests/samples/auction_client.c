@@ -50,6 +50,10 @@ static void on_message(void *context, int64_t timestamp, const uint8_t *buffer, 
     }
     memcpy(&answer, buffer, sizeof answer);
     bidder->best_price = answer.best_price;
+    if (answer.is_closed && answer.correlation_id == AUCTION_NO_BID) {
+        printf("the auction is closed: customer %" PRId64 " gets it for %" PRId64 "\n",
+               answer.best_customer_id, answer.best_price);
+    }
     if (answer.correlation_id != bidder->bid.correlation_id || bidder->is_answered) {
         return;
     }
@@ -57,8 +61,10 @@ static void on_message(void *context, int64_t timestamp, const uint8_t *buffer, 
     printf("answer %" PRId64 ": %s%s, best price %" PRId64 " by customer %" PRId64 " after %" PRId64
            " bids\n",
            answer.correlation_id, answer.is_best ? "leads" : "does not lead",
-           answer.is_repeated ? " (had been applied before)" : "", answer.best_price,
-           answer.best_customer_id, answer.bid_count);
+           answer.is_repeated ? " (had been applied before)"
+           : answer.is_closed ? " (the auction is closed)"
+                              : "",
+           answer.best_price, answer.best_customer_id, answer.bid_count);
 }
 
 static void on_new_leader(void *context, int64_t leadership_term_id, int32_t leader_member_id,

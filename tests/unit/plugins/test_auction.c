@@ -25,16 +25,16 @@ Test(auction, the_best_price_wins_and_the_earlier_of_equal_ones) {
         struct auction_bid bid; /* correlation id, customer, price */
         struct auction_answer answer;
     } rows[] = {
-        /* correlation id, best customer, best price, bids, is best, is repeated */
-        {{1, 10, 100}, {1, 10, 100, 1, 1, 0}},
-        {{1, 20, 90}, {1, 10, 100, 2, 0, 0}},
-        {{2, 20, 100}, {2, 10, 100, 3, 0, 0}},
-        {{3, 20, 101}, {3, 20, 101, 4, 1, 0}},
-        {{3, 20, 101}, {3, 20, 101, 4, 0, 1}}, /* sent again */
-        {{3, 20, 500}, {3, 20, 101, 4, 0, 1}}, /* the same id never counts twice */
-        {{2, 20, 600}, {2, 20, 101, 4, 0, 1}}, /* nor does an older one */
-        {{2, 10, 102}, {2, 10, 102, 5, 1, 0}},
-        {{INT64_MAX, 30, INT64_MAX}, {INT64_MAX, 30, INT64_MAX, 6, 1, 0}},
+        /* correlation id, best customer, best price, bids, is best, is repeated, is closed */
+        {{1, 10, 100}, {1, 10, 100, 1, 1, 0, 0}},
+        {{1, 20, 90}, {1, 10, 100, 2, 0, 0, 0}},
+        {{2, 20, 100}, {2, 10, 100, 3, 0, 0, 0}},
+        {{3, 20, 101}, {3, 20, 101, 4, 1, 0, 0}},
+        {{3, 20, 101}, {3, 20, 101, 4, 0, 1, 0}}, /* sent again */
+        {{3, 20, 500}, {3, 20, 101, 4, 0, 1, 0}}, /* the same id never counts twice */
+        {{2, 20, 600}, {2, 20, 101, 4, 0, 1, 0}}, /* nor does an older one */
+        {{2, 10, 102}, {2, 10, 102, 5, 1, 0, 0}},
+        {{INT64_MAX, 30, INT64_MAX}, {INT64_MAX, 30, INT64_MAX, 6, 1, 0, 0}},
     };
     struct fake_service auction;
     cr_assert_eq(fake_service_open(&auction, "auction", NULL, NULL), 0);
@@ -122,4 +122,81 @@ Test(auction, says_what_is_wrong_with_a_snapshot) {
         fake_snapshot_close(&full);
     }
     fake_service_close(&auction);
+}
+
+static struct auction_answer last_answer(struct fake_service *auction, int64_t session_id) {
+    struct auction_answer answer;
+    int64_t to;
+    fake_service_last_answer(auction, &to, &answer, sizeof answer);
+    cr_assert_eq(to, session_id);
+    return answer;
+}
+
+static void fire(struct fake_service *auction, int64_t timestamp) {
+    auction->host.time = timestamp;
+    auction->plugin->on_timer_event(auction->service, auction->host.last_timer.timer_id, timestamp);
+}
+
+Test(auction, closes_when_nobody_has_bid_for_as_long_as_its_argument_says) {
+    const struct auction_bid last = {1, 20, 150};
+    struct fake_service auction;
+    struct tern_error error = {0};
+    cr_assert(fake_service_try_open(&auction, "auction", "500", &error));
+    (void)bid(&auction, 1, 10, 100);
+    cr_assert_eq(auction.host.last_timer.deadline, 1500);
+    auction.host.time = 1400;
+    auction.host.refusals = 3;
+    fake_service_send(&auction, SESSION + 1, &last, sizeof last);
+    cr_assert_eq(auction.host.last_timer.deadline, 1900, "moved by the bid");
+    cr_assert_eq(auction.host.timer_call_count, 2);
+    fire(&auction, 1500); /* it was under way when the timer moved */
+    (void)bid(&auction, 1, 10, 100);
+    cr_assert_eq(auction.host.timer_call_count, 2, "a repeated bid moves nothing");
+    cr_assert_eq(auction.host.answers.count, 3);
+    fire(&auction, 1900);
+    cr_assert_eq(auction.host.answers.count, 5, "both sessions hear of it");
+    const struct auction_answer end = {AUCTION_NO_BID, 20, 150, 2, 0, 0, 1};
+    struct auction_answer answer = last_answer(&auction, SESSION + 1);
+    cr_assert_arr_eq(&answer, &end, sizeof end);
+    cr_assert(strstr(auction.host.log_text, "closed: 2 bids, best is 150 by customer 20") != NULL);
+    answer = bid(&auction, 2, 10, 900);
+    cr_assert(answer.is_closed && !answer.is_best && !answer.is_repeated);
+    cr_assert_eq(answer.bid_count, 2);
+    cr_assert_eq(auction.host.timer_call_count, 2);
+    fake_service_close(&auction);
+}
+
+Test(auction, does_not_start_with_an_argument_that_is_no_duration) {
+    static const char *const arguments[] = {"soon", "10s", "-1", "99999999999"};
+    for (size_t i = 0; i < sizeof arguments / sizeof arguments[0]; i++) {
+        struct fake_service auction;
+        struct tern_error error = {0};
+        cr_assert(!fake_service_try_open(&auction, "auction", arguments[i], &error));
+        cr_assert_eq(error.code, -EINVAL);
+        cr_assert(strstr(error.text, arguments[i]) != NULL, "%s", error.text);
+        fake_service_close(&auction);
+    }
+}
+
+Test(auction, a_snapshot_remembers_when_it_closes_and_that_it_is_closed) {
+    struct tern_error error = {0};
+    for (int i = 0; i < 2; i++) {
+        struct tern_service_snapshot snapshot = {0};
+        struct fake_service auction;
+        cr_assert(fake_service_try_open(&auction, "auction", "500", &error));
+        (void)bid(&auction, 1, 10, 100);
+        if (i == 1) {
+            fire(&auction, 1500);
+        }
+        cr_assert_eq(fake_service_take_snapshot(&auction, &snapshot, &error), 0);
+        fake_service_close(&auction);
+        cr_assert_eq(fake_service_open(&auction, "auction", &snapshot, &error), 0);
+        auction.host.last_timer.timer_id = 1;
+        fire(&auction, 1499);
+        cr_assert_eq(bid(&auction, 1, 10, 100).is_closed, i);
+        fire(&auction, 1500);
+        cr_assert_eq(bid(&auction, 1, 10, 100).is_closed, 1);
+        fake_service_close(&auction);
+        fake_snapshot_close(&snapshot);
+    }
 }
