@@ -75,11 +75,16 @@ class Machine:
                        env=dict(os.environ, DESTDIR=self.root), stdout=subprocess.DEVNULL)
         run("chroot", self.root, "ldconfig")
         self.write("etc/systemd/system/node-test.target", TARGET)
-        plugin = run("chroot", self.root, "sh", "-c", "echo %s/auction.so" % EXAMPLES).strip()
-        self.write("usr/local/etc/tern/node0.env", NODE % plugin)
+        self.write("usr/local/etc/tern/node0.env", NODE % self.example("auction"))
+
+    def example(self, name):
+        return run("chroot", self.root, "sh", "-c", "echo %s/%s.so" % (EXAMPLES, name)).strip()
+
+    def path(self, path):
+        return os.path.join(self.root, path)
 
     def write(self, path, text):
-        path = os.path.join(self.root, path)
+        path = self.path(path)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)
@@ -112,9 +117,11 @@ class Machine:
     def _is_up(self):
         return self.call("systemctl", "is-active", "node-test.target").stdout.strip() == "active"
 
+    def state(self, name):
+        return self.call("systemctl", "is-active", name + "@0").stdout.strip()
+
     def states(self):
-        return {name: self.call("systemctl", "is-active", name + "@0").stdout.strip()
-                for name in DAEMONS}
+        return {name: self.state(name) for name in DAEMONS}
 
     def journal(self):
         return self.call("journalctl", "--no-pager", "-n", "40").stdout
@@ -168,6 +175,32 @@ class SystemdTest(unittest.TestCase):
         done = self.machine.call("systemctl", "stop", *(name + "@0" for name in DAEMONS))
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(set(self.machine.states().values()), {"inactive"}, self.machine.journal())
+
+    def test_a_second_service_is_a_copied_unit_with_its_own_environment(self):
+        """As README says."""
+        machine = self.machine
+        with open(machine.path("usr/local/etc/tern/node0.env"), encoding="utf-8") as file:
+            node = file.read()
+        self.addCleanup(machine.write, "usr/local/etc/tern/node0.env", node)
+        machine.write("usr/local/etc/tern/node0.env", node + "AERON_CLUSTER_SERVICE_COUNT=2\n")
+        machine.write("usr/local/etc/tern/node0-1.env", "AERON_CLUSTER_SERVICE_ID=1\n"
+                      "TERN_SERVICE_PLUGIN=%s\n" % machine.example("list"))
+        for words in (("cp", "/usr/local/lib/systemd/system/servicehost@.service",
+                       "/etc/systemd/system/servicehost-1@.service"),
+                      ("systemctl", "enable", "servicehost-1@0"),
+                      ("systemctl", "start", "tern-node@0.target")):
+            done = machine.call(*words)
+            self.assertEqual(done.returncode, 0, done.stderr + machine.journal())
+        self.wait_active()
+        wait_for(lambda: machine.state("servicehost-1") == "active", "the second service")
+        self.assertGreater(self.bid(1), 0)
+        pid = self.main_pid("servicehost-1")
+        machine.call("kill", "-KILL", pid)
+        wait_for(lambda: self.main_pid("servicehost-1") not in ("0", pid), "another one")
+        self.wait_active()
+        self.assertGreater(self.bid(1), 3)
+        machine.call("systemctl", "stop", "tern-node@0.target")
+        self.assertEqual(machine.state("servicehost-1"), "inactive")
 
     def main_pid(self, name):
         done = self.machine.call("systemctl", "show", "-p", "MainPID", "--value", name + "@0")
