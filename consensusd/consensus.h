@@ -250,7 +250,7 @@ int consensus_fire_timers(struct consensus *consensus);
 int consensus_on_timer_entry(struct consensus *consensus, const uint8_t *buffer, int32_t length,
                              int64_t position);
 /* 0 or a negative code. */
-int consensus_save_timers(struct consensus *consensus, struct module_snapshot *snapshot);
+int consensus_save_timers(const struct consensus *consensus, struct module_snapshot *snapshot);
 int consensus_restore_timers(struct consensus *consensus, const struct module_snapshot *snapshot);
 
 /* consensus_outbox.c: messages of services to their cluster. False: to be given again. */

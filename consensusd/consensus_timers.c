@@ -90,14 +90,14 @@ int consensus_on_timer_entry(struct consensus *consensus, const uint8_t *buffer,
 
 /* -- snapshots -- */
 
-int consensus_save_timers(struct consensus *consensus, struct module_snapshot *snapshot) {
-    struct timer_table *timers = &consensus->timers;
+int consensus_save_timers(const struct consensus *consensus, struct module_snapshot *snapshot) {
+    const struct timer_table *timers = &consensus->timers;
     int result = 0;
-    timer_table_sort(timers); /* equal states give equal recordings */
     for (int32_t i = 0; i < timers->scheduled_count && result == 0; i++) {
         const struct timer *timer = timer_table_at(timers, i);
         result = module_snapshot_add_timer(snapshot, timer->id, timer->deadline);
     }
+    module_snapshot_sort_timers(snapshot); /* equal states give equal recordings */
     return result;
 }
 

@@ -63,6 +63,24 @@ int module_snapshot_add_timer(struct module_snapshot *snapshot, int64_t timer_id
     return result;
 }
 
+static int compare_i64(int64_t a, int64_t b) {
+    return (a > b) - (a < b);
+}
+
+static int compare_timers(const void *a, const void *b) {
+    const struct module_snapshot_timer *left = a;
+    const struct module_snapshot_timer *right = b;
+    int order = compare_i64(left->deadline, right->deadline);
+    return order != 0 ? order : compare_i64(left->timer_id, right->timer_id);
+}
+
+void module_snapshot_sort_timers(struct module_snapshot *snapshot) {
+    if (snapshot->timer_count > 0) {
+        qsort(snapshot->timers, (size_t)snapshot->timer_count, sizeof *snapshot->timers,
+              compare_timers);
+    }
+}
+
 int module_snapshot_add_pending(struct module_snapshot *snapshot, int32_t service_id,
                                 const uint8_t *message, int32_t length) {
     struct module_snapshot_tracker *tracker = &snapshot->trackers[service_id];

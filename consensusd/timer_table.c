@@ -330,23 +330,3 @@ void timer_table_forget(struct timer_table *table, int64_t position) {
         forget_oldest(table);
     }
 }
-
-/* -- snapshots -- */
-
-/* In place: the greatest is taken from the root and put behind the shrinking heap, which leaves the
- * order reversed; turned round, it is a heap again. */
-void timer_table_sort(struct timer_table *table) {
-    int32_t count = table->scheduled_count;
-    while (table->scheduled_count > 1) {
-        int32_t first = table->heap[0];
-        put(table, 0, table->heap[--table->scheduled_count]);
-        move_down(table, 0);
-        put(table, table->scheduled_count, first);
-    }
-    for (int32_t i = 0; i < count / 2; i++) {
-        int32_t other = table->heap[count - 1 - i];
-        put(table, count - 1 - i, table->heap[i]);
-        put(table, i, other);
-    }
-    table->scheduled_count = count;
-}

@@ -80,9 +80,7 @@ void timer_table_roll_back(struct timer_table *table, int64_t position);
 /* All services have come to the position: no request from before it will come. */
 void timer_table_forget(struct timer_table *table, int64_t position);
 
-/* Scheduled timers in the order of deadline and id, for a snapshot: sorts the heap, which stays
- * one. */
-void timer_table_sort(struct timer_table *table);
+/* Scheduled timers, the next one first, the others in any order. */
 static inline const struct timer *timer_table_at(const struct timer_table *table, int32_t index) {
     return &table->timers[table->heap[index]];
 }

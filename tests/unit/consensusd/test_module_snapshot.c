@@ -192,3 +192,22 @@ Test(module_snapshot, refuses_a_second_tracker_of_a_service_that_has_messages) {
     recording.count++;
     expect_refused(&recording, "twice");
 }
+
+Test(module_snapshot, timers_are_in_the_order_of_deadline_and_id) {
+    struct module_snapshot snapshot = {0};
+    uint32_t state = 1;
+    module_snapshot_sort_timers(&snapshot);
+    for (int64_t id = 0; id < 1000; id++) {
+        state = state * 1664525 + 1013904223;
+        cr_assert_eq(module_snapshot_add_timer(&snapshot, id * 7 % 1000, state >> 24), 0);
+    }
+    module_snapshot_sort_timers(&snapshot);
+    cr_assert_eq(snapshot.timer_count, 1000);
+    for (int32_t i = 1; i < snapshot.timer_count; i++) {
+        const struct module_snapshot_timer *before = &snapshot.timers[i - 1];
+        const struct module_snapshot_timer *timer = &snapshot.timers[i];
+        cr_assert(before->deadline < timer->deadline ||
+                  (before->deadline == timer->deadline && before->timer_id < timer->timer_id));
+    }
+    module_snapshot_close(&snapshot);
+}
