@@ -62,6 +62,8 @@ static bool clean_to(struct publication *publication, int64_t position) {
     return publication->clean_position >= position;
 }
 
+/* Work is what cannot wait: a producer that is half a window ahead will soon meet its limit. One
+ * that is not leaves the driver time to rest, however fast it is. */
 static int follow_subscribers(struct publication_ipc *publication) {
     struct publication *base = &publication->base;
     int32_t window = publication_window(base);
@@ -71,11 +73,13 @@ static int follow_subscribers(struct publication_ipc *publication) {
     if (limit <= publication->trip_limit) {
         return 0;
     }
-    if (clean_to(base, slowest)) {
-        publication_set_limit(base, limit);
-        publication->trip_limit = limit + window / TRIP_GAIN_DIVISOR;
+    int64_t room = publication_limit(base) - load_plain_i64(base->position_address);
+    if (!clean_to(base, slowest)) {
+        return 1;
     }
-    return 1;
+    publication_set_limit(base, limit);
+    publication->trip_limit = limit + window / TRIP_GAIN_DIVISOR;
+    return room < window / 2;
 }
 
 int publication_ipc_update_limit(struct publication_ipc *publication) {
@@ -83,18 +87,17 @@ int publication_ipc_update_limit(struct publication_ipc *publication) {
     if (base->state != PUBLICATION_STATE_ACTIVE || base->is_revoking) {
         return 0;
     }
-    int64_t before = load_plain_i64(base->position_address);
-    int work = (int)(publication_sample_position(base) != before);
+    (void)publication_sample_position(base);
     if (subscribable_has_working(&base->subscribers)) {
-        return work + follow_subscribers(publication);
+        return follow_subscribers(publication);
     }
-    if (publication_limit(base) > publication->consumer_position) {
-        publication_set_limit(base, publication->consumer_position);
-        publication->trip_limit = publication->consumer_position;
-        (void)clean_to(base, publication->consumer_position);
-        work++;
+    if (publication_limit(base) <= publication->consumer_position) {
+        return 0;
     }
-    return work;
+    publication_set_limit(base, publication->consumer_position);
+    publication->trip_limit = publication->consumer_position;
+    (void)clean_to(base, publication->consumer_position);
+    return 1;
 }
 
 static void on_timer_active(struct publication_ipc *publication, int64_t now_ns) {

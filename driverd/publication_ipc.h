@@ -20,7 +20,7 @@ int publication_ipc_create(struct publication_ipc **publication, struct driver_c
                            const struct publication_spec *spec, struct tern_error *error);
 void publication_ipc_destroy(struct publication_ipc *publication);
 
-/* Each duty cycle: sample positions, clean, move the limit; returns work done. */
+/* Each duty cycle: sample positions, clean, move the limit; returns work that cannot wait. */
 int publication_ipc_update_limit(struct publication_ipc *publication);
 /* Life cycle, tethers, unblocking, connected status. */
 void publication_ipc_on_timer(struct publication_ipc *publication, int64_t now_ns);

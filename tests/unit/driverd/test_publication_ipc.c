@@ -92,6 +92,23 @@ Test(publication_ipc, limit_follows_the_slowest_subscriber_in_steps) {
     close_stream(&s);
 }
 
+Test(publication_ipc, a_producer_with_room_does_not_keep_the_driver_awake) {
+    struct stream s;
+    open_stream(&s, "aeron:ipc");
+    while (log_producer_position(&s.log) < WINDOW / 4) {
+        cr_assert(append(&s, 992) > 0);
+    }
+    driver_fixture_set_counter(&s.f, s.image.counter_id, WINDOW / 4);
+    cr_assert(driver_fixture_step(&s.f, 1) == 0);
+    cr_assert(limit(&s) == WINDOW / 4 + WINDOW, "moved all the same");
+    while (log_producer_position(&s.log) <= WINDOW / 4 + WINDOW / 2) {
+        cr_assert(append(&s, 992) > 0);
+    }
+    driver_fixture_set_counter(&s.f, s.image.counter_id, WINDOW / 2);
+    cr_assert(driver_fixture_step(&s.f, 1) > 0, "there was less than half a window left");
+    close_stream(&s);
+}
+
 Test(publication_ipc, late_subscribers_join_where_the_others_are) {
     struct stream s;
     open_stream(&s, "aeron:ipc");
