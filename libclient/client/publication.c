@@ -6,6 +6,7 @@
  * an open publication with room; only a claim's length is looked at first (5.8).
  */
 #include "client/publication.h"
+#include "shm/append_short.h"
 
 /* Steps 1 to 4 and 6 of 5.3: 0 when something may be appended, else the refusal. */
 static inline int64_t admit(const struct client_publication *publication, int64_t length) {
@@ -39,10 +40,13 @@ int64_t tern_publication_offer(tern_publication *publication, const void *buffer
                  (buffer == NULL && length > 0))) {
         return TERN_PUBLICATION_ERROR;
     }
-    /* iovec has no const; the appender only reads. */
-    struct iovec part = {(void *)(uintptr_t)buffer, (size_t)length};
-    return client_publication_committed(
-        base, term_append_message(&base->appender, &part, 1, length, NULL, NULL));
+    int64_t appended = term_append_short(&base->appender, buffer, length);
+    if (UNLIKELY(appended == 0)) {
+        /* iovec has no const; the appender only reads. */
+        struct iovec part = {(void *)(uintptr_t)buffer, (size_t)length};
+        appended = term_append_message(&base->appender, &part, 1, length, NULL, NULL);
+    }
+    return client_publication_committed(base, appended);
 }
 
 int64_t tern_publication_offerv(tern_publication *publication, const struct iovec *parts, int count,

@@ -14,15 +14,7 @@
 
 #include <string.h>
 
-#include "base/compiler.h"
-#include "shm/frame_write.h"
-
-/* Where one append goes: a term, its id, and the words of its headers that do not change. */
-struct place {
-    uint8_t *term;
-    int32_t term_id;
-    int32_t offset;
-};
+#include "shm/append_short.h"
 
 struct payload {
     const struct iovec *vector;
@@ -49,19 +41,10 @@ void term_appender_init(struct term_appender *appender, const struct log_buffer 
     };
 }
 
-static inline struct frame_header *begin_frame(const struct term_appender *appender,
-                                               const struct place *place, int32_t frame_length,
-                                               int32_t kind) {
-    struct frame_header *frame = frame_at(place->term, place->offset);
-    frame_begin(frame, frame_length, kind, frame_word(place->offset, appender->session_id),
-                frame_word(appender->stream_id, place->term_id));
-    return frame;
-}
-
-static void write_padding(const struct term_appender *appender, const struct place *place,
+static void write_padding(const struct term_appender *appender, const struct term_place *place,
                           int32_t frame_length) {
-    struct frame_header *frame = begin_frame(appender, place, frame_length,
-                                             frame_kind(FRAME_FLAG_UNFRAGMENTED, FRAME_TYPE_PAD));
+    struct frame_header *frame = term_begin_frame(
+        appender, place, frame_length, frame_kind(FRAME_FLAG_UNFRAGMENTED, FRAME_TYPE_PAD));
     frame_commit(frame, frame_length);
 }
 
@@ -106,10 +89,11 @@ static inline void finish_frame(struct frame_header *frame, int32_t frame_length
 }
 
 static inline void write_unfragmented(const struct term_appender *appender,
-                                      const struct place *place, const struct payload *payload) {
+                                      const struct term_place *place,
+                                      const struct payload *payload) {
     int32_t frame_length = (int32_t)payload->length + LOG_FRAME_HEADER_LENGTH;
-    struct frame_header *frame = begin_frame(appender, place, frame_length,
-                                             frame_kind(FRAME_FLAG_UNFRAGMENTED, FRAME_TYPE_DATA));
+    struct frame_header *frame = term_begin_frame(
+        appender, place, frame_length, frame_kind(FRAME_FLAG_UNFRAGMENTED, FRAME_TYPE_DATA));
     uint8_t *to = (uint8_t *)(frame + 1);
     if (LIKELY(payload->vector_count == 1)) {
         copy_payload(to, payload->vector[0].iov_base, (size_t)payload->length);
@@ -120,7 +104,7 @@ static inline void write_unfragmented(const struct term_appender *appender,
     finish_frame(frame, frame_length, payload);
 }
 
-static void write_fragmented(const struct term_appender *appender, struct place place,
+static void write_fragmented(const struct term_appender *appender, struct term_place place,
                              const struct payload *payload) {
     struct gather gather = {.part = payload->vector};
     int64_t remaining = payload->length;
@@ -132,7 +116,7 @@ static void write_fragmented(const struct term_appender *appender, struct place 
             flags |= FRAME_FLAG_END;
         }
         struct frame_header *frame =
-            begin_frame(appender, &place, frame_length, frame_kind(flags, FRAME_TYPE_DATA));
+            term_begin_frame(appender, &place, frame_length, frame_kind(flags, FRAME_TYPE_DATA));
         gather_copy(&gather, (uint8_t *)(frame + 1), (size_t)bytes);
         finish_frame(frame, frame_length, payload);
         flags = 0;
@@ -153,8 +137,8 @@ static inline int32_t framed_length(const struct term_appender *appender, int64_
     return log_aligned_frame_length((int32_t)length + LOG_FRAME_HEADER_LENGTH);
 }
 
-static inline void write_message(const struct term_appender *appender, const struct place *place,
-                                 const struct payload *payload) {
+static inline void write_message(const struct term_appender *appender,
+                                 const struct term_place *place, const struct payload *payload) {
     if (LIKELY(!is_fragmented(appender, payload->length))) {
         write_unfragmented(appender, place, payload);
     } else {
@@ -164,9 +148,8 @@ static inline void write_message(const struct term_appender *appender, const str
 
 /* ---- concurrent ---- */
 
-/* 5.6: this thread's add crossed the end of the term. */
-static int64_t end_of_log(const struct term_appender *appender, const struct place *place,
-                          int64_t position) {
+int64_t term_append_end_of_log(const struct term_appender *appender, const struct term_place *place,
+                               int64_t position) {
     const struct log_buffer *log = appender->log;
     if (place->offset < log->term_length) {
         write_padding(appender, place, log->term_length - place->offset);
@@ -179,34 +162,12 @@ static int64_t end_of_log(const struct term_appender *appender, const struct pla
     return TERM_APPEND_TRIPPED;
 }
 
-/* Reserve `required` bytes at the tail. Returns the position behind them with *place set, or one of
- * the negative codes. */
-static inline int64_t reserve(const struct term_appender *appender, int32_t required,
-                              struct place *place) {
-    const struct log_buffer *log = appender->log;
-    int32_t term_count = load_acquire_i32(&log->metadata->active_term_count);
-    int32_t index = log_partition_index(term_count);
-    int64_t raw_tail = get_and_add_i64(&log->metadata->raw_tails[index], required);
-    /* The tail names its term: between the two loads the log may have gone on. The offset is a
-     * multiple of 32 unless another process damaged the tail. */
-    place->term_id = log_raw_tail_term_id(raw_tail);
-    place->offset = log_raw_tail_offset(raw_tail, log->term_length) & ~(LOG_FRAME_ALIGNMENT - 1);
-    place->term = log->terms[index];
-    int64_t resulting = (int64_t)place->offset + required;
-    int64_t position =
-        log_position(place->term_id, 0, log->position_bits, log->initial_term_id) + resulting;
-    if (UNLIKELY(resulting > log->term_length)) {
-        return end_of_log(appender, place, position);
-    }
-    return position;
-}
-
 int64_t term_append_message(const struct term_appender *appender, const struct iovec *vector,
                             int vector_count, int64_t length, reserved_value_supplier supplier,
                             void *supplier_context) {
     assert(length >= 0 && length <= appender->message_length_max);
-    struct place place;
-    int64_t position = reserve(appender, framed_length(appender, length), &place);
+    struct term_place place;
+    int64_t position = term_reserve(appender, framed_length(appender, length), &place);
     if (LIKELY(position >= 0)) {
         struct payload payload = {vector, vector_count, length, supplier, supplier_context};
         write_message(appender, &place, &payload);
@@ -218,11 +179,11 @@ int64_t term_append_claim(const struct term_appender *appender, int32_t length,
                           struct frame_header **frame) {
     assert(length >= 0 && length <= appender->payload_length_max);
     int32_t frame_length = length + LOG_FRAME_HEADER_LENGTH;
-    struct place place;
-    int64_t position = reserve(appender, log_aligned_frame_length(frame_length), &place);
+    struct term_place place;
+    int64_t position = term_reserve(appender, log_aligned_frame_length(frame_length), &place);
     if (LIKELY(position >= 0)) {
-        *frame = begin_frame(appender, &place, frame_length,
-                             frame_kind(FRAME_FLAG_UNFRAGMENTED, FRAME_TYPE_DATA));
+        *frame = term_begin_frame(appender, &place, frame_length,
+                                  frame_kind(FRAME_FLAG_UNFRAGMENTED, FRAME_TYPE_DATA));
     }
     return position;
 }
@@ -273,11 +234,11 @@ int64_t exclusive_rotate_when_full(const struct term_appender *appender,
  * the narrower store of the call before. */
 static inline int64_t exclusive_reserve(const struct term_appender *appender,
                                         struct exclusive_state *state, int32_t required,
-                                        struct place *place) {
+                                        struct term_place *place) {
     const struct log_buffer *log = appender->log;
     int32_t offset = load_plain_i32(&state->term_offset);
     int64_t resulting = (int64_t)offset + required;
-    *place = (struct place){log->terms[state->active_index], state->term_id, offset};
+    *place = (struct term_place){log->terms[state->active_index], state->term_id, offset};
     store_release_i64(&log->metadata->raw_tails[state->active_index],
                       log_raw_tail(state->term_id, (int32_t)resulting));
     if (UNLIKELY(resulting > log->term_length)) {
@@ -295,7 +256,7 @@ int64_t exclusive_append_message(const struct term_appender *appender,
                                  int vector_count, int64_t length, reserved_value_supplier supplier,
                                  void *supplier_context) {
     assert(length >= 0 && length <= appender->message_length_max);
-    struct place place;
+    struct term_place place;
     int64_t position = exclusive_reserve(appender, state, framed_length(appender, length), &place);
     if (LIKELY(position >= 0)) {
         struct payload payload = {vector, vector_count, length, supplier, supplier_context};
@@ -308,12 +269,12 @@ int64_t exclusive_append_claim(const struct term_appender *appender, struct excl
                                int32_t length, struct frame_header **frame) {
     assert(length >= 0 && length <= appender->payload_length_max);
     int32_t frame_length = length + LOG_FRAME_HEADER_LENGTH;
-    struct place place;
+    struct term_place place;
     int64_t position =
         exclusive_reserve(appender, state, log_aligned_frame_length(frame_length), &place);
     if (LIKELY(position >= 0)) {
-        *frame = begin_frame(appender, &place, frame_length,
-                             frame_kind(FRAME_FLAG_UNFRAGMENTED, FRAME_TYPE_DATA));
+        *frame = term_begin_frame(appender, &place, frame_length,
+                                  frame_kind(FRAME_FLAG_UNFRAGMENTED, FRAME_TYPE_DATA));
     }
     return position;
 }
@@ -322,7 +283,7 @@ int64_t exclusive_append_padding(const struct term_appender *appender,
                                  struct exclusive_state *state, int32_t length) {
     assert(length >= 0 && length <= appender->message_length_max);
     int32_t frame_length = length + LOG_FRAME_HEADER_LENGTH;
-    struct place place;
+    struct term_place place;
     int64_t position =
         exclusive_reserve(appender, state, log_aligned_frame_length(frame_length), &place);
     if (position >= 0) {
@@ -332,7 +293,7 @@ int64_t exclusive_append_padding(const struct term_appender *appender,
 }
 
 /* Frames make up the block exactly, and the first belongs to this place. */
-static bool block_is_valid(const struct term_appender *appender, const struct place *place,
+static bool block_is_valid(const struct term_appender *appender, const struct term_place *place,
                            const uint8_t *block, int32_t length) {
     if (length < LOG_FRAME_HEADER_LENGTH || length > appender->log->term_length - place->offset) {
         return false;
@@ -373,8 +334,8 @@ int64_t exclusive_append_block(const struct term_appender *appender, struct excl
     if (result < 0) {
         return result;
     }
-    struct place place = {appender->log->terms[state->active_index], state->term_id,
-                          state->term_offset};
+    struct term_place place = {appender->log->terms[state->active_index], state->term_id,
+                               state->term_offset};
     if (!block_is_valid(appender, &place, block, length)) {
         return TERM_APPEND_INVALID;
     }

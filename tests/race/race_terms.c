@@ -70,10 +70,12 @@ static int64_t offer(const struct producer *producer, struct exclusive_state *st
         }
         return position;
     }
-    if (producer->is_exclusive && number % 2 == 0) {
+    if (number % 2 == 0) {
         int64_t position =
-            exclusive_append_short(&stream->appender, state, part->iov_base, (int32_t)length);
-        if (position > 0) {
+            producer->is_exclusive
+                ? exclusive_append_short(&stream->appender, state, part->iov_base, (int32_t)length)
+                : term_append_short(&stream->appender, part->iov_base, (int32_t)length);
+        if (position != 0) {
             return position;
         }
     }

@@ -383,7 +383,13 @@ static void check_same(const struct fixture *a, const struct fixture *b) {
     cr_assert_eq(a->state.term_begin_position, b->state.term_begin_position);
 }
 
-Test(term_append, short_messages_are_appended_as_all_others) {
+static int64_t append_short(struct fixture *f, bool is_exclusive, const void *message,
+                            int32_t length) {
+    return is_exclusive ? exclusive_append_short(&f->appender, &f->state, message, length)
+                        : term_append_short(&f->appender, message, length);
+}
+
+static void check_short_messages(bool is_exclusive) {
     struct fixture a;
     struct fixture b;
     uint8_t message[256];
@@ -395,11 +401,12 @@ Test(term_append, short_messages_are_appended_as_all_others) {
     int short_count = 0;
     for (int32_t k = 0; k < 3000; k++) { /* over the end of the first term and the second */
         int32_t length = k % 140;
-        int64_t expected = append(&a, true, message, length);
-        int64_t position = exclusive_append_short(&b.appender, &b.state, message, length);
+        int64_t expected = append(&a, is_exclusive, message, length);
+        int64_t position = append_short(&b, is_exclusive, message, length);
         if (position == 0) {
-            cr_assert(length < 8 || length > 128 || expected == TERM_APPEND_TRIPPED);
-            position = append(&b, true, message, length);
+            cr_assert(length < 8 || length > 128 ||
+                      (is_exclusive && expected == TERM_APPEND_TRIPPED));
+            position = append(&b, is_exclusive, message, length);
         } else {
             cr_assert(length >= 8 && length <= 128);
             short_count++;
@@ -407,10 +414,15 @@ Test(term_append, short_messages_are_appended_as_all_others) {
         cr_assert_eq(position, expected);
     }
     cr_assert_gt(short_count, 2500);
-    cr_assert_gt(a.state.term_begin_position, T);
+    cr_assert_gt(log_producer_position(&a.log), T);
     check_same(&a, &b);
     close_fixture(&a);
     close_fixture(&b);
+}
+
+Test(term_append, short_messages_are_appended_as_all_others) {
+    check_short_messages(true);
+    check_short_messages(false);
 }
 
 Test(term_append, a_short_message_that_does_not_fit_changes_nothing) {
@@ -420,6 +432,9 @@ Test(term_append, a_short_message_that_does_not_fit_changes_nothing) {
     f.appender.payload_length_max = 64; /* a small MTU */
     cr_assert_eq(exclusive_append_short(&f.appender, &f.state, message, 65), 0);
     cr_assert_eq(exclusive_append_short(&f.appender, &f.state, message, -1), 0);
+    cr_assert_eq(term_append_short(&f.appender, message, 65), 0);
+    cr_assert_eq(term_append_short(&f.appender, message, -1), 0);
+    cr_assert_eq(f.log.metadata->raw_tails[0], log_raw_tail(7, 0));
     set_tails(&f, 7, T - 64);
     cr_assert_eq(exclusive_append_short(&f.appender, &f.state, message, 33), 0);
     cr_assert_eq(f.state.term_offset, T - 64);
