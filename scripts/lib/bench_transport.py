@@ -68,14 +68,14 @@ def ipc_rows(prefix, exclusive, shared):
             [prefix + "_rtt_p50", prefix + "_rtt_p99"] + LOG_FLOORS)
 
 
-def ipc(prefix, settings, exclusive, shared):
+def ipc(prefix, settings, exclusive, shared, placement="nap"):
     def run(place):
         place.start("driverd", **settings)
         rows = {}
         for kind, lengths in (("exclusive", exclusive), ("shared", shared)):
             for length in lengths:
                 rows.update(stream(place, "%s_%s_%d" % (prefix, kind, length),
-                                   "floor_ring_%d" % length, (kind, IPC, length, "split")))
+                                   "floor_ring_%d" % length, (kind, IPC, length, placement)))
         rows.update(round_trip(place, prefix + "_rtt", "floor_ipc_rtt",
                                (IPC, IPC, 32, 200000, 2, "spin")))
         return rows
@@ -89,7 +89,7 @@ def ipc_terms(place):
     rows = {}
     for length in ("64k", "1m", "16m"):
         rows.update(stream(place, "ipc_terms_" + length, "floor_ring_32",
-                           ("exclusive", "aeron:ipc?term-length=" + length, 32, "split")))
+                           ("exclusive", "aeron:ipc?term-length=" + length, 32, "nap")))
     return rows
 
 
@@ -232,12 +232,16 @@ DEDICATED_ENDS = "; publisher and subscriber share core 0, the driver runs where
 
 SUBJECTS = (
     subject("ipc", "driver as shipped (lowcpu); terms 16 MiB, MTU 8192; publisher and subscriber "
-            "spin on a core each", ipc("ipc", LOWCPU, LENGTHS, LENGTHS)),
+            "have a core each; the publisher spins, the subscriber sleeps for 1 us (some 60 with "
+            "the kernel's slack) whenever it has caught up; both ends of a round trip spin",
+            ipc("ipc", LOWCPU, LENGTHS, LENGTHS)),
+    subject("ipc_spin", "as ipc, but the subscriber spins",
+            ipc("ipc_spin", LOWCPU, (32, 1024), (32,), "split")),
     subject("ipc_yield", "as ipc, but the driver yields",
             ipc("ipc_yield", {**LOWCPU, **YIELD}, (32, 1024), ())),
     subject("ipc_backoff", "as ipc, but the driver with backoff 10-20-1us-1ms",
             ipc("ipc_backoff", BACKOFF, (32, 1024), ())),
-    subject("ipc_terms", "exclusive, 32 bytes, driver as shipped (lowcpu), terms as in the name",
+    subject("ipc_terms", "as ipc, exclusive, 32 bytes, terms as in the name",
             (["ipc_terms_64k", "ipc_terms_1m", "ipc_terms_16m"], [["floor_memory", "ring:32"]],
              ipc_terms)),
     subject("udp_shared_spin", SPIN_ENDS + "terms 16 MiB" + STREAM_ENDS,

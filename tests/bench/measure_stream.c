@@ -3,7 +3,9 @@
  *
  * Messages that do not fit a frame are assembled, as a user has to. PLACEMENT says where the two
  * ends run on a machine of few cores:
- *     split     two threads on two cores: for IPC (its default), where the driver has little to do
+ *     split     two threads on two cores, which spin
+ *     nap       as split, but a subscriber that has caught up naps: for IPC (its default). One that
+ *               spins takes each line from the publisher while that still writes to it
  *     one       one thread on core 0 offers and polls in turn: for UDP (its default); the other
  *               core is the driver's
  *     together  two threads share core 0 and yield to each other when they have nothing to do
@@ -25,6 +27,7 @@
 #define FRAGMENT_LIMIT 256
 #define OFFERS_PER_TURN 64
 #define WARM_UP_NS INT64_C(300000000)
+#define NAP_NS 1000 /* and what the kernel adds, some 50 us */
 /* Refusals in a row after which a thread lets others run: the driver has to open the window. */
 #define REFUSALS_MAX 100
 
@@ -38,6 +41,7 @@ struct stream {
     int32_t length;
     int publisher_cpu; /* -1: any */
     int subscriber_cpu;
+    bool naps;
     uint8_t message[MESSAGE_MAX];
 
     alignas(BENCH_LINE_LENGTH) bool is_done;
@@ -52,10 +56,14 @@ struct placement {
     int thread_count;
     int publisher_cpu;
     int subscriber_cpu;
+    bool naps; /* the subscriber, when it has caught up */
 };
 
-static const struct placement placements[] = {
-    {"split", 2, 1, 0}, {"one", 1, 0, 0}, {"together", 2, 0, 0}, {"free", 2, -1, -1}};
+static const struct placement placements[] = {{"split", 2, 1, 0, false},
+                                              {"nap", 2, 1, 0, true},
+                                              {"one", 1, 0, 0, false},
+                                              {"together", 2, 0, 0, false},
+                                              {"free", 2, -1, -1, false}};
 
 static void on_message(void *context, const uint8_t *buffer, int32_t length,
                        const tern_header *header) {
@@ -113,11 +121,16 @@ static void *run_publisher(void *argument) {
 }
 
 static void *run_subscriber(void *argument) {
+    static const struct timespec nap = {.tv_nsec = NAP_NS};
     struct stream *stream = argument;
     int empty = 0;
     pin(stream->subscriber_cpu);
     while (!is_done(stream)) {
-        empty = receive(stream) > 0 ? 0 : empty + 1;
+        int fragments = receive(stream);
+        if (stream->naps && fragments < FRAGMENT_LIMIT) {
+            (void)nanosleep(&nap, NULL);
+        }
+        empty = fragments > 0 ? 0 : empty + 1;
         if (empty > REFUSALS_MAX) {
             (void)sched_yield();
         }
@@ -196,6 +209,7 @@ static double run(struct stream *stream, const struct placement *placement, int6
     pthread_t threads[2];
     stream->publisher_cpu = placement->publisher_cpu;
     stream->subscriber_cpu = placement->subscriber_cpu;
+    stream->naps = placement->naps;
     for (int i = 0; i < placement->thread_count; i++) {
         if (pthread_create(&threads[i], NULL, runs[i], stream) != 0) {
             bench_fail("cannot start a thread");
@@ -214,13 +228,13 @@ int main(int argc, char **argv) {
     static struct stream stream; /* too large for the stack */
     if (argc != 7 && argc != 8) {
         fprintf(stderr, "usage: measure_stream NAME FLOOR exclusive|shared CHANNEL LENGTH "
-                        "SECONDS [split|one|together|free]\n");
+                        "SECONDS [split|nap|one|together|free]\n");
         return 64;
     }
     const char *channel = argv[4];
     bool is_ipc = strncmp(channel, "aeron:ipc", 9) == 0;
     const struct placement *placement = find_placement(argc == 8 ? argv[7]
-                                                       : is_ipc  ? "split"
+                                                       : is_ipc  ? "nap"
                                                                  : "one");
     stream.length = (int32_t)link_number(argv[5], 0, MESSAGE_MAX);
     int64_t duration_ns = link_seconds_ns(argv[6]);
