@@ -40,14 +40,16 @@ int64_t tern_exclusive_publication_offer(tern_exclusive_publication *publication
     if (UNLIKELY(refusal != 0)) {
         return refusal;
     }
+    if (LIKELY(buffer != NULL)) {
+        int64_t position = exclusive_append_short(appender, &publication->state, buffer, length);
+        if (LIKELY(position > 0)) {
+            log_wake(publication->base.metadata);
+            return position;
+        }
+    }
     if (UNLIKELY(length < 0 || length > appender->message_length_max ||
                  (buffer == NULL && length > 0))) {
         return TERN_PUBLICATION_ERROR;
-    }
-    int64_t position = exclusive_append_short(appender, &publication->state, buffer, length);
-    if (LIKELY(position > 0)) {
-        log_wake(publication->base.metadata);
-        return position;
     }
     return append_long(publication, buffer, length);
 }

@@ -112,15 +112,16 @@ static inline int64_t term_append_short(const struct term_appender *appender, co
 static inline int64_t exclusive_append_short(const struct term_appender *appender,
                                              struct exclusive_state *state, const void *buffer,
                                              int32_t length) {
-    const struct log_buffer *log = appender->log;
-    int32_t offset = load_plain_i32(&state->term_offset);
-    int32_t resulting = offset + log_aligned_frame_length(length + LOG_FRAME_HEADER_LENGTH);
-    if (UNLIKELY(!append_is_short(appender, length) || resulting > log->term_length)) {
+    if (UNLIKELY(!append_is_short(appender, length))) {
         return 0;
     }
-    int32_t index = state->active_index;
-    struct term_place place = {log->terms[index], state->term_id, offset};
-    store_release_i64(&log->metadata->raw_tails[index], log_raw_tail(place.term_id, resulting));
+    int32_t offset = load_plain_i32(&state->term_offset);
+    int32_t resulting = offset + log_aligned_frame_length(length + LOG_FRAME_HEADER_LENGTH);
+    if (UNLIKELY(resulting > appender->log->term_length)) {
+        return 0;
+    }
+    struct term_place place = {state->term, state->term_id, offset};
+    store_release_i64(state->raw_tail, log_raw_tail(place.term_id, resulting));
     state->term_offset = resulting;
     append_short_write(appender, &place, buffer, length);
     return state->term_begin_position + resulting;

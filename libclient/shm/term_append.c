@@ -190,11 +190,17 @@ int64_t term_append_claim(const struct term_appender *appender, int32_t length,
 
 /* ---- exclusive ---- */
 
+static void enter_term(struct exclusive_state *state, const struct log_buffer *log, int32_t index) {
+    state->active_index = index;
+    state->term = log->terms[index];
+    state->raw_tail = &log->metadata->raw_tails[index];
+}
+
 void exclusive_state_init(struct exclusive_state *state, const struct log_buffer *log) {
     int32_t term_count = load_acquire_i32(&log->metadata->active_term_count);
     int32_t index = log_partition_index(term_count);
     int64_t raw_tail = load_acquire_i64(&log->metadata->raw_tails[index]);
-    state->active_index = index;
+    enter_term(state, log, index);
     state->term_id = log_raw_tail_term_id(raw_tail);
     state->term_offset =
         log_raw_tail_offset(raw_tail, log->term_length) & ~(LOG_FRAME_ALIGNMENT - 1);
@@ -210,11 +216,10 @@ static int64_t exclusive_rotate(const struct term_appender *appender,
         return TERM_APPEND_MAX_POSITION;
     }
     state->term_id = wrapping_add_i32(state->term_id, 1);
-    state->active_index = (state->active_index + 1) % LOG_PARTITION_COUNT;
+    enter_term(state, log, (state->active_index + 1) % LOG_PARTITION_COUNT);
     state->term_begin_position += log->term_length;
     state->term_offset = 0;
-    store_plain_i64(&log->metadata->raw_tails[state->active_index],
-                    log_raw_tail(state->term_id, 0));
+    store_plain_i64(state->raw_tail, log_raw_tail(state->term_id, 0));
     store_release_i32(&log->metadata->active_term_count,
                       log_term_count(state->term_id, log->initial_term_id));
     return TERM_APPEND_TRIPPED;
@@ -238,9 +243,8 @@ static inline int64_t exclusive_reserve(const struct term_appender *appender,
     const struct log_buffer *log = appender->log;
     int32_t offset = load_plain_i32(&state->term_offset);
     int64_t resulting = (int64_t)offset + required;
-    *place = (struct term_place){log->terms[state->active_index], state->term_id, offset};
-    store_release_i64(&log->metadata->raw_tails[state->active_index],
-                      log_raw_tail(state->term_id, (int32_t)resulting));
+    *place = (struct term_place){state->term, state->term_id, offset};
+    store_release_i64(state->raw_tail, log_raw_tail(state->term_id, (int32_t)resulting));
     if (UNLIKELY(resulting > log->term_length)) {
         if (place->offset < log->term_length) {
             write_padding(appender, place, log->term_length - place->offset);
@@ -334,8 +338,7 @@ int64_t exclusive_append_block(const struct term_appender *appender, struct excl
     if (result < 0) {
         return result;
     }
-    struct term_place place = {appender->log->terms[state->active_index], state->term_id,
-                               state->term_offset};
+    struct term_place place = {state->term, state->term_id, state->term_offset};
     if (!block_is_valid(appender, &place, block, length)) {
         return TERM_APPEND_INVALID;
     }

@@ -43,14 +43,16 @@ int64_t term_append_claim(const struct term_appender *appender, int32_t length,
 struct exclusive_state {
     int32_t term_offset;
     int32_t term_id;
-    int32_t active_index;
+    uint8_t *term; /* the active one, and its tail in the metadata */
+    int64_t *raw_tail;
     int64_t term_begin_position;
+    int32_t active_index;
 };
 void exclusive_state_init(struct exclusive_state *state, const struct log_buffer *log);
 int64_t exclusive_append_message(const struct term_appender *appender,
                                  struct exclusive_state *state, const struct iovec *vector,
-                                 int vector_count, int64_t length,
-                                 reserved_value_supplier supplier, void *supplier_context);
+                                 int vector_count, int64_t length, reserved_value_supplier supplier,
+                                 void *supplier_context);
 int64_t exclusive_append_claim(const struct term_appender *appender, struct exclusive_state *state,
                                int32_t length, struct frame_header **frame);
 int64_t exclusive_append_padding(const struct term_appender *appender,
@@ -61,9 +63,8 @@ int64_t exclusive_append_padding(const struct term_appender *appender,
  * type data; else TERM_APPEND_INVALID and nothing is changed. At the end of a term the log is
  * rotated first, so exclusive_state says before the call what the block's header must have after
  * exclusive_rotate_when_full. */
-int64_t exclusive_append_block(const struct term_appender *appender,
-                               struct exclusive_state *state, const uint8_t *block,
-                               int32_t length);
+int64_t exclusive_append_block(const struct term_appender *appender, struct exclusive_state *state,
+                               const uint8_t *block, int32_t length);
 
 /* Move on to the next term when this one is full; 0 or TERM_APPEND_MAX_POSITION. */
 int64_t exclusive_rotate_when_full(const struct term_appender *appender,
@@ -78,8 +79,7 @@ bool term_is_free(const uint8_t *term, int32_t term_offset);
 /* Image: put a validated datagram (frame_validate, frame_data_fits) at its offset when nothing is
  * there yet; words are stored so that a reader sees the frame only when complete. False for a
  * duplicate, which changes nothing. */
-bool term_insert_packet(uint8_t *term, int32_t term_offset, const uint8_t *packet,
-                        int32_t length);
+bool term_insert_packet(uint8_t *term, int32_t term_offset, const uint8_t *packet, int32_t length);
 
 /* 2.8 of media-driver.md: zero [offset, offset + length) in the order that readers rely on. Both
  * are multiples of 32 and the range lies within the term. */

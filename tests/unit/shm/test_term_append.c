@@ -432,6 +432,8 @@ Test(term_append, a_short_message_that_does_not_fit_changes_nothing) {
     f.appender.payload_length_max = 64; /* a small MTU */
     cr_assert_eq(exclusive_append_short(&f.appender, &f.state, message, 65), 0);
     cr_assert_eq(exclusive_append_short(&f.appender, &f.state, message, -1), 0);
+    cr_assert_eq(exclusive_append_short(&f.appender, &f.state, message, INT32_MAX), 0);
+    cr_assert_eq(term_append_short(&f.appender, message, INT32_MAX), 0);
     cr_assert_eq(term_append_short(&f.appender, message, 65), 0);
     cr_assert_eq(term_append_short(&f.appender, message, -1), 0);
     cr_assert_eq(f.log.metadata->raw_tails[0], log_raw_tail(7, 0));
