@@ -212,6 +212,11 @@ void publication_ipc_reject(struct publication_ipc *publication, struct text_sli
         .text = reason,
     };
     driver_context_respond(base->context, &response);
+    struct tern_error error;
+    (void)error_set(&error, DRIVER_ERROR(DRIVER_ERROR_IMAGE_REJECTED),
+                    "image rejected over IPC for session_id=%d stream_id=%d: %.*s",
+                    base->session_id, base->stream_id, min_i32(reason.length, 120), reason.text);
+    driver_context_log_error(base->context, &error);
     (void)update_consumer_position(publication);
     subscribable_remove_all(&base->subscribers, SUBSCRIBABLE_CHANNEL_IPC);
     publication_set_connected(base, false);

@@ -217,6 +217,8 @@ Test(publication_ipc, rejected_subscribers_come_back_after_the_cool_down) {
     (void)driver_fixture_step(&s.f, 1);
     cr_assert(driver_fixture_find(&s.f, RESPONSE_PUBLICATION_ERROR, &response));
     cr_assert(response.error_code == DRIVER_ERROR_IMAGE_REJECTED);
+    cr_assert(driver_fixture_system_counter(&s.f, SYSTEM_COUNTER_ERRORS) == 1,
+              "the reason is logged");
     cr_assert(driver_fixture_find(&s.f, RESPONSE_UNAVAILABLE_IMAGE, &response));
     cr_assert(s.log.metadata->is_connected == 0);
     struct command keepalive = {.type = COMMAND_CLIENT_KEEPALIVE};
