@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #define TEST_SECONDS_MAX 100
+#define EXIT_SKIPPED 77
 #define POLL_MS 5
 
 extern char **environ;
@@ -29,6 +30,12 @@ _Noreturn void test_fail(const char *file, int line, const char *condition, cons
     printf("# %s:%d: %s: %s\n", file, line, condition, text);
     (void)fflush(stdout);
     _exit(1);
+}
+
+_Noreturn void test_skip(const char *reason) {
+    printf("# skipped: %s\n", reason);
+    (void)fflush(stdout);
+    _exit(EXIT_SKIPPED);
 }
 
 int64_t test_now_ns(void) {
@@ -54,8 +61,8 @@ bool test_wait(bool (*condition)(void *context), void *context) {
 }
 
 static void set_directory(struct driver_process *driver, pid_t test_pid) {
-    (void)snprintf(driver->directory, sizeof driver->directory, "/dev/shm/tern-test-%d",
-                   (int)test_pid);
+    (void)snprintf(driver->directory, sizeof driver->directory, "/dev/shm/tern-test-%d-%d",
+                   (int)test_pid, driver->number);
 }
 
 static void set_environment(const struct driver_process *driver, const char *const *environment) {
@@ -189,24 +196,27 @@ tern_client *driver_process_connect(const struct driver_process *driver) {
     return client;
 }
 
-/* What a failed test left: show what its driver said, then remove it all. */
+/* What a failed test left: show what its drivers said, then remove it all. */
 static void clean_up_after(pid_t test_pid) {
-    struct driver_process driver = {0};
     char path[160];
     char line[1024];
-    set_directory(&driver, test_pid);
-    (void)snprintf(path, sizeof path, "%s.log", driver.directory);
-    FILE *log = fopen(path, "r");
-    while (log != NULL && fgets(line, sizeof line, log) != NULL) {
-        printf("# %s", line);
+    for (int number = 0; number < DRIVER_PROCESS_NUMBER_MAX; number++) {
+        struct driver_process driver = {.number = number};
+        set_directory(&driver, test_pid);
+        (void)snprintf(path, sizeof path, "%s.log", driver.directory);
+        FILE *log = fopen(path, "r");
+        while (log != NULL && fgets(line, sizeof line, log) != NULL) {
+            printf("# %d: %s", number, line);
+        }
+        if (log != NULL) {
+            (void)fclose(log);
+        }
+        driver_process_close(&driver);
     }
-    if (log != NULL) {
-        (void)fclose(log);
-    }
-    driver_process_close(&driver);
 }
 
-static bool run_test(const struct system_test *test, const char *program) {
+/* The exit status of the test, 0 when it is good; any other when it was ended by a signal. */
+static int run_test(const struct system_test *test, const char *program) {
     int status = 0;
     (void)fflush(stdout);
     pid_t child = fork();
@@ -217,7 +227,7 @@ static bool run_test(const struct system_test *test, const char *program) {
         exit(0); /* runs the leak check of a sanitizer build */
     }
     if (child < 0 || waitpid(child, &status, 0) != child) {
-        return false;
+        return EXIT_FAILURE;
     }
     if (WIFSIGNALED(status)) {
         printf("# ended by signal %d\n", WTERMSIG(status));
@@ -225,7 +235,7 @@ static bool run_test(const struct system_test *test, const char *program) {
     if (status != 0) {
         clean_up_after(child);
     }
-    return status == 0;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_FAILURE;
 }
 
 int system_test_main(int argc, char **argv, const struct system_test *tests, int count) {
@@ -242,9 +252,11 @@ int system_test_main(int argc, char **argv, const struct system_test *tests, int
         if (argc > 2 && strcmp(argv[2], tests[i].name) != 0) {
             continue;
         }
-        bool is_good = run_test(&tests[i], argv[1]);
+        int status = run_test(&tests[i], argv[1]);
+        bool is_good = status == 0 || status == EXIT_SKIPPED;
         failed += !is_good;
-        printf("%sok %d - %s\n", is_good ? "" : "not ", ++number, tests[i].name);
+        printf("%sok %d - %s%s\n", is_good ? "" : "not ", ++number, tests[i].name,
+               status == EXIT_SKIPPED ? " # SKIP" : "");
     }
     return failed == 0 ? 0 : 1;
 }

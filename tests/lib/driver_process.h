@@ -1,4 +1,4 @@
-/* A real driverd in a directory of its own, for programs that test clients against it, and the
+/* Real drivers in directories of their own, for programs that test clients against it, and the
  * runner of such programs: each test in a child process, one line of TAP for each. */
 #ifndef TERN_TESTS_DRIVER_PROCESS_H
 #define TERN_TESTS_DRIVER_PROCESS_H
@@ -20,17 +20,27 @@
             test_fail(__FILE__, __LINE__, #condition, __VA_ARGS__);                                \
         }                                                                                          \
     } while (0)
+/* Waits for the condition, at most the timeout of 20 s. */
+#define REQUIRE_SOON(condition, ...)                                                               \
+    for (int64_t deadline_ns_ = test_now_ns() + TEST_TIMEOUT_NS; !(condition); test_sleep_ms(1))   \
+    REQUIRE(test_now_ns() < deadline_ns_, __VA_ARGS__)
 _Noreturn void test_fail(const char *file, int line, const char *condition, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
+#define DRIVER_PROCESS_NUMBER_MAX 3
+
+/* Ends the test, which is not possible on this machine. */
+_Noreturn void test_skip(const char *reason);
+
 struct driver_process {
     pid_t pid;
+    int number; /* of the drivers of one test, below the maximum */
     char directory[128];
 };
 
 /* Start the program and wait until clients can attach. Threading SHARED, small terms, a short timer
- * interval; what a dead driver left in the directory is deleted; `environment` (NULL-terminated "NAME=value", may be NULL) is added. The driver dies
- * with the test's process. */
+ * interval; what a dead driver left in the directory is deleted; `environment` (NULL-terminated
+ * "NAME=value", may be NULL) is added. The driver dies with the test's process. */
 void driver_process_start(struct driver_process *driver, const char *program,
                           const char *const *environment);
 /* Send the signal and wait for the end; returns the wait status. The directory stays. */
