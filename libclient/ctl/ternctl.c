@@ -32,6 +32,8 @@ static const struct alias {
     {"stat", "driver", "stat", "counters of a media driver"},
     {"errors", "driver", "errors", "its distinct error log"},
     {"streams", "driver", "streams", "positions of its streams"},
+    {"loss", "driver", "loss", "what its streams lost"},
+    {"names", "driver", "names", "how it resolves names"},
     {"trace", "driver", "trace", "its frames and commands as they come and go"},
 };
 

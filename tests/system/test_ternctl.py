@@ -36,13 +36,14 @@ class TernctlTest(unittest.TestCase):
 
     def test_an_alias_is_a_command_with_an_argument(self):
         self.assertEqual(self.run_it("stat", "-x"), (7, "ternctl-driver stat -x\n", ""))
-        self.assertEqual(self.run_it("streams")[1], "ternctl-driver streams\n")
+        for word in ("errors", "streams", "loss", "names", "trace"):
+            self.assertEqual(self.run_it(word)[1], "ternctl-driver %s\n" % word)
 
     def test_help_lists_what_is_there(self):
         code, out, _ = self.run_it("--help")
         self.assertEqual(code, 0)
-        for word in ("driver", "archive", "cluster", "stat", "errors", "streams", "trace",
-                     "extra"):
+        for word in ("driver", "archive", "cluster", "stat", "errors", "streams", "loss",
+                     "names", "trace", "extra"):
             self.assertIn("\n  " + word, out)
 
     def test_mistakes_on_the_command_line_give_64(self):
