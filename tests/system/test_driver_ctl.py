@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """ternctl-driver reads the directory of an original driver, and changes nothing in it; it traces a
-living driver of ours:
-usage: test_driver_ctl.py TERNCTL_DRIVER GOLDEN_DIRECTORY DRIVERD PLUGINS"""
+living driver of ours, and looks into two that talk to each other:
+usage: test_driver_ctl.py TERNCTL_DRIVER GOLDEN_DIRECTORY DRIVERD PLUGINS WEATHER_PEER"""
 
 import gzip
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,7 @@ import unittest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import tap  # noqa: E402  pylint: disable=wrong-import-position
 
+PEER = sys.argv.pop(5)
 PLUGINS = sys.argv.pop(4)
 DRIVERD = sys.argv.pop(3)
 GOLDEN = sys.argv.pop(2)
@@ -137,15 +139,23 @@ class DriverCtlTest(unittest.TestCase):
         self.addCleanup(stop)
         return process
 
-    def start_driver(self, **settings):
-        directory = os.path.join(self.place, "living")
+    def start_driver(self, name="living", **settings):
+        directory = os.path.join(self.place, name)
         process = self.start(DRIVERD, AERON_DIR=directory, AERON_THREADING_MODE="SHARED",
                              **settings)
-        deadline = time.monotonic() + 30
-        while self.run_it("--dir", directory, "stat")[0] != 0:
-            self.assertLess(time.monotonic(), deadline)
-            time.sleep(0.05)
+        self.until(directory, "stat", "layout")
         return process, directory
+
+    def until(self, directory, command, *patterns):
+        """What the command says once it matches each of the patterns: their first groups."""
+        deadline = time.monotonic() + 30
+        while True:
+            code, output, error = self.run_it("--dir", directory, command)
+            found = [re.search(pattern, output, re.MULTILINE) for pattern in patterns]
+            if code == 0 and all(found):
+                return [match[0] if match.re.groups == 0 else match[1] for match in found]
+            self.assertLess(time.monotonic(), deadline, "%s: %s%s" % (patterns, output, error))
+            time.sleep(0.05)
 
     def test_trace_switches_the_event_log_on_and_off(self):
         driver, directory = self.start_driver()
@@ -170,6 +180,69 @@ class DriverCtlTest(unittest.TestCase):
         driver.communicate(timeout=30)
         self.assertFalse(os.path.exists(path))
         self.assertEqual(self.run_it("--dir", directory, "trace")[0], 69)
+
+    def start_pair(self):
+        """Two drivers that know each other's names, and four ports."""
+        sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(4)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        ports = [one.getsockname()[1] for one in sockets]
+        for one in sockets:
+            one.close()
+        common = {"AERON_TERM_BUFFER_LENGTH": "64k", "AERON_NAME_RESOLVER_SUPPLIER": "driver",
+                  "AERON_DRIVER_RESOLVER_SELF_RESOLUTION_INTERVAL": "100ms",
+                  "AERON_DRIVER_RESOLVER_NEIGHBOR_TIMEOUT": "2s"}
+        here = self.start_driver(
+            "here", **common, AERON_DRIVER_RESOLVER_NAME="here.tern.invalid",
+            AERON_DRIVER_RESOLVER_INTERFACE="127.0.0.1:%d" % ports[0],
+            AERON_LOW_FILE_STORE_WARNING_THRESHOLD="1000000g")
+        there = self.start_driver(
+            "there", **common, AERON_DRIVER_RESOLVER_NAME="there.tern.invalid",
+            AERON_DRIVER_RESOLVER_INTERFACE="127.0.0.1:%d" % ports[1],
+            AERON_DRIVER_RESOLVER_BOOTSTRAP_NEIGHBOR="127.0.0.1:%d" % ports[0],
+            AERON_DEBUG_RECEIVE_DATA_LOSS_RATE="0.05", AERON_DEBUG_RECEIVE_DATA_LOSS_SEED="3")
+        return here, there, ports
+
+    def test_a_stream_between_two_drivers_is_seen_at_both(self):
+        (_, here), (other, there), ports = self.start_pair()
+        sending = "aeron:udp?control=here.tern.invalid:%d|control-mode=dynamic|fc=min" % ports[2]
+        receiving = "aeron:udp?endpoint=127.0.0.1:%d|control=127.0.0.1:%d|cc=cubic" % (
+            ports[3], ports[2])
+        self.start(PEER, "send", sending, AERON_DIR=here)
+        self.start(PEER, "receive", receiving, "whole", AERON_DIR=there)
+
+        session, = self.until(
+            here, "streams", r"^stream 1001 session (-?\d+) %s\n" % re.escape(sending))
+        self.until(here, "streams", r" [1-9]\d* snd-pos \(", r" [1-9]\d* snd-naks-received \(",
+                   r" 1 fc-receivers \(")
+        self.until(here, "stat", r" 1 - snd-channel: %s 127\.0\.0\.1:%d$" % (
+            re.escape(sending), ports[2]), r" 1 - mdc-num-dest: " + re.escape(sending),
+            r" [1-9]\d* - Retransmits sent$", r" [1-9]\d* - weather sent$")
+        self.until(there, "streams",
+                   r"^stream 1001 session %s %s\n" % (session, re.escape(receiving)),
+                   r" [1-9]\d* rcv-naks-sent \(", r" [1-9]\d* rcv-cc-cubic-wnd \(",
+                   r" [1-9]\d* sub-pos \(")
+        self.until(there, "loss", r"^[1-9]\d* times, [1-9]\d* bytes, .*, stream 1001 session %s %s "
+                   r"from 127\.0\.0\.1:%d$" % (session, re.escape(receiving), ports[2]))
+        self.assertEqual(self.run_it("--dir", here, "loss")[1], "0 streams with loss\n")
+
+        self.until(here, "names", r" 1 - Resolver neighbors: bound 127\.0\.0\.1:%d$" % ports[0],
+                   r" 1 - Resolver cache entries: name=here\.tern\.invalid$")
+        self.until(there, "names", r" 1 - Bootstrap neighbor: name=127\.0\.0\.1:%d " % ports[0],
+                   r" 1 - Resolver neighbors: bound 127\.0\.0\.1:%d$" % ports[1])
+        other.kill()
+        self.until(here, "names", r" 0 - Resolver neighbors: ", r" 0 - Resolver cache entries: ")
+
+    def test_errors_are_seen_when_they_happen(self):
+        (_, here), (_, there), ports = self.start_pair()
+        even = "aeron:udp?endpoint=224.20.30.8:%d" % ports[2]
+        refused = self.start(PEER, "receive", even, "whole", AERON_DIR=there)
+        self.assertIn("224.20.30.8", refused.communicate(timeout=30)[1])
+        self.assertEqual(refused.returncode, 1)
+        self.until(there, "errors", r"^1 times from .*224\.20\.30\.8", r"^1 distinct errors$")
+        self.assertEqual(self.run_it("--dir", here, "errors")[1], "0 distinct errors\n")
+        self.start(PEER, "send", "aeron:udp?endpoint=127.0.0.1:%d" % ports[3], AERON_DIR=here)
+        self.until(here, "errors", r"^1 times from .*space is running low in %s" % re.escape(here))
 
     def test_plugins_are_shown_with_their_options(self):
         _, directory = self.start_driver(

@@ -68,7 +68,8 @@ static struct peer open_peer(const char *label) {
     peer.client = tern_client_connect(context, &error);
     require(peer.client != NULL, "connect", &error);
     tern_context_destroy(context);
-    const struct tern_counter_params params = {.type_id = COUNTER_TYPE, .label = label};
+    const struct tern_counter_params params = {
+        .type_id = COUNTER_TYPE, .label = label, .label_length = (int32_t)strlen(label)};
     peer.progress = tern_client_add_counter(peer.client, &params, TIMEOUT_NS, &error);
     require(peer.progress != NULL, "counter", &error);
     return peer;
