@@ -53,8 +53,8 @@ class Host:
         self.idle_counters = 0
         self.idle_descriptors = 0
 
-    def start_driver(self, program, **settings):
-        self.driver = self.start(program, **settings)
+    def start_driver(self, *command, **settings):
+        self.driver = self.start(*command, **settings)
         wait_for(lambda: self.counters(SYSTEM), "the driver")
         self.idle_counters = len(self.counters())
         self.idle_descriptors = self.descriptors()
