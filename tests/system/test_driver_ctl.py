@@ -233,6 +233,16 @@ class DriverCtlTest(unittest.TestCase):
         other.kill()
         self.until(here, "names", r" 0 - Resolver neighbors: ", r" 0 - Resolver cache entries: ")
 
+    def test_a_stall_is_seen(self):
+        driver, directory = self.start_driver(AERON_DRIVER_CONDUCTOR_CYCLE_THRESHOLD="1500ms")
+        driver.send_signal(signal.SIGSTOP)
+        time.sleep(2)  # a driver that does nothing is what is looked for
+        driver.send_signal(signal.SIGCONT)
+        longest, _ = self.until(
+            directory, "stat", r"^ *26: +(\d{10,}) - Conductor max cycle time doing its work in ns: ",
+            r"^ *27: +[1-9]\d* - Conductor work cycle exceeded threshold count: threshold=1500ms ")
+        self.assertGreater(int(longest), 1500000000)
+
     def test_errors_are_seen_when_they_happen(self):
         (_, here), (_, there), ports = self.start_pair()
         even = "aeron:udp?endpoint=224.20.30.8:%d" % ports[2]
