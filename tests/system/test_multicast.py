@@ -41,21 +41,25 @@ with socket.socket(family, socket.SOCK_DGRAM) as listener:
 class Family:
     """How channels of a version of IP look. The number of a link is 0 or 1."""
 
-    def __init__(self, group, address, bits):
-        self.group, self.address, self.bits = group, address, bits
+    def __init__(self, group, address_format, bits):
+        self.group, self.address_format, self.bits = group, address_format, bits
+
+    def address(self, link, number):
+        """The subnets of the links differ within a byte."""
+        return self.address_format % (link * 16, number)
 
     def endpoint(self, port):
         return ("[%s]:%d" if ":" in self.group else "%s:%d") % (self.group, port)
 
     def interface(self, form, host, link, number):
-        address = self.address % (link, number)
+        address = self.address(link, number)
         address = "[%s]" % address if ":" in address else address
         return {"address": address, "subnet": "%s/%d" % (address, self.bits),
                 "name": "{%s}" % host.names[link]}[form]
 
 
-V4 = Family("224.20.30.7", "10.213.%d.%d", 24)
-V6 = Family("ff0e::213:7", "fd13:213:%d::%d", 64)
+V4 = Family("224.20.30.7", "10.214.%d.%d", 20)
+V6 = Family("ff0e::213:7", "fd13:214:%d::%d", 44)
 
 
 class MulticastTest(TwoHosts):
@@ -70,7 +74,7 @@ class MulticastTest(TwoHosts):
             add_link(self.here, self.there, self.here.names[link], self.there.names[link])
             for number, host in enumerate(self.hosts, 1):
                 set_up(host, host.names[link], *(
-                    "%s/%d" % (family.address % (link, number), family.bits)
+                    "%s/%d" % (family.address(link, number), family.bits)
                     for family in (V4, V6)))
 
     def channel(self, family, form, link, number, keys=""):
