@@ -35,21 +35,25 @@ static void a_subscription_takes_the_session_it_names(const char *program) {
     struct driver_group group = open_pair(program, NULL);
     const int port = driver_group_port();
     const char *channel = "aeron:udp?endpoint=127.0.0.1:%d%s";
-    tern_subscription *all = driver_group_subscribe(group.clients[1], channel, port, "");
     tern_subscription *one =
         driver_group_subscribe(group.clients[1], channel, port, "|session-id=12");
     tern_exclusive_publication *publications[] = {
         driver_group_publish(group.clients[0], channel, port, "|session-id=11"),
         driver_group_publish(group.clients[0], channel, port, "|session-id=12")};
-    REQUIRE_SOON(tern_subscription_image_count(all) == 2, "two images");
     tern_image *image = wait_for_image(one);
     REQUIRE(tern_image_session_id(image) == 12, "session %d", tern_image_session_id(image));
     tern_image_release(image);
+    driver_group_send(publications[1], "twelve");
+    driver_group_receive(one, "twelve");
+    REQUIRE(!tern_exclusive_publication_is_connected(publications[0]), "who wants this?");
+
+    tern_subscription *all = driver_group_subscribe(group.clients[1], channel, port, "");
+    REQUIRE_SOON(tern_subscription_image_count(all) == 2, "two images");
     driver_group_send(publications[0], "eleven");
     driver_group_receive(all, "eleven");
-    driver_group_send(publications[1], "twelve");
-    driver_group_receive(all, "twelve");
-    driver_group_receive(one, "twelve");
+    driver_group_send(publications[1], "twelve again");
+    driver_group_receive(all, "twelve again");
+    driver_group_receive(one, "twelve again");
     REQUIRE(tern_subscription_image_count(one) == 1, "another image");
     tern_exclusive_publication_close(publications[0]);
     tern_exclusive_publication_close(publications[1]);
