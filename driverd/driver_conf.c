@@ -275,6 +275,9 @@ static const struct option_row rows[] = {
          "Hand runs of equal datagrams to the system as one buffer, which it cuts (UDP_SEGMENT)."),
     BOOL("socket_udp_gro", "TERN_SOCKET_UDP_GRO", udp_gro, "true",
          "Take runs of equal datagrams from the system as one buffer (UDP_GRO)."),
+    BOOL("publication_clearing", "TERN_PUBLICATION_CLEARING", offers_clearing, "true",
+         "Let Tern's exclusive publishers over UDP zero their terms ahead of what they write; else "
+         "the driver zeroes them behind what was sent."),
     TEXT("sender_wildcard_port_range", "AERON_SENDER_WILDCARD_PORT_RANGE", sender_port_range, "0 0",
          "Ports for control addresses with port 0, as \"low high\"."),
     TEXT("receiver_wildcard_port_range", "AERON_RECEIVER_WILDCARD_PORT_RANGE", receiver_port_range,

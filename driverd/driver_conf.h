@@ -141,6 +141,7 @@ struct driver_conf {
     bool connect_unicast;
     bool udp_segment;
     bool udp_gro;
+    bool offers_clearing; /* log_clearing.h */
     char sender_port_range[DRIVER_PORT_RANGE_MAX]; /* "low high", checked */
     char receiver_port_range[DRIVER_PORT_RANGE_MAX];
     char transport[DRIVER_PLUGIN_NAME_MAX];       /* "default", empty, or a plug-in */

@@ -12,6 +12,7 @@
 
 #include "driverd/driver_context.h"
 #include "driverd/log_agent.h"
+#include "shm/log_clearing.h"
 #include "shm/log_wake.h"
 #include "shm/term_append.h"
 
@@ -59,6 +60,10 @@ static void format_log(struct publication *publication, bool is_group) {
     assert(publication->log->term_length == params->term_length);
     log_buffer_format(publication->log, &log_params);
     fill_metadata(publication, is_group);
+    if (publication->is_exclusive && publication->kind == PUBLICATION_NET &&
+        publication->context->conf->offers_clearing) {
+        log_clearing_offer(publication->log->metadata);
+    }
 }
 
 static int allocate_counter(const struct publication *publication, enum counter_type type,
@@ -209,7 +214,9 @@ void publication_clean_to(struct publication *publication, int64_t position) {
     }
     int32_t offset = log_term_offset_of(clean, log->term_length);
     int32_t length = (int32_t)min_i64(position - clean, log->term_length - offset);
-    term_clean(log->terms[log_index_of(clean, log->position_bits)], offset, length);
+    if (!log_is_cleared_by_writer(log->metadata)) {
+        term_clean(log->terms[log_index_of(clean, log->position_bits)], offset, length);
+    }
     publication->clean_position = clean + length;
 }
 

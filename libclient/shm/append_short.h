@@ -107,8 +107,8 @@ static inline int64_t term_append_short(const struct term_appender *appender, co
     return position;
 }
 
-/* As exclusive_append_message; 0: not such a message, or the term has no room for it, and nothing
- * was changed. */
+/* As exclusive_append_message; 0: not such a message, or one that does not fit what is free and
+ * clear, and nothing was changed. */
 static inline int64_t exclusive_append_short(const struct term_appender *appender,
                                              struct exclusive_state *state, const void *buffer,
                                              int32_t length) {
@@ -117,7 +117,7 @@ static inline int64_t exclusive_append_short(const struct term_appender *appende
     }
     int32_t offset = load_plain_i32(&state->term_offset);
     int32_t resulting = offset + log_aligned_frame_length(length + LOG_FRAME_HEADER_LENGTH);
-    if (UNLIKELY(resulting > appender->log->term_length)) {
+    if (UNLIKELY(resulting > state->free_end)) {
         return 0;
     }
     struct term_place place = {state->term, state->term_id, offset};

@@ -66,11 +66,13 @@ struct log_metadata {
     int32_t is_connected;           /* 136 */
     int32_t active_transport_count;
     uint8_t pad2[48];
-    /* Padding to all others, zero when they made the log: log_wake.h. On a line of their own. */
+    /* Padding to all others, zero when they made the log: log_wake.h and log_clearing.h. On a line
+     * of their own. */
     int32_t sleeper; /* 192 */
     int32_t waking_writers;
     int32_t writers;
-    uint8_t pad5[52];
+    int32_t clearing;
+    uint8_t pad5[48];
     int64_t correlation_id; /* 256 */
     int32_t initial_term_id;
     int32_t default_header_length;

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "shm/append_short.h"
+#include "shm/log_clearing.h"
 
 struct payload {
     const struct iovec *vector;
@@ -196,6 +197,18 @@ static void enter_term(struct exclusive_state *state, const struct log_buffer *l
     state->raw_tail = &log->metadata->raw_tails[index];
 }
 
+/* The next frame's header has to be zero when what ends at `resulting` can be seen. */
+static void make_room(const struct log_buffer *log, struct exclusive_state *state,
+                      int64_t resulting) {
+    int64_t position = state->term_begin_position + resulting;
+    if (position > state->clear_position - LOG_FRAME_HEADER_LENGTH) {
+        log_clear_ahead(log, state, position);
+    }
+    int64_t clear_end =
+        state->clear_position - LOG_FRAME_HEADER_LENGTH - state->term_begin_position;
+    state->free_end = (int32_t)min_i64(clear_end, log->term_length);
+}
+
 void exclusive_state_init(struct exclusive_state *state, const struct log_buffer *log) {
     int32_t term_count = load_acquire_i32(&log->metadata->active_term_count);
     int32_t index = log_partition_index(term_count);
@@ -205,6 +218,10 @@ void exclusive_state_init(struct exclusive_state *state, const struct log_buffer
     state->term_offset =
         log_raw_tail_offset(raw_tail, log->term_length) & ~(LOG_FRAME_ALIGNMENT - 1);
     state->term_begin_position = (int64_t)(uint32_t)term_count << log->position_bits;
+    state->clear_position = log_clearing_accept(log->metadata)
+                                ? state->term_begin_position + state->term_offset
+                                : INT64_MAX;
+    make_room(log, state, state->term_offset);
 }
 
 static int64_t exclusive_rotate(const struct term_appender *appender,
@@ -219,6 +236,7 @@ static int64_t exclusive_rotate(const struct term_appender *appender,
     enter_term(state, log, (state->active_index + 1) % LOG_PARTITION_COUNT);
     state->term_begin_position += log->term_length;
     state->term_offset = 0;
+    make_room(log, state, 0);
     store_plain_i64(state->raw_tail, log_raw_tail(state->term_id, 0));
     store_release_i32(&log->metadata->active_term_count,
                       log_term_count(state->term_id, log->initial_term_id));
@@ -243,6 +261,7 @@ static inline int64_t exclusive_reserve(const struct term_appender *appender,
     const struct log_buffer *log = appender->log;
     int32_t offset = load_plain_i32(&state->term_offset);
     int64_t resulting = (int64_t)offset + required;
+    make_room(log, state, min_i64(resulting, log->term_length));
     *place = (struct term_place){state->term, state->term_id, offset};
     store_release_i64(state->raw_tail, log_raw_tail(state->term_id, (int32_t)resulting));
     if (UNLIKELY(resulting > log->term_length)) {

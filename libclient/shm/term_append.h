@@ -43,10 +43,12 @@ int64_t term_append_claim(const struct term_appender *appender, int32_t length,
 struct exclusive_state {
     int32_t term_offset;
     int32_t term_id;
+    int32_t free_end; /* a short message that ends up to here needs no further look */
+    int32_t active_index;
     uint8_t *term; /* the active one, and its tail in the metadata */
     int64_t *raw_tail;
     int64_t term_begin_position;
-    int32_t active_index;
+    int64_t clear_position; /* zero up to here; INT64_MAX: the driver sees to it (log_clearing.h) */
 };
 void exclusive_state_init(struct exclusive_state *state, const struct log_buffer *log);
 int64_t exclusive_append_message(const struct term_appender *appender,

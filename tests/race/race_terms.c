@@ -1,5 +1,6 @@
-/* Writers and a reader on one log, over many rotations: several concurrent appenders, then one
- * exclusive one, then a receiver that inserts datagrams in any order while the gap scan follows.
+/* Writers and a reader on one log, over many rotations: several concurrent appenders, one exclusive
+ * one, one that zeroes its terms itself, then a receiver that inserts datagrams in any order while
+ * the gap scan follows.
  *
  * The reader does what the driver does for a subscriber: it consumes, cleans what it consumed, and
  * then raises the limit by half a term. Were the limit raised before the cleaning, or by more, a
@@ -8,6 +9,7 @@
 
 #include "base/atomic.h"
 #include "shm/append_short.h"
+#include "shm/log_clearing.h"
 #include "shm/term_append.h"
 #include "shm/term_gap.h"
 #include "shm/term_read.h"
@@ -22,6 +24,7 @@ struct stream {
     uint8_t *memory;
     struct log_buffer log;
     struct term_appender appender;
+    bool is_cleared_by_writer;
     int64_t limit;
     int64_t high_water; /* of the receiver */
 };
@@ -161,17 +164,23 @@ static void consume(struct stream *stream, int expected) {
             (void)sched_yield();
             continue;
         }
-        term_clean(stream->log.terms[log_index_of(position, 16)], log_term_offset_of(position, T),
-                   bytes);
+        if (!stream->is_cleared_by_writer) {
+            term_clean(stream->log.terms[log_index_of(position, 16)],
+                       log_term_offset_of(position, T), bytes);
+        }
         position += bytes;
         store_release_i64(&stream->limit, position + WINDOW);
     }
     CHECK(position > 4 * T); /* rotated through all partitions */
 }
 
-static void run_append(int32_t producer_count, bool is_exclusive) {
+static void run_append(int32_t producer_count, bool is_exclusive, bool is_cleared_by_writer) {
     struct stream stream;
     open_stream(&stream);
+    stream.is_cleared_by_writer = is_cleared_by_writer;
+    if (is_cleared_by_writer) {
+        log_clearing_offer(stream.log.metadata);
+    }
     struct producer producers[PRODUCER_COUNT];
     pthread_t threads[PRODUCER_COUNT];
     for (int32_t i = 0; i < producer_count; i++) {
@@ -271,8 +280,9 @@ static void run_image(void) {
 }
 
 int main(void) {
-    run_append(PRODUCER_COUNT, false);
-    run_append(1, true);
+    run_append(PRODUCER_COUNT, false, false);
+    run_append(1, true, false);
+    run_append(1, true, true);
     run_image();
     return 0;
 }

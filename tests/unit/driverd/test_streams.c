@@ -7,8 +7,10 @@
 
 #include "driverd/endpoint_recv.h"
 #include "driverd/image.h"
+#include "driverd/publication_ipc.h"
 #include "driverd/publication_net.h"
 #include "lib/sim_driver.h"
+#include "shm/log_clearing.h"
 #include "shm/log_wake.h"
 
 #define STREAM 1001
@@ -315,6 +317,88 @@ Test(streams, datagrams_come_joined_unless_that_is_switched_off) {
         cr_assert_eq(world.net.joined_count > 0, is_joining != 0, "%d", is_joining);
         sim_world_close(&world);
     }
+}
+
+static tern_exclusive_publication *add_exclusive(struct sim_world *world, struct sim_node *node,
+                                                 const char *channel) {
+    struct tern_error error;
+    tern_exclusive_publication *publication = NULL;
+    tern_async *async =
+        tern_client_async_add_exclusive_publication(node->client, channel, STREAM, &error);
+    for (int i = 0; i < 1000 && publication == NULL; i++) {
+        sim_world_run(world, NS_PER_MS);
+        cr_assert_geq(tern_async_poll_exclusive_publication(async, &publication, &error), 0, "%s",
+                      error.text);
+    }
+    cr_assert_not_null(publication);
+    return publication;
+}
+
+struct exclusive_transfer {
+    struct transfer transfer;
+    tern_exclusive_publication *publication;
+};
+
+static bool is_exclusive_transferred(void *context) {
+    struct exclusive_transfer *exclusive = context;
+    struct transfer *transfer = &exclusive->transfer;
+    uint8_t buffer[MESSAGE_LENGTH_MAX];
+    while (transfer->sent < transfer->count &&
+           tern_exclusive_publication_offer(exclusive->publication, buffer,
+                                            make_message(buffer, transfer->sent)) > 0) {
+        transfer->sent++;
+    }
+    (void)tern_subscription_poll(transfer->subscription, tern_fragment_assembler_on_fragment,
+                                 transfer->assembler, 64);
+    return transfer->received == transfer->count;
+}
+
+/* Terms are used again several times. What lies at the start of the second is of its first use when
+ * nobody clears behind the writer, who by then is at the end of the third. */
+Test(streams, an_exclusive_writer_clears_its_terms_unless_that_is_switched_off) {
+    for (int is_offered = 0; is_offered < 2; is_offered++) {
+        static struct sim_world world;
+        sim_world_init(&world, 40);
+        struct sim_node *a = sim_world_add(&world), *b = sim_world_add(&world);
+        a->conf.offers_clearing = is_offered != 0;
+        sim_world_start(&world, a);
+        sim_world_start(&world, b);
+        struct exclusive_transfer moved = {
+            .transfer = {.world = &world, .count = 1000},
+            .publication = add_exclusive(&world, a, CHANNEL),
+        };
+        moved.transfer.subscription = sim_add_subscription(&world, b, CHANNEL, STREAM);
+        moved.transfer.assembler = tern_fragment_assembler_create(on_message, &moved.transfer);
+        const struct publication_net *publication = a->driver->conductor.publications_net.items[0];
+        const struct log_buffer *log = publication->base.log;
+        cr_assert_eq(log_is_cleared_by_writer(log->metadata), is_offered != 0);
+        cr_assert(sim_world_until(&world, is_exclusive_transferred, &moved, 20 * NS_PER_S));
+        int64_t position = tern_exclusive_publication_position(moved.publication);
+        cr_assert_gt(position, 9 * 65536);
+        int64_t next_term = (position / 65536 + 1) * 65536;
+        cr_assert_eq(get_i32(log->terms[log_index_of(next_term, 16)]) != 0, is_offered != 0);
+        cr_assert_eq(sim_system_counter(a, SYSTEM_COUNTER_RETRANSMITS_SENT), 0);
+        tern_fragment_assembler_destroy(moved.transfer.assembler);
+        tern_exclusive_publication_close(moved.publication);
+        tern_subscription_close(moved.transfer.subscription);
+        sim_world_close(&world);
+    }
+}
+
+Test(streams, only_exclusive_writers_over_udp_are_to_clear) {
+    static struct sim_world world;
+    sim_world_init(&world, 41);
+    struct sim_node *a = sim_world_add(&world);
+    sim_world_start(&world, a);
+    tern_publication *shared = sim_add_publication(&world, a, CHANNEL, STREAM);
+    tern_exclusive_publication *ipc = add_exclusive(&world, a, "aeron:ipc");
+    const struct publication_net *over_udp = a->driver->conductor.publications_net.items[0];
+    const struct publication_ipc *over_ipc = a->driver->conductor.publications_ipc.items[0];
+    cr_assert_eq(over_udp->base.log->metadata->clearing, LOG_CLEARED_BY_DRIVER);
+    cr_assert_eq(over_ipc->base.log->metadata->clearing, LOG_CLEARED_BY_DRIVER);
+    tern_publication_close(shared);
+    tern_exclusive_publication_close(ipc);
+    sim_world_close(&world);
 }
 
 static enum sim_verdict drop_all(void *context, const struct sim_packet *packet) {
