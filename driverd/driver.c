@@ -28,11 +28,10 @@
 /* In INVOKER: log files made in one cycle; as many as the commands of a cycle ask for, and the
  * image of a SETUP. */
 #define LOGS_PER_CYCLE_MAX 16
-/* Of sender and receiver, while they need not look at shared memory. Well below the cycle time that
- * counts as too long (6.9). */
+/* Of agents without streams: how long the first command may have to wait. Well below the cycle time
+ * that counts as too long (6.9). */
 #define QUIET_PARK_NS (20 * NS_PER_MS)
-/* How long the first command to a driver without streams may have to wait. */
-#define COMMAND_PARK_NS (10 * NS_PER_MS)
+#define QUIET_FACTOR 5 /* of the parks that lead there to those of an agent with streams */
 #define HANG_TIMEOUT_NS (10 * NS_PER_S)
 
 static int open_name_table(struct driver *driver, struct tern_error *error) {
@@ -379,7 +378,7 @@ static int64_t conductor_rest_ns(const struct driver *driver, int64_t timeout_ns
     const struct conductor *conductor = &driver->conductor;
     bool has_streams = conductor->publications_ipc.count > 0 ||
                        conductor->publications_net.count > 0 || conductor->images.count > 0;
-    int64_t longer_ns = min_i64(timeout_ns / 2 * 5, COMMAND_PARK_NS);
+    int64_t longer_ns = min_i64(timeout_ns, QUIET_PARK_NS / QUIET_FACTOR) * QUIET_FACTOR;
     return has_streams ? timeout_ns : max_i64(timeout_ns, longer_ns);
 }
 

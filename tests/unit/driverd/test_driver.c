@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/bits.h"
+#include "base/compiler.h"
 #include "lib/driver_fixture.h"
 
 static struct response call(struct driver_fixture *f, struct command command) {
@@ -371,5 +372,41 @@ Test(driver, log_files_need_room_and_are_deleted_again_later) {
     driver_fixture_run(&f, 2 * NS_PER_S);
     cr_assert(f.driver->log_agent.discarded.first == NULL);
     cr_assert(f.driver->log_agent.failed.first == NULL);
+    driver_fixture_close(&f);
+}
+
+static void note_rest(void *context, struct net_poller *const *pollers, int count,
+                      int64_t timeout_ns) {
+    int64_t *rest_ns = context;
+    (void)pollers;
+    (void)count;
+    *rest_ns = timeout_ns;
+}
+
+Test(driver, without_streams_it_rests_longer_than_it_parks_with_them) {
+    static const int64_t rests[][2] = {
+        {0, 0},
+        {NS_PER_US, 5 * NS_PER_US},
+        {NS_PER_MS, 5 * NS_PER_MS},
+        {4 * NS_PER_MS, 20 * NS_PER_MS},
+        {30 * NS_PER_MS, 30 * NS_PER_MS},
+        {INT64_MAX, INT64_MAX},
+    };
+    struct driver_fixture f;
+    struct agent_runner_params params = {0};
+    struct tern_error error = {0};
+    int64_t rest_ns = -1;
+    driver_fixture_init(&f);
+    f.net.context = &rest_ns;
+    f.net.wait = note_rest;
+    driver_fixture_open(&f);
+    cr_assert(driver_main_agent(f.driver, &params, &error) == 0, "%s", error.text);
+    for (size_t i = 0; i < ARRAY_COUNT(rests); i++) {
+        agent_wait(&params.agent, rests[i][0]);
+        cr_expect_eq(rest_ns, rests[i][1], "%zu: %lld", i, (long long)rest_ns);
+    }
+    (void)driver_fixture_add_publication(&f, "aeron:ipc", 1, false);
+    agent_wait(&params.agent, 4 * NS_PER_MS);
+    cr_expect_eq(rest_ns, 4 * NS_PER_MS, "%lld", (long long)rest_ns);
     driver_fixture_close(&f);
 }
