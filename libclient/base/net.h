@@ -118,7 +118,8 @@ struct net {
                       struct tern_error *error);
     void (*poller_remove)(void *context, struct net_poller *poller, int socket);
     /* The owners of at most `count` sockets (<= NET_BATCH_COUNT_MAX) that have something to
-     * receive. Does not block. When there are more, others come first in the next call. */
+     * receive. Does not block. When there are more, others come first in the next call. The first
+     * call after a wait that found nothing may say so again without looking. */
     int (*poller_ready)(void *context, struct net_poller *poller, void **owners, int count);
 
     /* Block until a socket of one of the pollers (<= NET_POLLERS_MAX) has something to receive, one

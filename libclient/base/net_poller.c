@@ -3,6 +3,9 @@
  *
  * The eventfd is not in the epoll set: a look at the sockets must not swallow a wake-up that came
  * after the agent had looked for what it was woken for. Only the wait takes it.
+ *
+ * A wait tells which sockets have nothing to receive, and an agent looks at them right after it:
+ * that look is left out, as a system call of a processor that was asleep is dear.
  */
 #include "base/net_poller.h"
 
@@ -21,7 +24,8 @@
 struct net_poller {
     int sockets; /* epoll */
     int socket_count;
-    int waker; /* eventfd */
+    int waker;      /* eventfd */
+    bool is_silent; /* a wait has just found nothing at the sockets */
 };
 
 int net_poller_open(void *context, struct net_poller **poller, struct tern_error *error) {
@@ -78,7 +82,8 @@ int net_poller_ready(void *context, struct net_poller *poller, void **owners, in
     struct epoll_event events[NET_BATCH_COUNT_MAX];
     (void)context;
     assert(count > 0 && count <= NET_BATCH_COUNT_MAX);
-    if (poller->socket_count == 0) {
+    if (poller->socket_count == 0 || poller->is_silent) {
+        poller->is_silent = false;
         return 0;
     }
     int found = epoll_wait(poller->sockets, events, count, 0);
@@ -90,24 +95,22 @@ int net_poller_ready(void *context, struct net_poller *poller, void **owners, in
 
 void net_poller_wait(void *context, struct net_poller *const *pollers, int count,
                      int64_t timeout_ns) {
-    struct pollfd polled[2 * NET_POLLERS_MAX];
+    struct pollfd wakers[2 * NET_POLLERS_MAX];
+    struct pollfd *sockets = wakers + count;
     struct timespec timeout = {timeout_ns / NS_PER_S, timeout_ns % NS_PER_S};
-    nfds_t polled_count = (nfds_t)count;
     (void)context;
     assert(count > 0 && count <= NET_POLLERS_MAX);
     for (int i = 0; i < count; i++) {
-        polled[i] = (struct pollfd){pollers[i]->waker, POLLIN, 0};
-        if (pollers[i]->socket_count > 0) {
-            polled[polled_count++] = (struct pollfd){pollers[i]->sockets, POLLIN, 0};
-        }
+        bool has_sockets = pollers[i]->socket_count > 0;
+        wakers[i] = (struct pollfd){pollers[i]->waker, POLLIN, 0};
+        sockets[i] = (struct pollfd){has_sockets ? pollers[i]->sockets : -1, POLLIN, 0};
     }
-    if (ppoll(polled, polled_count, &timeout, NULL) <= 0) {
-        return;
-    }
+    int found = ppoll(wakers, 2 * (nfds_t)count, &timeout, NULL);
     for (int i = 0; i < count; i++) {
         eventfd_t wakes;
-        if ((polled[i].revents & POLLIN) != 0) {
-            (void)eventfd_read(polled[i].fd, &wakes);
+        pollers[i]->is_silent = found >= 0 && sockets[i].revents == 0;
+        if ((wakers[i].revents & POLLIN) != 0) {
+            (void)eventfd_read(wakers[i].fd, &wakes);
         }
     }
 }

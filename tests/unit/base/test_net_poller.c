@@ -125,6 +125,25 @@ Test(net_poller, one_wait_serves_several_pollers) {
     teardown(&f);
 }
 
+Test(net_poller, one_look_after_a_wait_for_nothing_is_left_out) {
+    struct fixture f;
+    void *owner;
+    setup(&f);
+    (void)wait_ns(&f, NS_PER_MS);
+    send_to(&f, 1);
+    cr_assert_eq(f.net->poller_ready(NULL, f.poller, &owner, 1), 0);
+    cr_assert_eq(f.net->poller_ready(NULL, f.poller, &owner, 1), 1);
+    (void)wait_ns(&f, NS_PER_MS); /* ended by the datagram */
+    cr_assert_eq(f.net->poller_ready(NULL, f.poller, &owner, 1), 1);
+    take_from(&f, 1);
+    f.net->wake(NULL, f.poller);
+    send_to(&f, 2);
+    (void)wait_ns(&f, NS_PER_MS); /* by both */
+    cr_assert_eq(f.net->poller_ready(NULL, f.poller, &owner, 1), 1);
+    cr_assert_eq(owner, (void *)&f.addresses[2]);
+    teardown(&f);
+}
+
 Test(net_poller, closing_nothing_is_fine_and_a_bad_socket_is_refused) {
     struct fixture f;
     struct tern_error error = {0};
