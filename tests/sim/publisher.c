@@ -39,6 +39,11 @@ static void get_constants(const struct stream_end *end,
     }
 }
 
+static int64_t position_of(const struct stream_end *end) {
+    return end->shared != NULL ? tern_publication_position(end->shared)
+                               : tern_exclusive_publication_position(end->exclusive);
+}
+
 static int64_t offer(const struct stream_end *end, int32_t length) {
     const uint8_t *message = end->stream->message;
     return end->shared != NULL ? tern_publication_offer(end->shared, message, length)
@@ -100,7 +105,8 @@ static void note_publication(struct stream_end *end) {
         owner_switch(owner);
         publisher->publication = stream->subscribers[0].check.count - 1;
     }
-    history_line(&stream->sim->history, "stream: published as session %d", constants.session_id);
+    history_line(&stream->sim->history, "%s: stream: published as session %d from %lld",
+                 end->process->machine->name, constants.session_id, (long long)position_of(end));
 }
 
 static int add_publication(struct stream_end *end, int64_t now_ns) {
@@ -143,8 +149,8 @@ static bool renew(struct stream_end *end, int64_t now_ns) {
     }
     bool is_revoked =
         (end->place->habits & HABIT_REVOKES) != 0 && dice_chance(&stream->habits, 0.5);
-    history_line(&stream->sim->history, "stream: a publication is %s",
-                 is_revoked ? "revoked" : "closed");
+    history_line(&stream->sim->history, "%s: stream: a publication is %s",
+                 end->process->machine->name, is_revoked ? "revoked" : "closed");
     stream_drop_destinations(end);
     tern_publication_close(end->shared);
     if (is_revoked) {

@@ -93,7 +93,8 @@ static void poll_destination(const struct stream_end *end, struct stream_destina
     }
     destination->async = NULL;
     if (result < 0) {
-        history_line(&stream->sim->history, "stream: no destination: %s", error.text);
+        history_line(&stream->sim->history, "%s: stream: no destination: %s",
+                     end->process->machine->name, error.text);
         destination->is_there = !destination->is_there;
         destination->retry_ns = stream->sim->now_ns + STREAM_RETRY_NS;
         return;
@@ -116,8 +117,9 @@ static void turn_destination(const struct stream_end *end, struct stream_destina
     destination->async = ask_for_destination(end, channel, !destination->is_there);
     if (destination->async != NULL) {
         destination->is_there = !destination->is_there;
-        history_line(&stream->sim->history, "stream: %s destination %s",
-                     destination->is_there ? "adds" : "removes", channel);
+        history_line(&stream->sim->history, "%s: stream: %s destination %s",
+                     end->process->machine->name, destination->is_there ? "adds" : "removes",
+                     channel);
     }
 }
 

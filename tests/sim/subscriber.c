@@ -24,8 +24,9 @@ static void on_image(void *context, tern_subscription *subscription, tern_image 
     struct tern_error problem;
     (void)subscription;
     tern_image_get_constants(image, &constants);
-    history_line(&stream->sim->history, "stream: an image of session %d from %lld",
-                 constants.session_id, (long long)constants.join_position);
+    history_line(&stream->sim->history, "%s: stream: an image of session %d from %lld",
+                 end->process->machine->name, constants.session_id,
+                 (long long)constants.join_position);
     struct check_stream *check = &end->subscriber->check;
     int64_t publication = check_stream_find(check, constants.session_id, constants.initial_term_id);
     if (publication >= 0 &&
@@ -53,8 +54,8 @@ static void on_image_gone(void *context, tern_subscription *subscription, tern_i
     (void)subscription;
     tern_image_get_constants(image, &constants);
     tern_fragment_assembler_remove_session(end->assembler, constants.session_id);
-    history_line(&end->stream->sim->history, "stream: the image of session %d is gone",
-                 constants.session_id);
+    history_line(&end->stream->sim->history, "%s: stream: the image of session %d is gone",
+                 end->process->machine->name, constants.session_id);
     check_end(end, image);
 }
 
@@ -137,7 +138,8 @@ static bool renew(struct stream_end *end, int64_t now_ns) {
         stream->sim->now_ns < end->renew_ns) {
         return false;
     }
-    history_line(&stream->sim->history, "stream: a subscription is closed");
+    history_line(&stream->sim->history, "%s: stream: a subscription is closed",
+                 end->process->machine->name);
     stream_drop_destinations(end);
     tern_subscription_close(end->subscription);
     end->subscription = NULL;
@@ -161,8 +163,8 @@ static bool is_stalled(struct stream_end *end) {
     if (stream->sim->now_ns >= end->stall_ns) {
         end->is_stalled = !end->is_stalled;
         end->stall_ns = stream_draw_time(stream, STALL_MIN_MS, STALL_MAX_MS);
-        history_line(&stream->sim->history, "stream: a subscriber %s",
-                     end->is_stalled ? "stalls" : "goes on");
+        history_line(&stream->sim->history, "%s: stream: a subscriber %s",
+                     end->process->machine->name, end->is_stalled ? "stalls" : "goes on");
     }
     return end->is_stalled;
 }
