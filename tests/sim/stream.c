@@ -278,6 +278,15 @@ bool stream_is_served(const struct stream *stream, int64_t since_ns) {
     return is_served;
 }
 
+bool stream_is_steady(const struct stream *stream, int64_t since_ns) {
+    for (int i = 0; stream != NULL && i < stream->subscriber_count; i++) {
+        if ((stream->subscribers[i].place->habits & HABIT_STALLS) != 0) {
+            return true;
+        }
+    }
+    return stream_is_served(stream, since_ns);
+}
+
 static bool is_level(const struct stream *stream, const struct stream_subscriber *subscriber) {
     for (int i = 0; i < stream->publisher_count; i++) {
         int64_t publication = stream->publishers[i].publication;

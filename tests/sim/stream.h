@@ -23,6 +23,8 @@ void stream_set_restless(struct stream *stream, bool is_restless);
 /* A message of each publisher that was published after `since_ns` has come to every subscriber; so
  * it has without a stream. One that stalls by habit need not have it. */
 bool stream_is_served(const struct stream *stream, int64_t since_ns);
+/* The same; but one that stalls by habit may hold the others up for a while. */
+bool stream_is_steady(const struct stream *stream, int64_t since_ns);
 /* All that the present publications took has come to every subscriber. */
 bool stream_is_level(const struct stream *stream);
 int64_t stream_received(const struct stream *stream);
