@@ -1,8 +1,10 @@
 /* A publisher of a stream beside the cluster. Its offers are noted in the model of each subscriber.
  *
  * Twins publish the same messages with the same session at the same positions, as a replay and the
- * live stream do. What one of them publishes first the other one has to publish, too; one that
- * begins anew begins where the model ends. */
+ * live stream do. What one of them publishes first the other one has to publish, too. One that
+ * begins anew begins where the model ends, or where the image is that both send to when the other
+ * one has not what it needs: it would be in no log any more, and the image would wait for it as
+ * long as anybody sends to it. */
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +14,8 @@
 
 #include "base/bits.h"
 #include "client/seams.h"
+#include "driverd/driver.h"
+#include "driverd/image.h"
 #include "shm/log_buffer.h"
 #include "sim/owner.h"
 #include "sim/stream_end.h"
@@ -56,17 +60,53 @@ static int poll_publication(struct stream_end *end, struct tern_error *error) {
                : tern_async_poll_exclusive_publication(end->async, &end->exclusive, error);
 }
 
-/* That of a twin says where it begins. */
-static void print_channel(struct stream_end *end, char *channel, size_t size) {
+/* -- where a twin begins -- */
+
+/* What the image that both send to needs next; INT64_MAX: there is none. */
+static int64_t needed_position(const struct stream *stream) {
+    const struct sim *sim = stream->sim;
+    int machine = stream_machine_index(sim, stream->subscribers[0].place->machine);
+    const struct process *process = sim->machines[machine].processes[PROCESS_DRIVER];
+    const struct driver *driver = process->is_up ? process->instance : NULL;
+    for (int32_t i = 0; driver != NULL && i < driver->conductor.images.count; i++) {
+        const struct image *image = driver->conductor.images.items[i];
+        if (image->session_id == TWIN_SESSION_ID && image->state == IMAGE_STATE_ACTIVE) {
+            return image->position;
+        }
+    }
+    return INT64_MAX;
+}
+
+/* No twin has it in its log, or will have. */
+static bool is_missing(const struct stream *stream, int64_t position) {
+    for (int i = 0; i < stream->publisher_count; i++) {
+        if (stream->publishers[i].start <= position) {
+            return false;
+        }
+    }
+    return position != INT64_MAX;
+}
+
+static int64_t begin_twin(struct stream_end *end) {
     const struct stream *stream = end->stream;
     const struct check_stream *check = &stream->subscribers[0].check;
-    if (!stream->way->is_twin) {
+    const struct check_publication *of = check->count == 0 ? NULL : &check->publications[0];
+    int64_t needed = needed_position(stream);
+    bool is_lost = is_missing(stream, needed);
+    end->cursor = of == NULL ? 0 : of->count;
+    while (is_lost && end->cursor > 0 && of->messages[end->cursor - 1].end > needed) {
+        end->cursor--;
+    }
+    return end->cursor == 0 ? 0 : of->messages[end->cursor - 1].end;
+}
+
+/* That of a twin says where it begins. */
+static void print_channel(struct stream_end *end, char *channel, size_t size) {
+    if (!end->stream->way->is_twin) {
         (void)snprintf(channel, size, "%s", end->publisher->channel);
         return;
     }
-    const struct check_publication *of = check->count == 0 ? NULL : &check->publications[0];
-    end->cursor = of == NULL ? 0 : of->count;
-    int64_t position = end->cursor == 0 ? 0 : of->messages[end->cursor - 1].end;
+    int64_t position = begin_twin(end);
     (void)snprintf(channel, size,
                    "%s|session-id=%d|term-length=1m|init-term-id=%d|term-id=%lld|term-offset=%lld",
                    end->publisher->channel, TWIN_SESSION_ID, TWIN_TERM_ID,
@@ -124,6 +164,7 @@ static int add_publication(struct stream_end *end, int64_t now_ns) {
     }
     if (result > 0) {
         note_publication(end);
+        end->publisher->start = position_of(end);
         end->progress_ns = end->stream->sim->now_ns;
     }
     if (result > 0 && end->place->habits != 0) {
@@ -142,13 +183,20 @@ static bool is_to_renew(const struct stream_end *end) {
             now_ns >= end->progress_ns + TWIN_WAITS_NS);
 }
 
+/* What the image needs was lost with the twins that died. If this one only closed, its driver would
+ * keep the publication until all is received, which cannot be. */
+static bool is_in_vain(const struct stream_end *end) {
+    return end->stream->way->is_twin && is_missing(end->stream, needed_position(end->stream));
+}
+
 static bool renew(struct stream_end *end, int64_t now_ns) {
     struct stream *stream = end->stream;
-    if (!is_to_renew(end)) {
+    bool is_vain = is_in_vain(end);
+    if (!is_vain && !is_to_renew(end)) {
         return false;
     }
     bool is_revoked =
-        (end->place->habits & HABIT_REVOKES) != 0 && dice_chance(&stream->habits, 0.5);
+        is_vain || ((end->place->habits & HABIT_REVOKES) != 0 && dice_chance(&stream->habits, 0.5));
     history_line(&stream->sim->history, "%s: stream: a publication is %s",
                  end->process->machine->name, is_revoked ? "revoked" : "closed");
     stream_drop_destinations(end);
@@ -160,6 +208,7 @@ static bool renew(struct stream_end *end, int64_t now_ns) {
     }
     end->shared = NULL;
     end->exclusive = NULL;
+    end->publisher->start = INT64_MAX;
     end->retry_ns = now_ns + dice_scale(&stream->habits, 1, PAUSE_MAX_MS) * NS_PER_MS;
     return true;
 }
@@ -280,6 +329,7 @@ static int open_publisher(struct process *process, struct tern_error *error) {
     int result = stream_open_end(process, error);
     struct stream_end *end = process->instance;
     end->publisher = &end->stream->publishers[process->number];
+    end->publisher->start = INT64_MAX;
     end->place = end->publisher->place;
     return result;
 }

@@ -158,8 +158,10 @@ static void add_publisher(struct stream *stream, const struct stream_place *plac
     int number = stream->publisher_count++;
     struct stream_publisher *publisher = &stream->publishers[number];
     bool is_one_source = stream->way->is_shared || stream->way->is_twin;
-    *publisher = (struct stream_publisher){
-        .place = place, .source = is_one_source ? 0 : number, .publication = -1};
+    *publisher = (struct stream_publisher){.place = place,
+                                           .source = is_one_source ? 0 : number,
+                                           .publication = -1,
+                                           .start = INT64_MAX};
     struct process *process =
         add_process(stream, place, &stream_publisher_operations, publisher->channel);
     process->number = number;

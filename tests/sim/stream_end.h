@@ -19,6 +19,7 @@ struct stream_publisher {
     int source;          /* its number, or 0 for all that publish the same */
     int64_t publication; /* of the checks; -1: none yet */
     int64_t offered_ns;  /* when it last published */
+    int64_t start;       /* where its publication began; INT64_MAX: it has none */
 };
 
 struct stream_subscriber {

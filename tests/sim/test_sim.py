@@ -52,6 +52,8 @@ FOUND_WITH = {
 # Seeds with a transport beside the cluster, as they draw it.
 FOUND_BESIDE = {
     70000155: "multicast-max: an image that a dead client's subscription broke in the calm phase",
+    70000181: "twins: both began behind what their image needed, which was in no log any more",
+    70000342: "twins: the same, when the source that had it lost its driver",
 }
 FIXED = (7, 10)
 WITH_TIMERS = (8, 11)
