@@ -4,7 +4,8 @@
  * A change rewrites whole records in place or appends some, then forces the file once. A record of
  * 64 bytes never crosses a sector, so a crash leaves each old or new, and an append that is missing
  * ends the log for readers (see recording_log.c). Recovery looks at the last term and at complete
- * sets of snapshots only, so every mixture of old and new is a state that it understands.
+ * sets of snapshots only, and the next term cuts those before it where it begins, so every mixture
+ * of old and new is a state that is understood.
  */
 #include <assert.h>
 #include <errno.h>
@@ -88,12 +89,34 @@ static int append_term(struct recording_log *log, const struct recording_log_coh
     return append(log, &entry, error);
 }
 
+/* What a truncation that broke off left: terms that begin or end behind `position`. Somebody who
+ * copies the log by them would stop in the middle of a frame. */
+static int cut_terms(struct recording_log *log, int64_t position, struct tern_error *error) {
+    int result = 0;
+    for (int32_t i = 0; i < log->count && result == 0; i++) {
+        struct recording_log_entry *term = &log->entries[i];
+        int64_t base = min_i64(term->term_base_log_position, position);
+        int64_t end = min_i64(term->log_position, position); /* NULL is less than any */
+        bool is_kept = base == term->term_base_log_position && end == term->log_position;
+        if (term->type == RECORDING_LOG_TERM && term->is_valid && !is_kept) {
+            term->term_base_log_position = base;
+            term->log_position = end;
+            result = recording_log_write(log, term, error);
+        }
+    }
+    return result;
+}
+
 static int begin_term(struct recording_log *log, const struct recording_log_coherence *want,
                       struct tern_error *error) {
     const struct recording_log_entry *last = recording_log_last_term(log);
     int64_t next_term_id;
     int64_t filler_base;
     int64_t base = want->base_position;
+    int result = base == RECORDING_LOG_NULL ? 0 : cut_terms(log, base, error);
+    if (result < 0) {
+        return result;
+    }
     if (last == NULL) {
         next_term_id = max_i64(want->initial_term_id, 0);
         filler_base = want->initial_base_position;
@@ -108,7 +131,7 @@ static int begin_term(struct recording_log *log, const struct recording_log_cohe
         base = base == RECORDING_LOG_NULL ? filler_base : base;
     }
     for (int64_t term_id = next_term_id; term_id < want->term_id; term_id++) {
-        int result = append_term(log, want, term_id, filler_base, error);
+        result = append_term(log, want, term_id, filler_base, error);
         if (result == 0 && term_id % UNFORCED_RECORDS_MAX == 0) {
             result = recording_log_sync(log, error);
         }

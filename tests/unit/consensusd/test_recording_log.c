@@ -161,6 +161,37 @@ Test(recording_log, truncation_ends_terms_at_the_cut) {
     close_fixture(fixture);
 }
 
+/* Whatever it had written: the node is started again, finds its log cut, and the next term begins
+ * where the leader says. */
+Test(recording_log, truncation_that_broke_off_is_made_up_for_by_the_next_term) {
+    for (int writes = 0; writes <= 2; writes++) {
+        struct fixture *fixture = open_fixture(NULL, 0);
+        struct recording_log_coherence steps[] = {term(0, 0, -1), term(1, 960, -1),
+                                                  term(2, 1600, -1), term(5, 1024, -1)};
+        for (size_t i = 0; i < 3; i++) {
+            recording_log_ensure_coherent(&fixture->log, &steps[i], NULL);
+        }
+        fixture->memory.fail_after = writes;
+        cr_assert_eq(recording_log_truncate(&fixture->log, 1024, &fixture->error), -EIO);
+        fixture->memory.fail_after = -1;
+        recording_log_close(&fixture->log);
+        cr_assert_eq(
+            recording_log_open(&fixture->log, &fixture->memory.store, "d", true, &fixture->error),
+            0);
+        cr_assert_eq(recording_log_ensure_coherent(&fixture->log, &steps[3], &fixture->error), 0);
+        reopen(fixture);
+        expect_terms(fixture,
+                     (const int64_t[][3]){{0, 0, 960},
+                                          {1, 960, 1024},
+                                          {2, 1024, 1024},
+                                          {3, 1024, 1024},
+                                          {4, 1024, 1024},
+                                          {5, 1024, -1}},
+                     6);
+        close_fixture(fixture);
+    }
+}
+
 Test(recording_log, invalid_snapshot_is_passed_over_and_its_place_used_again) {
     struct fixture *fixture = open_fixture(NULL, 0);
     struct recording_log *log = &fixture->log;
