@@ -226,6 +226,7 @@ int election_step(struct raft *raft) {
 
 void election_on_result(struct raft *raft, const struct raft_result *result) {
     if (result->is_failed) {
+        raft->election.truncate_position = RAFT_NULL; /* a leader asks for it again, or better */
         election_fail(raft, "an operation of the election failed");
         return;
     }

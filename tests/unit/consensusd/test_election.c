@@ -350,6 +350,24 @@ Test(election, committed_log_is_never_cut) {
     desk_free(desk);
 }
 
+/* The archive refuses to cut inside a frame, say: another leader may know better. */
+Test(election, cut_that_fails_is_not_repeated_until_a_leader_asks_for_it) {
+    struct desk *desk = desk_make(3, (struct desk_log){3, 9600, 3200});
+    struct cluster_new_leadership_term announcement = desk_announcement(desk, 4, 6368, 6400);
+    raft_on_new_term(&desk->raft, &announcement);
+    desk_run(desk, 1);
+    desk_fail(desk, RAFT_OPERATION_TRUNCATE);
+    desk_run(desk, 1);
+    cr_assert_eq(state_of(desk), ELECTION_CANVASS);
+
+    announcement = desk_announcement(desk, 5, 6400, 6400);
+    raft_on_new_term(&desk->raft, &announcement);
+    desk_run(desk, 1);
+    cr_assert_eq(desk->operation.kind, RAFT_OPERATION_TRUNCATE);
+    cr_assert_eq(desk->operation.to, 6400);
+    desk_free(desk);
+}
+
 Test(election, follower_replays_no_further_than_it_was_told_is_committed) {
     struct desk *desk = desk_make(3, (struct desk_log){3, 9600, 3200});
     struct cluster_new_leadership_term announcement = desk_announcement(desk, 4, 9600, 9600);
