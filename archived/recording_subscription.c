@@ -213,6 +213,9 @@ int recording_subscription_step(struct recording_subscription *subscription, boo
     }
     if (subscription->state == RECORDING_SUBSCRIPTION_STATE_ACTIVE) {
         work += record_images(subscription);
+        /* Images are polled one by one; without a look at them together the client would keep the
+         * logs of all that went away mapped. */
+        (void)tern_subscription_image_count(subscription->subscription);
     }
     if (subscription->state == RECORDING_SUBSCRIPTION_STATE_ENDING &&
         subscription->recording_count == 0) {

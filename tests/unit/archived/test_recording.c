@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "archived/recording.h"
+#include "client/core.h"
 #include "tests/unit/archived/faulty_store.h"
 #include "tests/unit/archived/world.h"
 
@@ -141,6 +142,24 @@ Test(recording, images_beyond_the_limit_are_refused_and_the_others_go_on) {
     tern_exclusive_publication_close(fourth);
     tern_exclusive_publication_close(publications[0]);
     tern_exclusive_publication_close(publications[2]);
+    world_close(&world);
+}
+
+Test(recording, a_subscription_that_stays_unmaps_the_streams_that_went_away) {
+    struct world world;
+    world_open(&world, no_settings);
+    int64_t subscription_id;
+    int64_t sent = tern_archive_send_start_recording(world.archive, "aeron:ipc", WORLD_STREAM,
+                                                     TERN_ARCHIVE_SOURCE_LOCAL, false);
+    cr_assert_eq(world_answer(&world, sent, &subscription_id), 0);
+    size_t log_count = world.server.client->logs.count;
+    for (int i = 0; i < 3; i++) {
+        tern_exclusive_publication *publication =
+            world_publish(&world, "aeron:ipc?term-length=64k", WORLD_STREAM);
+        (void)world_signal(&world, TERN_ARCHIVE_SIGNAL_START);
+        (void)world_stop(&world, publication);
+    }
+    world_wait(&world, world.server.client->logs.count == log_count);
     world_close(&world);
 }
 
