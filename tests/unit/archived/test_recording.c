@@ -327,6 +327,34 @@ Test(recording, an_end_is_told_when_the_catalog_has_it_and_not_before) {
 
 /* A leader of a cluster whose log is not recorded any more must hear of it and be able to end it.
  */
+Test(recording, without_auto_stop_a_failed_one_holds_its_publisher_until_it_is_stopped) {
+    struct world world;
+    struct faulty_store faulty;
+    world_open(&world, no_settings);
+    faulty_store_init(&faulty);
+    world.store = faulty.store;
+    int64_t subscription_id;
+    int64_t result;
+    int64_t sent = tern_archive_send_start_recording(world.archive, "aeron:ipc", WORLD_STREAM,
+                                                     TERN_ARCHIVE_SOURCE_LOCAL, false);
+    cr_assert_eq(world_answer(&world, sent, &subscription_id), 0);
+    tern_exclusive_publication *publication =
+        world_publish(&world, "aeron:ipc?term-length=64k", WORLD_STREAM);
+    (void)world_signal(&world, TERN_ARCHIVE_SIGNAL_START);
+    faulty_store_fail(&faulty, 1, 1, -EIO);
+    offer_some(&world, publication, 0, 100);
+    cr_assert_eq(world_answer(&world, sent, &result),
+                 TERN_ERROR_ARCHIVE_BASE - TERN_ARCHIVE_ERROR_GENERIC);
+    cr_assert_eq(world_signal(&world, TERN_ARCHIVE_SIGNAL_STOP).position, 0);
+    cr_assert_eq(tern_exclusive_publication_offer(publication, "x", 1),
+                 TERN_PUBLICATION_BACK_PRESSURED);
+    sent = tern_archive_send_stop_recording_subscription(world.archive, subscription_id);
+    cr_assert_eq(world_answer(&world, sent, &result), 0);
+    world_wait(&world, !tern_exclusive_publication_is_connected(publication));
+    tern_exclusive_publication_close(publication);
+    world_close(&world);
+}
+
 Test(recording, one_that_waits_for_the_catalog_holds_nobody_up) {
     static char *const settings[] = {"AERON_ARCHIVE_FILE_SYNC_LEVEL=1",
                                      "AERON_ARCHIVE_CATALOG_FILE_SYNC_LEVEL=1", NULL};
