@@ -50,7 +50,9 @@ extern "C" {
 #endif
 
 /* Attach to the driver (2.2); waits up to the driver timeout for one to be there and alive.
- * TERN_ERROR_DRIVER_TIMEOUT (text says what was missing), TERN_ERROR_VERSION, -errno. */
+ * The caller owns the client and ends it with tern_client_close. TERN_ERROR_DRIVER_TIMEOUT (text
+ * says what was missing), TERN_ERROR_VERSION, TERN_ERROR_PROTOCOL for a damaged cnc.dat, -EINVAL
+ * for a keepalive interval not below the driver's client liveness timeout, -ENOMEM, -errno. */
 TERN_API tern_client *tern_client_connect(const tern_context *context, struct tern_error *error);
 
 /* One look, no waiting: as connect, but NULL with code -EAGAIN while no living driver is there. For
@@ -76,35 +78,43 @@ TERN_API bool tern_client_is_closed(const tern_client *client);
 /* 0 while the client works, else the code of what ended it, with its text in `error`. */
 TERN_API int tern_client_status(const tern_client *client, struct tern_error *error);
 
+/* The id that the driver knows this client by (2.3), also after its end. */
 TERN_API int64_t tern_client_id(const tern_client *client);
-/* Unique among all clients of this driver (2.3). */
+/* Take the next id, unique among all clients of this driver (2.3); for commands of one's own. */
 TERN_API int64_t tern_client_next_correlation_id(tern_client *client);
 /* All counters of the driver's directory; valid until tern_client_close. */
 TERN_API const tern_counters_reader *tern_client_counters(const tern_client *client);
 
 /* Asynchronous requests (3.1). Each sends a command and returns at once; NULL when it could not be
  * sent (TERN_ERROR_CLOSED, TERN_ERROR_DRIVER_BUFFER_FULL, -EINVAL, -ENOMEM). Texts and keys are
- * copied. The tern_async belongs to the caller until a poll function returned non-zero or it was
- * cancelled. */
+ * copied; a channel has at most 4095 bytes. The tern_async belongs to the caller until a poll
+ * function returned non-zero or it was cancelled. Also from handlers. */
+
+/* Another handle on the log that clients of this driver share for channel and stream, or a new log.
+ * Poll with tern_async_poll_publication. */
 TERN_API tern_async *tern_client_async_add_publication(tern_client *client, const char *channel,
                                                        int32_t stream_id, struct tern_error *error);
+/* A log of its own, with one writer. Poll with tern_async_poll_exclusive_publication. */
 TERN_API tern_async *tern_client_async_add_exclusive_publication(tern_client *client,
                                                                  const char *channel,
                                                                  int32_t stream_id,
                                                                  struct tern_error *error);
+/* Its handlers may run before the poll (tern_async_poll_subscription) has returned the handle. */
 TERN_API tern_async *tern_client_async_add_subscription(
     tern_client *client, const struct tern_subscription_params *params, struct tern_error *error);
+/* A counter that lives as long as its handle and this client; it begins at 0. Poll with
+ * tern_async_poll_counter. */
 TERN_API tern_async *tern_client_async_add_counter(tern_client *client,
                                                    const struct tern_counter_params *params,
                                                    struct tern_error *error);
 /* A counter that no client owns and that lives as long as the driver; the same type and
- * registration id give the same counter. */
+ * registration id, which the caller chooses, give the same counter. tern_async_poll_counter. */
 TERN_API tern_async *tern_client_async_add_static_counter(tern_client *client,
                                                           const struct tern_counter_params *params,
                                                           int64_t registration_id,
                                                           struct tern_error *error);
 /* A session id that no publication of the stream uses. Drivers without this command (control
- * protocol below 1.0.0) are not asked: the id is then random. */
+ * protocol below 1.0.0) are not asked: the id is then random. tern_async_poll_session_id. */
 TERN_API tern_async *tern_client_async_next_session_id(tern_client *client, int32_t stream_id,
                                                        struct tern_error *error);
 
@@ -123,10 +133,11 @@ TERN_API int tern_async_poll_counter(tern_async *async, tern_counter **counter,
                                      struct tern_error *error);
 TERN_API int tern_async_poll_session_id(tern_async *async, int32_t *session_id,
                                         struct tern_error *error);
-/* For every add or remove of a destination. */
+/* For every add or remove of a destination; there is no result to store. */
 TERN_API int tern_async_poll_destination(tern_async *async, struct tern_error *error);
 
-/* Correlation id of the command: registration id of the resource, or id of the destination. */
+/* Correlation id of the command: registration id of the resource, or id of the destination. Known
+ * at once; ask before the poll that consumes `async`. */
 TERN_API int64_t tern_async_registration_id(const tern_async *async);
 
 /* Abandon a request; when the driver's answer comes, the resource is removed again. Consumes
@@ -135,8 +146,8 @@ TERN_API void tern_async_cancel(tern_async *async);
 
 /* Remove by registration id what this client added but has no handle for, e.g. when the process
  * keeps ids only. 0 when the command was sent (a wrong id is not reported); -EBUSY while a handle
- * or an unfinished request of this client has the id: close or cancel that. For publications of
- * both kinds; subscriptions; counters. */
+ * or an unfinished request of this client has the id: close or cancel that; TERN_ERROR_CLOSED;
+ * TERN_ERROR_DRIVER_BUFFER_FULL. For publications of both kinds; subscriptions; counters. */
 TERN_API int tern_client_remove_publication(tern_client *client, int64_t registration_id,
                                             struct tern_error *error);
 TERN_API int tern_client_remove_subscription(tern_client *client, int64_t registration_id,
@@ -144,9 +155,10 @@ TERN_API int tern_client_remove_subscription(tern_client *client, int64_t regist
 TERN_API int tern_client_remove_counter(tern_client *client, int64_t registration_id,
                                         struct tern_error *error);
 
-/* Blocking helpers: the asynchronous request, polled until done or until timeout_ns passed
- * (-ETIMEDOUT; the request is then cancelled). In invoker mode they run the conductor themselves.
- * Not from a handler (-EDEADLK) and not from agents. */
+/* Blocking helpers: the asynchronous request of the same name, polled until done or until
+ * timeout_ns passed (-ETIMEDOUT; the request is then cancelled). The handle belongs to the caller;
+ * NULL on failure. In invoker mode they run the conductor themselves. Not from a handler (-EDEADLK)
+ * and not from agents. */
 TERN_API tern_publication *tern_client_add_publication(tern_client *client, const char *channel,
                                                        int32_t stream_id, int64_t timeout_ns,
                                                        struct tern_error *error);

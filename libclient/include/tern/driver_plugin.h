@@ -36,7 +36,8 @@
  * each struct says) and returns its state, which is handed to all other functions of the instance;
  * `destroy` ends it, after all other calls. A plug-in keeps no mutable static data: several drivers
  * can live in one process. Without `create` the state is NULL and nothing is destroyed; `create`
- * that returns NULL has failed, with the reason in *error.
+ * that returns NULL has failed, with the reason in *error. `create` and `destroy` may be NULL in
+ * every kind; of the others those whose comment says so.
  *
  * Threads. Each struct says which threads call it. But for the resolver of names nothing may block,
  * and what is called for each datagram or duty cycle should not allocate: it is part of the duty
@@ -77,6 +78,7 @@ enum tern_driver_plugin_kind {
     TERN_DRIVER_PLUGIN_TRANSPORT = 8,
 };
 
+/* What the driver looks at first; made by TERN_DRIVER_PLUGIN_HEAD. The texts are static. */
 struct tern_driver_plugin_head {
     uint32_t magic;
     uint32_t abi_version;
@@ -99,6 +101,7 @@ struct tern_driver_plugin_head {
  * waits for a long time answers them late. */
 struct tern_idle_wait {
     void *context;
+    /* Block at most timeout_ns; pass it the context above. */
     void (*wait)(void *context, int64_t timeout_ns);
 };
 
@@ -111,6 +114,7 @@ struct tern_idle_plugin {
      * "resolver-again". */
     void *(*create)(const char *arguments, const char *agent, struct tern_error *error);
     void (*destroy)(void *state);
+    /* Rest, when work_count is 0; `wait` is valid during the call. */
     void (*idle)(void *state, int work_count, const struct tern_idle_wait *wait);
 };
 
@@ -121,12 +125,14 @@ struct tern_termination_plugin {
     struct tern_driver_plugin_head head;
     void *(*create)(struct tern_error *error);
     void (*destroy)(void *state);
-    /* May the client that sent this token (0 bytes: none; not terminated) end the driver? */
+    /* May the client that sent this token (`length` bytes, 0: none; without a NUL) end the driver?
+     */
     bool (*is_allowed)(void *state, const void *token, int32_t length);
 };
 
 /* -- flow control (media-driver.md 4.1 to 4.6) -- */
 
+/* The stream that an instance is made for; lengths in bytes. */
 struct tern_flow_control_params {
     const char *channel; /* of the publication */
     int32_t stream_id;
@@ -161,14 +167,17 @@ struct tern_flow_control_plugin {
     struct tern_driver_plugin_head head;
     void *(*create)(const struct tern_flow_control_params *params, struct tern_error *error);
     void (*destroy)(void *state);
+    /* Returns the limit from now on; a negative one counts as 0. */
     int64_t (*on_status_message)(void *state, const struct tern_flow_control_sm *sm, int64_t limit,
                                  int64_t now_ns);
-    /* Each duty cycle that sends nothing, or at least now and then. NULL: the limit stays. */
+    /* Each duty cycle that sends nothing, or at least now and then. Returns the limit from now on.
+     * NULL: it stays. */
     int64_t (*on_idle)(void *state, int64_t limit, int64_t now_ns);
-    /* A receiver asked for a SETUP; that SETUP goes out; a receiver refused the stream. NULL: none
-     * of it matters. */
+    /* A receiver asked for a SETUP. NULL, here and for the next two: it does not matter. */
     void (*on_setup_requested)(void *state, const struct tern_flow_control_sm *sm);
+    /* That SETUP goes out. */
     void (*on_setup)(void *state, int64_t limit, int64_t now_ns);
+    /* A receiver refused the stream. */
     void (*on_error)(void *state, int64_t receiver_id);
     /* False: the publication counts as not connected. NULL: always true. */
     bool (*has_required_receivers)(void *state);
@@ -178,6 +187,7 @@ struct tern_flow_control_plugin {
 
 /* -- congestion control (media-driver.md 4.7) -- */
 
+/* The image that an instance is made for; lengths in bytes. */
 struct tern_congestion_params {
     const char *channel; /* of the subscription */
     int32_t stream_id;
@@ -212,6 +222,7 @@ struct tern_congestion_plugin {
 
 /* -- names (media-driver.md 5.9) -- */
 
+/* ASK_SYSTEM: the plug-in does not know the name, the system may. */
 enum tern_name_result { TERN_NAME_FOUND = 0, TERN_NAME_ASK_SYSTEM = 1 };
 
 /* One instance per driver. `create` and `destroy` run on the thread that starts the driver;
@@ -252,6 +263,7 @@ struct tern_interceptor_plugin {
     bool (*passes)(void *state, const struct tern_datagram *datagram);
 };
 
+/* The socket that an instance is made for. */
 struct tern_endpoint_params {
     const char *channel;          /* as its first user gave it */
     bool is_send;                 /* of publications, else of subscriptions */
@@ -268,11 +280,13 @@ struct tern_endpoint_plugin {
     void (*destroy)(void *state);
     /* False: drop it. NULL: all pass. */
     bool (*on_send)(void *state, const struct tern_datagram *datagram);
+    /* The same for what arrives. */
     bool (*on_receive)(void *state, const struct tern_datagram *datagram);
 };
 
 /* -- transports -- */
 
+/* The socket that is wanted. */
 struct tern_transport_socket_params {
     const struct sockaddr *bind;    /* address and port (0: any) */
     const struct sockaddr *connect; /* NULL: not connected */
@@ -288,6 +302,7 @@ struct tern_transport_socket_params {
     bool has_arrival_times; /* fill arrival_epoch_ns */
 };
 
+/* One datagram to send, or room for one to receive. */
 struct tern_transport_datagram {
     void *data;
     uint32_t capacity;                /* received */
@@ -306,16 +321,18 @@ struct tern_transport_plugin {
     struct tern_driver_plugin_head head;
     void *(*create)(struct tern_error *error);
     void (*destroy)(void *state);
-    /* *bound receives the address with the real port. */
+    /* 0 with the descriptor in *socket and the address with the real port in *bound. */
     int (*open)(void *state, const struct tern_transport_socket_params *params, int *socket,
                 struct sockaddr_storage *bound, struct tern_error *error);
     /* Another peer for a connected socket. */
     int (*connect)(void *state, int socket, const struct sockaddr *address,
                    struct tern_error *error);
+    /* No call with this socket follows. */
     void (*close)(void *state, int socket);
-    /* How many of them were taken or received, or -errno. 0 of them: it would block. */
+    /* How many of the `count` were taken, in their order, or -errno. 0: it would block. */
     int (*send)(void *state, int socket, const struct tern_transport_datagram *datagrams,
                 int count);
+    /* How many arrived, at most `count`, or -errno. 0: there is none. */
     int (*receive)(void *state, int socket, struct tern_transport_datagram *datagrams, int count);
 };
 

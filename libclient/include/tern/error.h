@@ -25,17 +25,18 @@ extern "C" {
 
 #define TERN_ERROR_TEXT_MAX 248
 
+/* Plain data of the caller's, who need not initialise it. */
 struct tern_error {
-    int code;
-    char text[TERN_ERROR_TEXT_MAX];
+    int code;                       /* negative, from the ranges above */
+    char text[TERN_ERROR_TEXT_MAX]; /* ends with a NUL, cut when it is longer */
 };
 
 enum tern_error_code {
     TERN_ERROR_DRIVER_TIMEOUT = -1000,            /* no driver, or its heartbeat stopped */
     TERN_ERROR_CLIENT_TIMEOUT = -1001,            /* the driver declared this client dead */
     TERN_ERROR_CONDUCTOR_SERVICE_TIMEOUT = -1002, /* the conductor was not run for too long */
-    TERN_ERROR_DRIVER_BUFFER_FULL = -1004, /* the to-driver ring stayed full */
-    TERN_ERROR_CLOSED = -1005,             /* the client or the handle is closed */
+    TERN_ERROR_DRIVER_BUFFER_FULL = -1004,        /* the to-driver ring stayed full */
+    TERN_ERROR_CLOSED = -1005,                    /* the client or the handle is closed */
     TERN_ERROR_INVALID_URI = -1006,
     TERN_ERROR_VERSION = -1007, /* peer or file with an incompatible version */
     TERN_ERROR_PROTOCOL = -1008,
@@ -44,7 +45,9 @@ enum tern_error_code {
     TERN_ERROR_CLUSTER_BASE = -4000,
 };
 
-/* A short name of a code, e.g. "driver timeout"; never NULL. The string is static. Any thread. */
+/* A short name of a code: "driver timeout", "unknown host"; its range alone where it has no name of
+ * its own ("system error", "archive error"), "no error" for 0 and above. Never NULL; the string is
+ * static. Any thread. */
 TERN_API const char *tern_error_name(int code);
 
 #ifdef __cplusplus

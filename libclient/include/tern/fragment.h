@@ -24,19 +24,29 @@ extern "C" {
 #define TERN_FLAG_END 0x40
 #define TERN_FLAG_UNFRAGMENTED 0xC0
 
-/* Accessors, valid while the handler runs. For an assembled message: the fields of its first
- * fragment, flags of first and last together, frame_length 32 + the whole payload, and the position
- * behind its last fragment. */
-TERN_API int64_t tern_header_position(const tern_header *header); /* behind this frame */
+/* Accessors, valid while the handler runs, on its thread. For an assembled message: the fields of
+ * its first fragment, flags of first and last together, frame_length 32 + the whole payload, and
+ * the position behind its last fragment. Fields as in shared-memory.md 5.1. */
+
+/* Stream position behind this frame, in bytes. */
+TERN_API int64_t tern_header_position(const tern_header *header);
+/* Of the publication. */
 TERN_API int32_t tern_header_session_id(const tern_header *header);
 TERN_API int32_t tern_header_stream_id(const tern_header *header);
+/* Of the term that the frame stands in; terms count up from the initial one, and wrap. */
 TERN_API int32_t tern_header_term_id(const tern_header *header);
+/* Where the frame begins in its term, in bytes. */
 TERN_API int32_t tern_header_term_offset(const tern_header *header);
 TERN_API int32_t tern_header_initial_term_id(const tern_header *header);
+/* log2 of the term length. */
 TERN_API int32_t tern_header_position_bits(const tern_header *header);
+/* Bytes of payload and the 32 of the frame's header, not rounded up. */
 TERN_API int32_t tern_header_frame_length(const tern_header *header);
+/* TERN_FLAG_... */
 TERN_API uint8_t tern_header_flags(const tern_header *header);
+/* 1: data; polls pass padding over. */
 TERN_API uint16_t tern_header_type(const tern_header *header);
+/* What the publisher's supplier or claim gave it; 0 without. */
 TERN_API int64_t tern_header_reserved_value(const tern_header *header);
 
 /* Where the next frame of the term begins; the term length at its end. */
@@ -60,27 +70,31 @@ struct tern_header_values {
     uint8_t version;
     uint8_t flags;
 };
+/* Fill `values` with what the accessors say. */
 TERN_API void tern_header_get_values(const tern_header *header, struct tern_header_values *values);
 
 typedef struct tern_fragment_assembler tern_fragment_assembler;
 
-/* NULL when there is no memory. */
+/* The caller ends it with tern_fragment_assembler_destroy. NULL when there is no memory. */
 TERN_API tern_fragment_assembler *tern_fragment_assembler_create(tern_fragment_handler handler,
                                                                  void *handler_context);
-/* A tern_fragment_handler; `assembler` is the tern_fragment_assembler. */
+/* A tern_fragment_handler; `assembler` is the tern_fragment_assembler. Calls its handler at most
+ * once; an assembled message is in the assembler's buffer, valid during the call. */
 TERN_API void tern_fragment_assembler_on_fragment(void *assembler, const uint8_t *buffer,
                                                   int32_t length, const tern_header *header);
-/* Forget a session whose image is gone, with its buffer. */
+/* Forget a session whose image is gone, with its buffer; an unknown one is no error. Not from its
+ * own handler. */
 TERN_API void tern_fragment_assembler_remove_session(tern_fragment_assembler *assembler,
                                                      int32_t session_id);
-/* Messages dropped so far. */
+/* Messages dropped so far, also for want of memory. */
 TERN_API int64_t tern_fragment_assembler_dropped_count(const tern_fragment_assembler *assembler);
+/* With all its buffers; unfinished messages are lost. NULL is allowed. */
 TERN_API void tern_fragment_assembler_destroy(tern_fragment_assembler *assembler);
 
 typedef struct tern_controlled_fragment_assembler tern_controlled_fragment_assembler;
 
-/* As above for controlled polls. Fragments before the last are answered with CONTINUE; when the
- * handler aborts a message, its last fragment is delivered again. */
+/* The five functions as above, for controlled polls. Fragments before the last are answered with
+ * CONTINUE; when the handler aborts a message, its last fragment is delivered again. */
 TERN_API tern_controlled_fragment_assembler *
 tern_controlled_fragment_assembler_create(tern_controlled_fragment_handler handler,
                                           void *handler_context);

@@ -22,13 +22,14 @@ extern "C" {
 
 #define TERN_HANDLERS_MAX 32
 
-/* A counter of any client, or of the driver, was allocated or freed. */
+/* A counter of any client, or of the driver, was allocated. */
 TERN_API int tern_client_add_available_counter_handler(tern_client *client,
                                                        tern_counter_handler handler,
                                                        void *handler_context);
 TERN_API int tern_client_remove_available_counter_handler(tern_client *client,
                                                           tern_counter_handler handler,
                                                           void *handler_context);
+/* Freed; with the id that it had. */
 TERN_API int tern_client_add_unavailable_counter_handler(tern_client *client,
                                                          tern_counter_handler handler,
                                                          void *handler_context);

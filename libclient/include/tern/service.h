@@ -24,7 +24,8 @@
  *
  * Compatibility. `abi_version` changes when something changes its meaning: host and plugin refuse
  * each other when it differs. `size` grows when fields are added at the end; a side sees only the
- * fields that both know. Unused callbacks are NULL.
+ * fields that both know. Unused callbacks are NULL; create, destroy and on_session_message are
+ * needed.
  */
 #ifndef TERN_SERVICE_H
 #define TERN_SERVICE_H
@@ -107,10 +108,13 @@ struct tern_service_operations {
     /* Time of the log entry being applied, in the unit below since the Unix epoch; the same on
      * every member. */
     int64_t (*cluster_time)(struct tern_service_host *host);
+    /* Of the present leadership term. */
     enum tern_cluster_time_unit (*cluster_time_unit)(struct tern_service_host *host);
     /* Position behind the log entry being applied. */
     int64_t (*log_position)(struct tern_service_host *host);
+    /* Of this member now; differs between members. */
     enum tern_cluster_role (*role)(struct tern_service_host *host);
+    /* Of this member; -1 before it has joined the log. */
     int32_t (*member_id)(struct tern_service_host *host);
 
     /* A timer fires once, as on_timer_event, when the cluster time has reached `deadline` (in the
@@ -137,12 +141,12 @@ struct tern_service_operations {
     void (*idle)(struct tern_service_host *host, int work_count);
 
     /* Open sessions by ascending id. Returns NULL when there is none above `after_session_id`
-     * (start with INT64_MIN). */
+     * (start with INT64_MIN). Valid until the callback returns. */
     const struct tern_service_session *(*next_session)(struct tern_service_host *host,
                                                        int64_t after_session_id);
 
-    /* Snapshots: append one message (in on_take_snapshot). 0 or -ENOMEM. It is written to the
-     * archive after the callback, so equal states give equal recordings. */
+    /* Snapshots: append one message (in on_take_snapshot), copied. 0 or -ENOMEM. It is written to
+     * the archive after the callback, so equal states give equal recordings. */
     int (*snapshot_write)(struct tern_service_snapshot *snapshot, const void *buffer,
                           int32_t length);
     /* The next message of the snapshot (in on_start), valid until the next call. 1, or 0 at its
@@ -150,7 +154,7 @@ struct tern_service_operations {
     int (*snapshot_read)(struct tern_service_snapshot *snapshot, const void **buffer,
                          int32_t *length);
 
-    /* One line in the host's log. */
+    /* One line in the host's log, without a newline; copied. */
     void (*log)(struct tern_service_host *host, enum tern_service_log_level level,
                 const char *text);
 };
@@ -166,6 +170,7 @@ struct tern_service_plugin {
     void *(*create)(struct tern_service_host *host,
                     const struct tern_service_operations *operations, const char *argument,
                     struct tern_error *error);
+    /* The last call: free the state. */
     void (*destroy)(void *service);
 
     /* Before everything else. `snapshot` is NULL when there is none to load. A negative result
@@ -173,24 +178,32 @@ struct tern_service_plugin {
     int (*on_start)(void *service, struct tern_service_snapshot *snapshot,
                     struct tern_error *error);
 
+    /* Below, `session` and `buffer` are valid during the call, `timestamp` is the cluster time of
+     * the log entry, `length` counts bytes. */
+
+    /* A client was let in; its session is among the open ones now. */
     void (*on_session_open)(void *service, const struct tern_service_session *session,
                             int64_t timestamp);
+    /* It is the last call for this session; nothing can be sent to it any more. */
     void (*on_session_close)(void *service, const struct tern_service_session *session,
                              int64_t timestamp, enum tern_cluster_close_reason reason);
-    /* `session` is NULL for messages of services. */
+    /* A message of a client; `session` is NULL for messages of services. */
     void (*on_session_message)(void *service, const struct tern_service_session *session,
                                int64_t timestamp, const uint8_t *buffer, int32_t length);
-    /* `timestamp` is the cluster time now; timers of one deadline come in the order of their ids.
-     */
+    /* A timer fired; those of one deadline come in the order of their ids. */
     void (*on_timer_event)(void *service, int64_t timer_id, int64_t timestamp);
     /* Write the whole state. A negative result fails this snapshot, not the service. */
     int (*on_take_snapshot)(void *service, struct tern_service_snapshot *snapshot,
                             struct tern_error *error);
+    /* This member leads, follows or is a candidate from now on; only called when it changed. */
     void (*on_role_change)(void *service, enum tern_cluster_role role);
+    /* A term begins at `log_position`. */
     void (*on_new_leadership_term)(void *service, int64_t leadership_term_id, int64_t log_position,
                                    int64_t timestamp, int32_t leader_member_id);
+    /* The node ends in an orderly way; destroy follows. */
     void (*on_terminate)(void *service);
-    /* Every cycle of the host; returns the work done. */
+    /* Every cycle of the host that follows the log, at its monotonic time; returns the work done.
+     * Must not block. */
     int (*background_work)(void *service, int64_t now_ns);
 };
 

@@ -38,8 +38,8 @@ enum tern_publication_result {
                                              look at it last, when there is room */
 };
 
-/* A short static text for one of the values above ("not connected"), "position" for a value >= 0.
- * Never NULL. Any thread. */
+/* A short static text for one of the values above ("not connected"), "position" for a value >= 0,
+ * "unknown result" for any other. Never NULL. Any thread. */
 TERN_API const char *tern_publication_result_name(int64_t result);
 
 /* Value of a channel status counter (shared-memory.md 6.3). */
@@ -56,12 +56,14 @@ enum tern_channel_status {
 typedef int64_t (*tern_reserved_value_supplier)(void *context, uint8_t *frame,
                                                 int32_t frame_length);
 
-/* One fragment (or, below an assembler, one message). `buffer` and `header` are valid during the
- * call only. Called on the polling thread; it may offer, but must not close the subscription that
+/* One fragment (or, below an assembler, one message): `length` >= 0 bytes of payload, without the
+ * frame's header (shared-memory.md 5.15). `buffer` and `header` are valid during the call only.
+ * Called on the polling thread; it may offer, but must not close the subscription that
  * is being polled, nor release the last reference to the image. */
 typedef void (*tern_fragment_handler)(void *context, const uint8_t *buffer, int32_t length,
                                       const tern_header *header);
 
+/* What becomes of a fragment (shared-memory.md 5.15). */
 enum tern_controlled_action {
     TERN_ACTION_ABORT = 1,    /* do not consume this fragment; stop; it is delivered again */
     TERN_ACTION_BREAK = 2,    /* consume it, then stop */
@@ -69,13 +71,15 @@ enum tern_controlled_action {
     TERN_ACTION_CONTINUE = 4, /* consume it, go on; the position is published at the end */
 };
 
+/* As tern_fragment_handler, and says how the poll is to go on. */
 typedef enum tern_controlled_action (*tern_controlled_fragment_handler)(void *context,
                                                                         const uint8_t *buffer,
                                                                         int32_t length,
                                                                         const tern_header *header);
 
 /* A run of whole frames of one term, headers included (shared-memory.md 5.15, block poll). A
- * padding frame comes alone: look at the type in its header. Valid during the call only. */
+ * padding frame comes alone: look at the type in its header. `length` counts bytes. Valid during
+ * the call only, on the polling thread. */
 typedef void (*tern_block_handler)(void *context, const uint8_t *block, int32_t length,
                                    int32_t session_id, int32_t term_id);
 
@@ -85,14 +89,15 @@ struct tern_raw_block {
     int descriptor;       /* of the log file, read only; belongs to the library */
     int64_t file_offset;  /* of the first frame's header */
     const uint8_t *block; /* the same, mapped */
-    int32_t length;
+    int32_t length;       /* bytes */
     int32_t session_id;
     int32_t term_id;
 };
-/* As tern_block_handler. */
+/* As tern_block_handler; the block is valid during the call only. */
 typedef void (*tern_raw_block_handler)(void *context, const struct tern_raw_block *block);
 
-/* Called for each image; the image is valid during the call, tern_image_retain keeps it longer. */
+/* Called for each image on the visiting thread; the image is valid during the call,
+ * tern_image_retain keeps it longer. */
 typedef void (*tern_image_visitor)(void *context, tern_image *image);
 
 /* An image came or went. Runs on the conductor (its own thread, or whoever calls
@@ -134,6 +139,7 @@ struct tern_publication_error {
     int error_code;             /* shared-memory.md 3.3, e.g. 13 image rejected */
     const char *text;           /* NUL-terminated, valid during the call */
 };
+/* Conductor, as above; `error` is valid during the call. */
 typedef void (*tern_publication_error_handler)(void *context,
                                                const struct tern_publication_error *error);
 
