@@ -159,6 +159,22 @@ def check_first_comments(root):
             yield "%s: does not begin with a comment" % path
 
 
+def check_public_comments(root):
+    """a public function or function type stands below a comment, alone or with its like"""
+    for path in sources(root, (".h",)):
+        if not path.startswith("libclient/include/"):
+            continue
+        is_commented = False
+        for number, line in enumerate(read(root, path).splitlines(), 1):
+            if line.startswith("/*"):
+                is_commented = True
+            elif line in ("", "};"):
+                is_commented = False
+            elif re.match(r"TERN_API |static inline |typedef .*\(\*", line) \
+                    and not is_commented and "; /*" not in line:
+                yield "%s:%d: no comment says what it does: %s" % (path, number, line)
+
+
 def check_columns(root):
     """a line of code has at most 100 columns"""
     for path in sources(root):
@@ -248,7 +264,8 @@ def check_statics(root, build):
 # -- run -----------------------------------------------------------------------------------------
 
 SOURCE_RULES = (check_includes, check_function_lengths, check_parameter_counts, check_file_lengths,
-                check_first_comments, check_columns, check_words, check_leftovers)
+                check_first_comments, check_public_comments, check_columns, check_words,
+                check_leftovers)
 OBJECT_RULES = (check_unique_symbols, check_statics)
 
 

@@ -61,6 +61,15 @@ class LintTest(unittest.TestCase):
         self.expect(lint.check_columns, "driverd/b.c:1: 113 columns")
         self.expect(lint.check_first_comments, "driverd/b.c")
 
+    def test_public_functions_that_nothing_is_said_about_are_found(self):
+        self.write("libclient/include/tern/a.h", "/* What it does. */\nTERN_API int a(void);\n"
+                   "TERN_API int its_like(void);\n\nTERN_API int b(void); /* what, too */\n"
+                   "TERN_API int c(void);\n\n/* A thing. */\nstruct thing {\n    int x;\n};\n"
+                   "TERN_API void d(struct thing *thing);\ntypedef int (*e)(void);\n")
+        self.write("libclient/base/a.h", "int not_public(void);\n")
+        self.expect(lint.check_public_comments, "a.h:7: no comment", "a.h:13: no comment",
+                    "a.h:14: no comment")
+
     def test_words_of_a_workplace_and_leftovers_are_found(self):
         self.write("conf/x.conf", "dir = \"/wo" + "rk/x\";\n")
         self.write("driverd/a.c", "/* TO" + "DO: all */\n")
