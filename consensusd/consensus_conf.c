@@ -69,8 +69,13 @@ static const char *const timer_service_names[] = {
 };
 
 static const struct option_row rows[] = {
-    CHANNEL_ROW("aeron_dir", "AERON_DIR", aeron_dir, "/dev/shm/aeron-{user}",
-                "Directory of the media driver."),
+    {.key = "aeron_dir",
+     .env = "AERON_DIR",
+     STORE(aeron_dir),
+     .type = OPTION_PATH,
+     .default_text = "/dev/shm/aeron-{user}",
+     .flags = OPTION_REQUIRED,
+     .doc = "Directory of the media driver."},
     {.key = "driver_timeout",
      .env = "AERON_DRIVER_TIMEOUT",
      STORE(driver_timeout_ns),

@@ -53,6 +53,7 @@ Test(consensus_conf, environment_is_read_and_what_cannot_be_is_refused_by_name) 
     cr_assert_eq(conf.leader_heartbeat_timeout_ns, 1000000000);
     cr_assert_eq(conf.election_timeout_ns, 500000000);
     cr_assert_eq(conf.sessions_max, 10);
+    cr_assert_null(strchr(conf.aeron_dir, '{'), "%s: not that of the user", conf.aeron_dir);
 }
 
 Test(consensus_conf, every_option_of_the_original_is_used_or_refused) {
