@@ -18,7 +18,7 @@
 #include "base/clock.h"
 #include "base/uri.h"
 #include "daemon/logger.h"
-#include "daemon/options.h"
+#include "daemon/option_rows.h"
 #include "driverd/driver_plugin.h"
 #include "driverd/event_log.h"
 #include "driverd/gossip_socket.h"
@@ -46,38 +46,6 @@ static const char *const name_resolver_names[] = {"default", "driver", "csv_tabl
 static const char *const group_names[] = {"infer", "true", "false", NULL};
 
 #define STORE(member) OPTION_STORE(struct driver_conf, member)
-#define BOOL(key_, env_, member, text_, doc_)                                                      \
-    {                                                                                              \
-        .key = key_, .env = env_, STORE(member), .type = OPTION_BOOL, .default_text = text_,       \
-        .doc = doc_                                                                                \
-    }
-#define SIZE(key_, env_, member, text_, min_, max_, flags_, doc_)                                  \
-    {                                                                                              \
-        .key = key_, .env = env_, STORE(member), .type = OPTION_SIZE, .default_text = text_,       \
-        .min = min_, .max = max_, .flags = flags_, .doc = doc_                                     \
-    }
-#define I32(key_, env_, member, text_, min_, max_, doc_)                                           \
-    {                                                                                              \
-        .key = key_, .env = env_, STORE(member), .type = OPTION_I32, .default_text = text_,        \
-        .min = min_, .max = max_, .doc = doc_                                                      \
-    }
-#define DURATION(key_, env_, member, text_, min_, doc_)                                            \
-    {                                                                                              \
-        .key = key_, .env = env_, STORE(member), .type = OPTION_DURATION, .default_text = text_,   \
-        .min = min_, .max = INT64_MAX, .doc = doc_                                                 \
-    }
-#define TEXT(key_, env_, member, text_, doc_)                                                      \
-    {                                                                                              \
-        .key = key_, .env = env_, STORE(member), .type = OPTION_STRING, .default_text = text_,     \
-        .doc = doc_                                                                                \
-    }
-#define ENUM(key_, env_, member, text_, names_, doc_)                                              \
-    {                                                                                              \
-        .key = key_, .env = env_, STORE(member), .type = OPTION_ENUM, .default_text = text_,       \
-        .names = names_, .doc = doc_                                                               \
-    }
-#define REFUSED(key_, env_, text_, doc_)                                                           \
-    { .key = key_, .env = env_, .type = OPTION_REFUSED, .default_text = text_, .doc = doc_ }
 #define LOSS(key_, env_, member, what_)                                                            \
     TEXT(key_ "_rate", env_ "_RATE", member.rate, "0", "Part, 0 to 1, of " what_ ", to lose."), {  \
         .key = key_ "_seed", .env = env_ "_SEED", STORE(member.seed), .type = OPTION_I64,          \
