@@ -14,7 +14,6 @@ struct program {
     struct consensus_conf conf;
     struct consensus consensus;
     struct daemon *daemon;
-    const char *announced; /* what it was last said to wait for */
     bool is_open;
 };
 
@@ -48,13 +47,7 @@ static int do_work(void *context, int64_t now_ns) {
         return work;
     }
     const char *waiting_for = consensus_waiting_for(consensus);
-    if (waiting_for != program->announced) {
-        program->announced = waiting_for;
-        if (waiting_for != NULL) {
-            logger_info(&program->daemon->logger, "waiting for the %s", waiting_for);
-            daemon_status(program->daemon, "waiting for the %s", waiting_for);
-        }
-    }
+    daemon_waiting(program->daemon, waiting_for);
     if (waiting_for == NULL) {
         daemon_ready(program->daemon, "member %d of %d", consensus->conf->member_id,
                      consensus->members.count);

@@ -9,7 +9,6 @@ struct program {
     struct service_conf conf;
     struct tern_service_host host;
     struct daemon *daemon;
-    const char *announced; /* what it was last said to wait for */
     bool is_open;
 };
 
@@ -41,13 +40,7 @@ static int do_work(void *context, int64_t now_ns) {
         return work;
     }
     const char *waiting_for = service_host_waiting_for(host);
-    if (waiting_for != program->announced) {
-        program->announced = waiting_for;
-        if (waiting_for != NULL) {
-            logger_info(&program->daemon->logger, "waiting for the %s", waiting_for);
-            daemon_status(program->daemon, "waiting for the %s", waiting_for);
-        }
-    }
+    daemon_waiting(program->daemon, waiting_for);
     if (waiting_for == NULL) {
         daemon_ready(program->daemon, "service %s %s", host->plugin.table.name,
                      host->plugin.table.version == NULL ? "" : host->plugin.table.version);

@@ -13,16 +13,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "daemon/affinity.h"
 #include "daemon/signals.h"
-
-#define WAIT_STEP_NS (10 * NS_PER_MS)
-/* Longer than systemd's idea of a hang, shorter than a person's: renewed every step. */
-#define WAIT_EXTENSION_US 30000000
 
 /* Values below any character that getopt returns. */
 enum command { COMMAND_RUN, COMMAND_CHECK, COMMAND_PRINT };
@@ -208,17 +202,15 @@ void daemon_status(struct daemon *daemon, const char *format, ...) {
     notifier_send(&daemon->notifier, "STATUS=%s", text);
 }
 
-bool daemon_wait(struct daemon *daemon, const char *what) {
-    if (strncmp(what, daemon->waiting_for, sizeof daemon->waiting_for - 1) != 0) {
-        (void)snprintf(daemon->waiting_for, sizeof daemon->waiting_for, "%s", what);
-        logger_notice(&daemon->logger, "waiting for %s", what);
-        notifier_send(&daemon->notifier, "STATUS=waiting for %s", what);
+void daemon_waiting(struct daemon *daemon, const char *what) {
+    if (what == daemon->waiting_for) {
+        return;
     }
-    notifier_send(&daemon->notifier, "EXTEND_TIMEOUT_USEC=%d", WAIT_EXTENSION_US);
-    notifier_watchdog(&daemon->notifier, clock_now_ns(daemon->io.clock));
-    const struct timespec step = {0, WAIT_STEP_NS};
-    (void)nanosleep(&step, NULL); /* a signal ends it early */
-    return __atomic_load_n(signals_running(), __ATOMIC_ACQUIRE);
+    daemon->waiting_for = what;
+    if (what != NULL) {
+        logger_info(&daemon->logger, "waiting for the %s", what);
+        daemon_status(daemon, "waiting for the %s", what);
+    }
 }
 
 void daemon_stop(struct daemon *daemon, enum exit_code exit_code, const char *format, ...) {

@@ -37,7 +37,7 @@ struct daemon {
     struct agent_runner_params runner;
     bool is_ready;
     enum exit_code exit_code;
-    char waiting_for[256];
+    const char *waiting_for; /* what it was last said to wait for */
 };
 
 struct daemon_program {
@@ -61,9 +61,9 @@ void daemon_ready(struct daemon *daemon, const char *format, ...) PRINTF_LIKE(2,
 /* STATUS= for `systemctl status`; not logged. */
 void daemon_status(struct daemon *daemon, const char *format, ...) PRINTF_LIKE(2, 3);
 
-/* One step of waiting inside open() for something that is not there yet: says once what (log line
- * and status), asks the manager for more time, sleeps 10 ms. False: a signal came, give up. */
-bool daemon_wait(struct daemon *daemon, const char *what);
+/* Each cycle of a daemon that may have to wait: says once (log line and status) that it waits "for
+ * the <what>", a static string; NULL: for nothing. */
+void daemon_waiting(struct daemon *daemon, const char *what);
 
 /* End the main loop with this exit code; the reason is logged. The first call counts. */
 void daemon_stop(struct daemon *daemon, enum exit_code exit_code, const char *format, ...)

@@ -46,7 +46,11 @@ static int work(void *context, int64_t now_ns) {
     struct sample *sample = context;
     sample->cycles++;
     cr_assert_gt(now_ns, 0);
-    daemon_ready(sample->daemon, "serving");
+    if (sample->conf.behaviour == WAIT_UNTIL_SIGTERM) {
+        daemon_waiting(sample->daemon, sample->cycles == 1 ? "driver" : "archive");
+    } else {
+        daemon_ready(sample->daemon, "serving");
+    }
     if (sample->conf.behaviour == STOP_ITSELF) {
         daemon_stop(sample->daemon, EXIT_CODE_UNAVAILABLE, "the driver died");
         daemon_stop(sample->daemon, EXIT_CODE_OS, "a second reason");
@@ -66,10 +70,6 @@ static int open_sample(void *context, struct daemon *daemon, struct tern_error *
     case FAIL_OPEN_WITH_CODE:
         daemon->exit_code = EXIT_CODE_CONFIG;
         return error_set(error, -ENOENT, "no plugin");
-    case WAIT_UNTIL_SIGTERM:
-        (void)daemon_wait(daemon, "the driver");
-        raise(SIGTERM);
-        return daemon_wait(daemon, "the driver") ? 0 : error_set(error, -EINTR, "stopped");
     default:
         return 0;
     }
@@ -136,7 +136,7 @@ Test(daemon, answers_the_command_line_and_ends_with_documented_exit_codes) {
         {"--print-sample-config", "0", 0, {"#behaviour = 0;\n"}},
         {"--print-man", "0", 0, {".TH sampled.CONF 5"}},
         {NULL, "0", 0, {"ready: serving\n", "stopping: SIGTERM\n", "closed\n"}},
-        {NULL, "1", 0, {"waiting for the driver\n", "stopping: SIGTERM\n", "closed\n"}},
+        {NULL, "1", 0, {"waiting for the driver\n", "waiting for the archive\n", "closed\n"}},
         {NULL, "2", EXIT_CODE_TEMPORARY, {"error: stopping: port 80 is in use\n", "closed\n"}},
         {NULL, "3", EXIT_CODE_CONFIG, {"error: stopping: no plugin\n", "closed\n"}},
         {NULL, "4", EXIT_CODE_UNAVAILABLE, {"error: stopping: the driver died\n", "closed\n"}},
@@ -151,6 +151,8 @@ Test(daemon, answers_the_command_line_and_ends_with_documented_exit_codes) {
                       text, output);
         }
         cr_assert_eq(strstr(output, "second reason"), NULL);
+        const char *told = strstr(output, "waiting for the archive");
+        cr_assert(told == NULL || strstr(told + 1, "waiting") == NULL, "said twice: %s", output);
     }
 }
 
