@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/uri.h"
 #include "daemon/logger.h"
 #include "daemon/option_rows.h"
 
@@ -155,20 +154,12 @@ static bool starts_with(const char *text, const char *prefix) {
     return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
-static void check_uri(struct options *options, const char *key, const char *channel) {
-    struct uri uri;
-    struct tern_error error;
-    if (channel[0] != '\0' && uri_parse(&uri, channel, (int32_t)strlen(channel), &error) != 0) {
-        options_refuse(options, key, "%s", error.text);
-    }
-}
-
 static void check_channels(const struct archive_conf *conf, struct options *options) {
-    check_uri(options, "control_channel", conf->control_channel);
-    check_uri(options, "local_control_channel", conf->local_control_channel);
-    check_uri(options, "control_response_channel", conf->control_response_channel);
-    check_uri(options, "recording_events_channel", conf->events_channel);
-    check_uri(options, "replication_channel", conf->replication_channel);
+    options_check_channel(options, "control_channel", conf->control_channel);
+    options_check_channel(options, "local_control_channel", conf->local_control_channel);
+    options_check_channel(options, "control_response_channel", conf->control_response_channel);
+    options_check_channel(options, "recording_events_channel", conf->events_channel);
+    options_check_channel(options, "replication_channel", conf->replication_channel);
     if (conf->control_channel_enabled && !starts_with(conf->control_channel, "aeron:udp")) {
         options_refuse(options, "control_channel", "must be a UDP channel (aeron:udp?...)");
     }
@@ -192,11 +183,7 @@ static void check(const void *arg, struct options *options) {
         options_refuse(options, "catalog_file_sync_level", "must not be below file_sync_level (%d)",
                        conf->file_sync_level);
     }
-    struct idle_strategy idle;
-    struct tern_error error;
-    if (idle_strategy_parse(&idle, conf->idle_name, conf->idle_arguments, &error) != 0) {
-        options_refuse(options, "idle_strategy", "%s", error.text);
-    }
+    options_check_idle(options, "idle_strategy", conf->idle_name, conf->idle_arguments);
 }
 
 static const struct option_override lowlatency[] = {{"idle_strategy", "spin"}};

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/agent.h"
 #include "base/clock.h"
 #include "base/uri.h"
 #include "daemon/logger.h"
@@ -185,28 +184,19 @@ static const struct option_row rows[] = {
             "Names a class of the Java implementation; has no meaning here."),
 };
 
-static void check_channel(struct options *options, const char *key, const char *channel) {
-    struct uri uri;
-    struct tern_error error;
-    if (uri_parse(&uri, channel, (int32_t)strlen(channel), &error) != 0) {
-        options_refuse(options, key, "%s", error.text);
-    }
-}
-
 static void check_channels(const struct consensus_conf *conf, struct options *options) {
-    check_channel(options, "ingress_channel", conf->ingress_channel);
-    check_channel(options, "log_channel", conf->log_channel);
-    check_channel(options, "replay_channel", conf->replay_channel);
-    check_channel(options, "control_channel", conf->control_channel);
-    check_channel(options, "snapshot_channel", conf->snapshot_channel);
-    check_channel(options, "consensus_channel", conf->consensus_channel);
-    check_channel(options, "replication_channel", conf->replication_channel);
-    check_channel(options, "follower_catchup_channel", conf->follower_catchup_channel);
-    check_channel(options, "leader_archive_control_channel", conf->leader_archive_control_channel);
-    check_channel(options, "archive_control_channel", conf->archive_control_channel);
-    if (conf->egress_channel[0] != '\0') {
-        check_channel(options, "egress_channel", conf->egress_channel);
-    }
+    options_check_channel(options, "ingress_channel", conf->ingress_channel);
+    options_check_channel(options, "log_channel", conf->log_channel);
+    options_check_channel(options, "replay_channel", conf->replay_channel);
+    options_check_channel(options, "control_channel", conf->control_channel);
+    options_check_channel(options, "snapshot_channel", conf->snapshot_channel);
+    options_check_channel(options, "consensus_channel", conf->consensus_channel);
+    options_check_channel(options, "replication_channel", conf->replication_channel);
+    options_check_channel(options, "follower_catchup_channel", conf->follower_catchup_channel);
+    options_check_channel(options, "leader_archive_control_channel",
+                          conf->leader_archive_control_channel);
+    options_check_channel(options, "archive_control_channel", conf->archive_control_channel);
+    options_check_channel(options, "egress_channel", conf->egress_channel);
 }
 
 static void check_log_channel(const struct consensus_conf *conf, struct options *options) {
@@ -246,8 +236,6 @@ static void check_members(const struct consensus_conf *conf, struct options *opt
 
 static void check(const void *checked, struct options *options) {
     const struct consensus_conf *conf = checked;
-    struct idle_strategy idle;
-    struct tern_error error;
     check_channels(conf, options);
     check_log_channel(conf, options);
     check_members(conf, options);
@@ -263,9 +251,7 @@ static void check(const void *checked, struct options *options) {
     if (option_parse_version(conf->app_version_text) <= 0) {
         options_refuse(options, "app_version", "is not major.minor.patch, each 0..255");
     }
-    if (idle_strategy_parse(&idle, conf->idle_strategy, NULL, &error) != 0) {
-        options_refuse(options, "idle_strategy", "%s", error.text);
-    }
+    options_check_idle(options, "idle_strategy", conf->idle_strategy, NULL);
 }
 
 const struct option_table consensus_option_table = {

@@ -2,11 +2,7 @@
  * what Aeron sets through its API only (the service itself) has names of ours. */
 #include "servicehost/service_conf.h"
 
-#include <string.h>
-
-#include "base/agent.h"
 #include "base/clock.h"
-#include "base/uri.h"
 #include "daemon/logger.h"
 #include "daemon/option_rows.h"
 
@@ -81,28 +77,16 @@ static const struct option_row rows[] = {
     LOGGER_LEVEL_OPTION(struct service_conf, log_level),
 };
 
-static void check_channel(struct options *options, const char *key, const char *channel) {
-    struct uri uri;
-    struct tern_error error;
-    if (uri_parse(&uri, channel, (int32_t)strlen(channel), &error) != 0) {
-        options_refuse(options, key, "%s", error.text);
-    }
-}
-
 static void check(const void *checked, struct options *options) {
     const struct service_conf *conf = checked;
-    struct idle_strategy idle;
-    struct tern_error error;
-    check_channel(options, "control_channel", conf->control_channel);
-    check_channel(options, "replay_channel", conf->replay_channel);
-    check_channel(options, "snapshot_channel", conf->snapshot_channel);
-    check_channel(options, "archive_control_channel", conf->archive_control_channel);
+    options_check_channel(options, "control_channel", conf->control_channel);
+    options_check_channel(options, "replay_channel", conf->replay_channel);
+    options_check_channel(options, "snapshot_channel", conf->snapshot_channel);
+    options_check_channel(options, "archive_control_channel", conf->archive_control_channel);
     if (option_parse_version(conf->app_version_text) <= 0) {
         options_refuse(options, "app_version", "is not major.minor.patch, each 0..255");
     }
-    if (idle_strategy_parse(&idle, conf->idle_strategy, NULL, &error) != 0) {
-        options_refuse(options, "idle_strategy", "%s", error.text);
-    }
+    options_check_idle(options, "idle_strategy", conf->idle_strategy, NULL);
 }
 
 const struct option_table service_option_table = {

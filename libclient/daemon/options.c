@@ -14,6 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/agent.h"
+#include "base/uri.h"
 #include "daemon/option_file.h"
 #include "daemon/option_value.h"
 
@@ -225,6 +227,23 @@ void options_refuse(struct options *options, const char *key, const char *format
     format_where(options, index, &options->origins[index], where, sizeof where);
     option_value_format(&options->table->rows[index], options->conf, value, sizeof value);
     add_error(options, "%s\"%.*s\" %s", where, SHOWN_VALUE_MAX, value, text);
+}
+
+void options_check_channel(struct options *options, const char *key, const char *channel) {
+    struct uri uri;
+    struct tern_error error;
+    if (channel[0] != '\0' && uri_parse(&uri, channel, (int32_t)strlen(channel), &error) != 0) {
+        options_refuse(options, key, "%s", error.text);
+    }
+}
+
+void options_check_idle(struct options *options, const char *key, const char *name,
+                        const char *arguments) {
+    struct idle_strategy idle;
+    struct tern_error error;
+    if (idle_strategy_parse(&idle, name, arguments, &error) != 0) {
+        options_refuse(options, key, "%s", error.text);
+    }
 }
 
 bool option_list_next(const char **cursor, char *item, size_t item_size) {

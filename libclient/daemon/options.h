@@ -134,6 +134,12 @@ int options_load(struct options *options, const struct option_table *table, void
 void options_refuse(struct options *options, const char *key, const char *format, ...)
     PRINTF_LIKE(3, 4);
 
+/* For cross checks: refuse a channel that does not parse ("" is none), and what idle strategy
+ * nobody knows or with such arguments (NULL: none). */
+void options_check_channel(struct options *options, const char *key, const char *channel);
+void options_check_idle(struct options *options, const char *key, const char *name,
+                        const char *arguments);
+
 /* "1.2.3" as (major << 16) | (minor << 8) | patch; negative when it is none. */
 int32_t option_parse_version(const char *text);
 
