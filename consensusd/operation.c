@@ -101,6 +101,27 @@ int operation_record(struct consensus *consensus, const char *channel,
     return operation_sent(consensus, tern_archive_send_extend_recording(archive, &params));
 }
 
+int operation_join_services(struct consensus *consensus, const struct operation_join *join) {
+    const struct cluster_join_log message = {
+        .log_position = join->position,
+        .max_log_position = INT64_MAX,
+        .member_id = consensus->conf->member_id,
+        .log_session_id = join->session_id,
+        .log_stream_id = consensus->conf->log_stream_id,
+        .is_startup = consensus->raft.election.is_leader_startup ? CLUSTER_BOOLEAN_TYPE_TRUE
+                                                                 : CLUSTER_BOOLEAN_TYPE_FALSE,
+        .role = join->role,
+        .is_standby = CLUSTER_BOOLEAN_TYPE_FALSE,
+        .log_channel = {join->channel, (int32_t)strlen(join->channel)},
+    };
+    if (!service_link_join_log(&consensus->services, &message)) {
+        return 0;
+    }
+    consensus_expect_acks(consensus, join->position);
+    operation_next(consensus);
+    return 1;
+}
+
 int operation_find_recording(struct consensus *consensus, int32_t session_id) {
     int32_t counter_id = tern_archive_find_counter_by_session(
         consensus->client, session_id, tern_archive_id(consensus->archive.archive));

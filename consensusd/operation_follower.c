@@ -60,26 +60,13 @@ static int await_image(struct consensus *consensus) {
 }
 
 static int join_services(struct consensus *consensus) {
-    int64_t position = consensus->operation.wanted.from;
-    const char *channel = consensus->follower.channel;
-    const struct cluster_join_log message = {
-        .log_position = position,
-        .max_log_position = INT64_MAX,
-        .member_id = consensus->conf->member_id,
-        .log_session_id = consensus->follower.session_id,
-        .log_stream_id = consensus->conf->log_stream_id,
-        .is_startup = consensus->raft.election.is_leader_startup ? CLUSTER_BOOLEAN_TYPE_TRUE
-                                                                 : CLUSTER_BOOLEAN_TYPE_FALSE,
+    const struct operation_join join = {
+        .position = consensus->operation.wanted.from,
         .role = CLUSTER_ROLE_FOLLOWER,
-        .is_standby = CLUSTER_BOOLEAN_TYPE_FALSE,
-        .log_channel = {channel, (int32_t)strlen(channel)},
+        .session_id = consensus->follower.session_id,
+        .channel = consensus->follower.channel,
     };
-    if (!service_link_join_log(&consensus->services, &message)) {
-        return 0;
-    }
-    consensus_expect_acks(consensus, position);
-    operation_next(consensus);
-    return 1;
+    return operation_join_services(consensus, &join);
 }
 
 int operation_follower_join_step(struct consensus *consensus) {

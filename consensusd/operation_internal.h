@@ -25,6 +25,16 @@ int operation_record(struct consensus *consensus, const char *channel,
 /* 1 once the recording's position counter is there. */
 int operation_find_recording(struct consensus *consensus, int32_t session_id);
 
+/* How the services get at the log of this term. */
+struct operation_join {
+    int64_t position;
+    int32_t role; /* enum cluster_role: of this node */
+    int32_t session_id;
+    const char *channel;
+};
+/* Tell them to join it; the next step waits for their acks. 0: not sent yet. */
+int operation_join_services(struct consensus *consensus, const struct operation_join *join);
+
 /* The listing that was answered last shows the recording of the log at its end. */
 bool operation_is_recording_stopped(const struct consensus *consensus);
 

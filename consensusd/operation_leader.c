@@ -44,29 +44,16 @@ int operation_publish_step(struct consensus *consensus) {
 enum { JOIN_RECORD, JOIN_AWAIT_ANSWER, JOIN_AWAIT_COUNTER, JOIN_SERVICES, JOIN_AWAIT_ACKS };
 
 static int join_services(struct consensus *consensus, const char *record_channel) {
-    char channel[CONSENSUS_CHANNEL_MAX];
+    char channel[CONSENSUS_CHANNEL_MAX + sizeof "aeron-spy:"];
     bool is_ipc = strncmp(record_channel, "aeron:ipc", strlen("aeron:ipc")) == 0;
-    int length =
-        snprintf(channel, sizeof channel, "%s%s", is_ipc ? "" : "aeron-spy:", record_channel);
-    int64_t position = consensus->operation.wanted.from;
-    const struct cluster_join_log message = {
-        .log_position = position,
-        .max_log_position = INT64_MAX,
-        .member_id = consensus->conf->member_id,
-        .log_session_id = log_publisher_session_id(&consensus->publisher),
-        .log_stream_id = consensus->conf->log_stream_id,
-        .is_startup = consensus->raft.election.is_leader_startup ? CLUSTER_BOOLEAN_TYPE_TRUE
-                                                                 : CLUSTER_BOOLEAN_TYPE_FALSE,
+    (void)snprintf(channel, sizeof channel, "%s%s", is_ipc ? "" : "aeron-spy:", record_channel);
+    const struct operation_join join = {
+        .position = consensus->operation.wanted.from,
         .role = CLUSTER_ROLE_LEADER,
-        .is_standby = CLUSTER_BOOLEAN_TYPE_FALSE,
-        .log_channel = {channel, length},
+        .session_id = log_publisher_session_id(&consensus->publisher),
+        .channel = channel,
     };
-    if (!service_link_join_log(&consensus->services, &message)) {
-        return 0;
-    }
-    consensus_expect_acks(consensus, position);
-    operation_next(consensus);
-    return 1;
+    return operation_join_services(consensus, &join);
 }
 
 int operation_leader_join_step(struct consensus *consensus) {

@@ -107,26 +107,13 @@ static int skip(struct consensus *consensus) {
 }
 
 static int join_services(struct consensus *consensus) {
-    const char *channel = consensus->live.channel;
-    int64_t position = consensus->recording.stop_position;
-    const struct cluster_join_log message = {
-        .log_position = position,
-        .max_log_position = INT64_MAX,
-        .member_id = consensus->conf->member_id,
-        .log_session_id = consensus->live.session_id,
-        .log_stream_id = consensus->conf->log_stream_id,
-        .is_startup = consensus->raft.election.is_leader_startup ? CLUSTER_BOOLEAN_TYPE_TRUE
-                                                                 : CLUSTER_BOOLEAN_TYPE_FALSE,
+    const struct operation_join join = {
+        .position = consensus->recording.stop_position,
         .role = CLUSTER_ROLE_FOLLOWER,
-        .is_standby = CLUSTER_BOOLEAN_TYPE_FALSE,
-        .log_channel = {channel, (int32_t)strlen(channel)},
+        .session_id = consensus->live.session_id,
+        .channel = consensus->live.channel,
     };
-    if (!service_link_join_log(&consensus->services, &message)) {
-        return 0;
-    }
-    consensus_expect_acks(consensus, position);
-    operation_next(consensus);
-    return 1;
+    return operation_join_services(consensus, &join);
 }
 
 static int finish(struct consensus *consensus) {
