@@ -87,9 +87,9 @@ def ipc(prefix, settings, exclusive, shared, placement="nap"):
 def ipc_terms(place):
     place.start("driverd", **LOWCPU)
     rows = {}
-    for length in ("64k", "1m", "16m"):
+    for length, placement in (("64k", "split"), ("1m", "nap"), ("16m", "nap")):
         rows.update(stream(place, "ipc_terms_" + length, "floor_ring_32",
-                           ("exclusive", "aeron:ipc?term-length=" + length, 32, "nap")))
+                           ("exclusive", "aeron:ipc?term-length=" + length, 32, placement)))
     return rows
 
 
@@ -241,7 +241,8 @@ SUBJECTS = (
             ipc("ipc_yield", {**LOWCPU, **YIELD}, (32, 1024), ())),
     subject("ipc_backoff", "as ipc, but the driver with backoff 10-20-1us-1ms",
             ipc("ipc_backoff", BACKOFF, (32, 1024), ())),
-    subject("ipc_terms", "as ipc, exclusive, 32 bytes, terms as in the name",
+    subject("ipc_terms", "as ipc, exclusive, 32 bytes, terms as in the name; with 64 KiB, "
+            "where a nap outlasts the window, the subscriber spins",
             (["ipc_terms_64k", "ipc_terms_1m", "ipc_terms_16m"], [["floor_memory", "ring:32"]],
              ipc_terms)),
     subject("udp_shared_spin", SPIN_ENDS + "terms 16 MiB" + STREAM_ENDS,
