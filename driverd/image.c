@@ -224,6 +224,7 @@ static void init_positions(struct image *image, const struct message_create_imag
                                     image->log->position_bits, setup->initial_term_id);
     image->position = position;
     image->hwm = position;
+    image->reach = position;
     image->clean_position = position - setup->term_offset +
                             (int64_t)LOG_PARTITION_COUNT * setup->term_length; /* the file is new */
     image->next_sm_position = position;

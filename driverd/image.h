@@ -141,6 +141,7 @@ struct image {
     int32_t connection_limit;  /* beyond the highest index that was used */
     int64_t *hwm_counter;
     int64_t *naks_counter;
+    int64_t reach;          /* the end of what came, with what a pad leaves out of its datagram */
     int64_t clean_position; /* beyond hwm: zero from there to here; image_receive.c */
     int64_t last_sm_position;
     int64_t last_sm_change;

@@ -151,6 +151,7 @@ static bool insert(struct image *image, const struct frame_header *frame, uint32
     const struct log_buffer *log = image->log;
     uint8_t *term = log->terms[log_index_of(position, log->position_bits)];
     int64_t end = position + align_i64(frame_data_reach(frame, length), LOG_FRAME_ALIGNMENT);
+    image->reach = max_i64(image->reach, end);
     clean_to(image, position + LOG_FRAME_HEADER_LENGTH);
     if (image->clean_position <= end && term_is_free(term, frame->term_offset)) {
         image->clean_position = end; /* from here on the frames', or inside of a pad */
@@ -178,6 +179,13 @@ static int on_packet(struct image *image, const struct frame_header *frame, uint
     return (int)length;
 }
 
+/* A pad at the end of a term may reach beyond what the sender was told it may send. From there it
+ * says that it is alive, however long the subscribers stall. */
+static bool is_over_run(const struct image *image, int64_t end, bool is_heartbeat) {
+    return end > image->last_sm_position + image->log->term_length / 2 &&
+           !(is_heartbeat && end <= image->reach);
+}
+
 int image_receive_on_data(struct image *image, const struct frame_header *frame, uint32_t length,
                           const struct image_path *path, int64_t now_ns) {
     const struct log_buffer *log = image->log;
@@ -192,7 +200,7 @@ int image_receive_on_data(struct image *image, const struct frame_header *frame,
     int64_t position =
         log_position(frame->term_id, frame->term_offset, log->position_bits, log->initial_term_id);
     int64_t end = is_heartbeat ? position : position + length;
-    if (end > image->last_sm_position + log->term_length / 2) {
+    if (is_over_run(image, end, is_heartbeat)) {
         context_count(image->context, SYSTEM_COUNTER_FLOW_CONTROL_OVER_RUNS, 1);
         return 0;
     }

@@ -1157,6 +1157,53 @@ Test(streams, over_runs_duplicates_and_old_frames_change_nothing) {
     sim_world_close(&world);
 }
 
+/* The datagram of a pad is its header: one at the end of the window takes its sender to the end of
+ * the term, beyond the window, where it waits until the subscribers go on. */
+Test(streams, a_sender_that_a_pad_took_beyond_the_window_is_heard) {
+    static struct sim_world world;
+    struct peer peer;
+    int count = 0;
+    sim_world_init(&world, 16);
+    struct sim_node *node = sim_world_add(&world);
+    sim_world_start(&world, node);
+    tern_subscription *subscription = sim_add_subscription(&world, node, CHANNEL, STREAM);
+    join(&peer, &world, node);
+    const struct image *image = node->driver->conductor.images.items[0];
+    for (int32_t i = 0; i < 31; i++) {
+        send_data(&peer, i * 1024, 992);
+    }
+    struct frame_header header = {
+        .frame_length = 65536 - 31 * 1024,
+        .flags = FRAME_FLAG_UNFRAGMENTED,
+        .type = FRAME_TYPE_PAD,
+        .term_offset = 31 * 1024,
+        .session_id = 77,
+        .stream_id = STREAM,
+        .term_id = 5,
+    };
+    sim_net_send(&world.net, peer.socket, "127.0.0.1:24000", &header, sizeof header);
+    header = (struct frame_header){.flags = FRAME_FLAG_UNFRAGMENTED,
+                                   .type = FRAME_TYPE_DATA,
+                                   .session_id = 77,
+                                   .stream_id = STREAM,
+                                   .term_id = 6};
+    for (int i = 0; i < 300; i++) { /* half a minute, in which nobody polls */
+        sim_net_send(&world.net, peer.socket, "127.0.0.1:24000", &header, sizeof header);
+        sim_world_run(&world, 100 * NS_PER_MS);
+    }
+    cr_assert_eq(image->state, IMAGE_STATE_ACTIVE);
+    cr_assert_eq(image->position, 65536);
+    cr_assert_eq(sim_system_counter(node, SYSTEM_COUNTER_FLOW_CONTROL_OVER_RUNS), 0);
+    (void)tern_subscription_poll(subscription, count_fragment, &count, 100);
+    cr_assert_eq(count, 31);
+    header.term_offset = 1024; /* beyond what came: an over-run as ever */
+    sim_net_send(&world.net, peer.socket, "127.0.0.1:24000", &header, sizeof header);
+    (void)receiver_do_work(&node->driver->receiver, world.clock.now_ns);
+    cr_assert_eq(sim_system_counter(node, SYSTEM_COUNTER_FLOW_CONTROL_OVER_RUNS), 1);
+    tern_subscription_close(subscription);
+    sim_world_close(&world);
+}
+
 /* A client may write anything into its position counter: it must not take the driver along. */
 Test(streams, lying_subscriber_positions_hurt_only_their_own_image) {
     static const int64_t lies[] = {
