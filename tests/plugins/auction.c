@@ -28,7 +28,7 @@ struct auction {
     int64_t best_customer_id;
     int64_t best_price;
     int64_t bid_count;
-    int64_t closing_time; /* in the cluster's unit; moves with every bid */
+    int64_t closing_time; /* in the cluster's unit; moves with every bid; 0: there is no timer */
     bool is_closed;
     int64_t customer_count;
     int64_t customer_capacity;
@@ -140,12 +140,13 @@ static void say(struct auction *auction, const char *what) {
 }
 
 /* The event may have been on its way into the log when a bid moved the timer: then it is too early,
- * and the timer fires once more. */
+ * and the timer fires once more. Before the first bid it is that of another service. */
 static void on_timer_event(void *service, int64_t timer_id, int64_t timestamp) {
     struct auction *auction = service;
     const struct tern_service_session *session;
     int64_t session_id = INT64_MIN;
-    if (timer_id != CLOSING_TIMER_ID || timestamp < auction->closing_time) {
+    bool is_awaited = auction->closing_time > 0 && !auction->is_closed;
+    if (timer_id != CLOSING_TIMER_ID || !is_awaited || timestamp < auction->closing_time) {
         return;
     }
     auction->is_closed = true;

@@ -166,6 +166,25 @@ Test(auction, closes_when_nobody_has_bid_for_as_long_as_its_argument_says) {
     fake_service_close(&auction);
 }
 
+/* Another service of the node may use the same id. */
+Test(auction, an_event_that_it_did_not_ask_for_closes_nothing) {
+    static const char *const arguments[] = {"", "500"};
+    for (int i = 0; i < 2; i++) {
+        struct fake_service auction;
+        struct tern_error error = {0};
+        cr_assert(fake_service_try_open(&auction, "auction", arguments[i], &error));
+        auction.host.last_timer.timer_id = 1;
+        fire(&auction, 1500);
+        cr_assert_eq(bid(&auction, 1, 10, 100).is_closed, 0);
+        fire(&auction, 2000);
+        cr_assert_eq(bid(&auction, 1, 10, 100).is_closed, i);
+        int answer_count = (int)auction.host.answers.count;
+        fire(&auction, 2500);
+        cr_assert_eq(auction.host.answers.count, answer_count, "closed twice");
+        fake_service_close(&auction);
+    }
+}
+
 Test(auction, does_not_start_with_an_argument_that_is_no_duration) {
     static const char *const arguments[] = {"soon", "10s", "-1", "99999999999"};
     for (size_t i = 0; i < sizeof arguments / sizeof arguments[0]; i++) {
