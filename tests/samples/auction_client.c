@@ -23,6 +23,8 @@
 #define KEEP_ALIVE_MS 1000
 #define GIVE_UP_MS 60000
 #define MS_PER_S 1000
+#define NS_PER_MS 1000000
+#define NS_PER_S 1000000000
 
 struct bidder {
     tern_cluster *cluster;
@@ -33,10 +35,14 @@ struct bidder {
     int64_t keep_alive_ms;
 };
 
-static int64_t now_ms(void) {
+static int64_t now_ns(clockid_t clock) {
     struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * MS_PER_S + now.tv_nsec / 1000000;
+    (void)clock_gettime(clock, &now);
+    return (int64_t)now.tv_sec * NS_PER_S + now.tv_nsec;
+}
+
+static int64_t now_ms(void) {
+    return now_ns(CLOCK_MONOTONIC) / NS_PER_MS;
 }
 
 static void on_message(void *context, int64_t timestamp, const uint8_t *buffer, int32_t length,
@@ -75,7 +81,7 @@ static void on_new_leader(void *context, int64_t leadership_term_id, int32_t lea
 }
 
 static void pause_ms(int64_t duration_ms) {
-    const struct timespec pause = {duration_ms / MS_PER_S, duration_ms % MS_PER_S * 1000000};
+    const struct timespec pause = {duration_ms / MS_PER_S, duration_ms % MS_PER_S * NS_PER_MS};
     (void)nanosleep(&pause, NULL);
 }
 
@@ -128,7 +134,7 @@ static bool place_bid(struct bidder *bidder, const struct tern_cluster_params *p
 static int run(struct bidder *bidder, const struct tern_cluster_params *params, int64_t customer_id,
                int64_t bid_count, int64_t interval_ms) {
     /* Correlation ids of a later run must be above those of an earlier one. */
-    int64_t correlation_id = (int64_t)time(NULL) * 1000000;
+    int64_t correlation_id = now_ns(CLOCK_REALTIME);
     for (int64_t i = 0; i < bid_count; i++) {
         bidder->bid = (struct auction_bid){++correlation_id, customer_id, bidder->best_price + 1};
         if (!place_bid(bidder, params)) {
