@@ -150,8 +150,11 @@ class TwoHosts(unittest.TestCase):
 
     def start_drivers(self, **settings):
         for host in self.hosts:
-            host.start_driver(self.driver, **self.settings, **settings)
-            self.addCleanup(self.end, host.driver)
+            self.start_driver(host, self.driver, **settings)
+
+    def start_driver(self, host, *command, **settings):
+        self.addCleanup(lambda: host.driver and self.end(host.driver))  # also one that never serves
+        host.start_driver(*command, **self.settings, **settings)
 
     def start_sender(self, channel=None):
         self.sender = self.here.start(self.peer, "send", channel or self.channel)
