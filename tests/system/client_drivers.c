@@ -15,11 +15,6 @@
 
 enum { SYSTEM = 0, NAKS_SENT = 5, GAP_FILLS = 23, RESOLUTION_CHANGES = 25 };
 
-#define SETTINGS(...)                                                                              \
-    (const char *const[]) {                                                                        \
-        __VA_ARGS__, NULL                                                                          \
-    }
-
 static bool is_connected(tern_exclusive_publication *publication) {
     return tern_exclusive_publication_is_connected(publication);
 }
