@@ -66,8 +66,7 @@ int client_publication_create(struct client_publication **out, struct tern_clien
         exclusive_state_init(&((struct tern_exclusive_publication *)publication)->state,
                              &publication->log->buffer);
     }
-    publication->is_waking = true;
-    log_waking_writer_join(publication->metadata);
+    publication->is_waking = log_waking_writer_join(publication->metadata);
     client_retain(client);
     *out = publication;
     return 0;

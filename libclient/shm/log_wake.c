@@ -36,12 +36,16 @@ void log_writers_set_own(struct log_metadata *metadata) {
     store_release_i32(&metadata->writers, 1);
 }
 
-void log_waking_writer_join(struct log_metadata *metadata) {
-    (void)get_and_add_i32(&metadata->waking_writers, futex_barrier_register());
+bool log_waking_writer_join(struct log_metadata *metadata) {
+    bool is_reached = futex_barrier_register();
+    if (is_reached) {
+        (void)get_and_add_i32(&metadata->waking_writers, 1);
+    }
+    return is_reached;
 }
 
 void log_waking_writer_leave(struct log_metadata *metadata) {
-    (void)get_and_add_i32(&metadata->waking_writers, -(int32_t)futex_barrier_register());
+    (void)get_and_add_i32(&metadata->waking_writers, -1);
 }
 
 bool log_wakes_reliably(const struct log_metadata *metadata) {

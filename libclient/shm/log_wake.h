@@ -45,8 +45,9 @@ void log_writers_distrust(struct log_metadata *metadata);
 /* Driver: the log of an image, which only the driver writes. */
 void log_writers_set_own(struct log_metadata *metadata);
 
-/* Writer: it looks at `sleeper` from now on, or does no longer. */
-void log_waking_writer_join(struct log_metadata *metadata);
+/* Writer: it looks at `sleeper` from now on; false: it cannot be relied upon and was not counted.
+ * Who was counted leaves when it looks no longer. */
+bool log_waking_writer_join(struct log_metadata *metadata);
 void log_waking_writer_leave(struct log_metadata *metadata);
 
 /* Subscriber: announce the sleep. Then futex_barrier, a look at the data, log_wakes_reliably, and

@@ -63,12 +63,12 @@ Test(log_wake, a_sleep_ends_by_time_or_by_a_changed_word) {
 
 Test(log_wake, only_known_writers_are_relied_upon) {
     cr_assert(!log_wakes_reliably(&metadata)); /* another make of driver */
-    log_waking_writer_join(&metadata);
+    cr_assert(log_waking_writer_join(&metadata));
     cr_assert(!log_wakes_reliably(&metadata));
     log_waking_writer_leave(&metadata);
     log_writers_change(&metadata, 1); /* ours, and a handle of unknown make */
     cr_assert(!log_wakes_reliably(&metadata));
-    log_waking_writer_join(&metadata);
+    cr_assert(log_waking_writer_join(&metadata));
     cr_assert(log_wakes_reliably(&metadata));
     log_writers_change(&metadata, 1); /* an Aeron client joins */
     cr_assert(!log_wakes_reliably(&metadata));
@@ -81,7 +81,7 @@ Test(log_wake, only_known_writers_are_relied_upon) {
     log_writers_set_own(&metadata);
     cr_assert(log_wakes_reliably(&metadata));
     log_writers_distrust(&metadata);
-    log_waking_writer_join(&metadata);
+    cr_assert(log_waking_writer_join(&metadata));
     log_writers_change(&metadata, 1);
     cr_assert(!log_wakes_reliably(&metadata));
 }
@@ -102,11 +102,19 @@ Test(log_wake, a_change_of_writers_wakes_sleepers) {
 Test(log_wake, nobody_is_known_who_cannot_have_the_sleepers_barrier) {
     refuse_call(SYS_membarrier, EPERM);
     log_writers_change(&metadata, 1);
-    log_waking_writer_join(&metadata);
-    cr_assert(!log_wakes_reliably(&metadata));
-    log_waking_writer_leave(&metadata);
+    cr_assert_not(log_waking_writer_join(&metadata));
     cr_assert_eq(metadata.waking_writers, 0);
+    cr_assert(!log_wakes_reliably(&metadata));
     metadata = (struct log_metadata){0};
     log_writers_set_own(&metadata);
     cr_assert(!log_wakes_reliably(&metadata));
+}
+
+/* Joined on the conductor's thread, closed on one of the application's, or before and after it
+ * locked itself up: the barrier reaches the process all the while. */
+Test(log_wake, who_left_is_not_counted_any_more_whatever_it_may_call_by_then) {
+    cr_assert(log_waking_writer_join(&metadata));
+    refuse_call(SYS_membarrier, EPERM);
+    log_waking_writer_leave(&metadata);
+    cr_assert_eq(metadata.waking_writers, 0);
 }
