@@ -64,7 +64,7 @@ static bool clean_to(struct publication *publication, int64_t position) {
 
 /* Work is what cannot wait: a producer that is half a window ahead will soon meet its limit. One
  * that is not leaves the driver time to rest, however fast it is. */
-static int follow_subscribers(struct publication_ipc *publication) {
+static int follow_subscribers(struct publication_ipc *publication, int64_t producer_position) {
     struct publication *base = &publication->base;
     int32_t window = publication_window(base);
     int64_t slowest = slowest_position(publication);
@@ -73,7 +73,7 @@ static int follow_subscribers(struct publication_ipc *publication) {
     if (limit <= publication->trip_limit) {
         return 0;
     }
-    int64_t room = publication_limit(base) - load_plain_i64(base->position_address);
+    int64_t room = publication_limit(base) - producer_position;
     if (!clean_to(base, slowest)) {
         return 1;
     }
@@ -87,9 +87,9 @@ int publication_ipc_update_limit(struct publication_ipc *publication) {
     if (base->state != PUBLICATION_STATE_ACTIVE || base->is_revoking) {
         return 0;
     }
-    (void)publication_sample_position(base);
+    int64_t producer_position = publication_sample_position(base);
     if (subscribable_has_working(&base->subscribers)) {
-        return follow_subscribers(publication);
+        return follow_subscribers(publication, producer_position);
     }
     if (publication_limit(base) <= publication->consumer_position) {
         return 0;
