@@ -253,7 +253,7 @@ bool publication_unblock(struct publication *publication, int64_t consumer_posit
     if (!log_unblock(publication->log, consumer_position)) {
         return false;
     }
-    log_wake(publication->log->metadata);
+    log_wake_by_driver(publication->log->metadata);
     context_count(publication->context, SYSTEM_COUNTER_UNBLOCKED_PUBLICATIONS, 1);
     return true;
 }

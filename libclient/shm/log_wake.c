@@ -10,8 +10,7 @@ void log_wake_sleepers(struct log_metadata *metadata) {
     }
 }
 
-/* A change of the counts changes how long a sleeper may sleep. */
-static void wake_after_change(struct log_metadata *metadata) {
+void log_wake_by_driver(struct log_metadata *metadata) {
     fence_full();
     log_wake(metadata);
 }
@@ -20,13 +19,13 @@ void log_writers_change(struct log_metadata *metadata, int32_t delta) {
     int32_t writers = load_plain_i32(&metadata->writers);
     if (writers != LOG_WRITERS_UNRELIABLE) {
         store_release_i32(&metadata->writers, writers + delta);
-        wake_after_change(metadata);
+        log_wake_by_driver(metadata);
     }
 }
 
 void log_writers_distrust(struct log_metadata *metadata) {
     store_release_i32(&metadata->writers, LOG_WRITERS_UNRELIABLE);
-    wake_after_change(metadata);
+    log_wake_by_driver(metadata);
 }
 
 /* Whom barriers of sleepers do not reach is no waking writer: sleepers of other processes have

@@ -37,6 +37,9 @@ static inline void log_wake(struct log_metadata *metadata) {
     }
 }
 
+/* The same for one whom no barrier may reach: the driver, which is no counted writer of the log. */
+void log_wake_by_driver(struct log_metadata *metadata);
+
 /* Driver: a handle was linked, or unlinked in good order. */
 void log_writers_change(struct log_metadata *metadata, int32_t delta);
 /* Driver: a writer died, and nobody knows whether it was counted. For the rest of the log's life.
