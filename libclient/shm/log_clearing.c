@@ -6,13 +6,14 @@
 
 _Static_assert(LOG_TERM_LENGTH_MIN % CLEAR_LENGTH == 0, "a piece lies within a term");
 
-bool log_clearing_accept(struct log_metadata *metadata) {
-    int32_t clearing = load_acquire_i32(&metadata->clearing);
+int64_t log_clearing_accept(const struct log_buffer *log, int64_t position) {
+    int32_t clearing = load_acquire_i32(&log->metadata->clearing);
     if (clearing != LOG_CLEARING_OFFERED && clearing != LOG_CLEARED_BY_WRITER) {
-        return false;
+        return INT64_MAX;
     }
-    store_release_i32(&metadata->clearing, LOG_CLEARED_BY_WRITER);
-    return true;
+    store_release_i32(&log->metadata->clearing, LOG_CLEARED_BY_WRITER);
+    int64_t round_length = (int64_t)LOG_PARTITION_COUNT * log->term_length;
+    return clearing == LOG_CLEARING_OFFERED ? position + round_length : position;
 }
 
 void log_clear_ahead(const struct log_buffer *log, struct exclusive_state *state,

@@ -21,7 +21,7 @@
 
 enum log_clearing { LOG_CLEARED_BY_DRIVER = 0, LOG_CLEARING_OFFERED, LOG_CLEARED_BY_WRITER };
 
-/* Driver, before it announces the log of an exclusive publication. */
+/* Driver, before it announces the log of an exclusive publication, which is all zero. */
 static inline void log_clearing_offer(struct log_metadata *metadata) {
     store_release_i32(&metadata->clearing, LOG_CLEARING_OFFERED);
 }
@@ -30,11 +30,14 @@ static inline bool log_is_cleared_by_writer(const struct log_metadata *metadata)
     return load_acquire_i32(&metadata->clearing) == LOG_CLEARED_BY_WRITER;
 }
 
-/* Writer. True: it is to call log_clear_ahead from now on. */
-bool log_clearing_accept(struct log_metadata *metadata);
+/* Writer at `position`: state->clear_position. A log with an offer is new, and zero all around: its
+ * pages are left alone until they are written to, as a sparse file may find no space for them.
+ * INT64_MAX: there is no offer. */
+int64_t log_clearing_accept(const struct log_buffer *log, int64_t position);
 
 /* Writer: zero on from state->clear_position, until there is room for a header behind `position`.
- * What lay there is three terms old, and consumers are at most a window and a message behind. */
+ * What lay there is three terms old; consumers are at most a window and a message or block behind,
+ * and resends go back five eighths of a term from there (media-driver.md 2.9). */
 void log_clear_ahead(const struct log_buffer *log, struct exclusive_state *state, int64_t position);
 
 #endif

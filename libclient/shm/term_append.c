@@ -218,9 +218,8 @@ void exclusive_state_init(struct exclusive_state *state, const struct log_buffer
     state->term_offset =
         log_raw_tail_offset(raw_tail, log->term_length) & ~(LOG_FRAME_ALIGNMENT - 1);
     state->term_begin_position = (int64_t)(uint32_t)term_count << log->position_bits;
-    state->clear_position = log_clearing_accept(log->metadata)
-                                ? state->term_begin_position + state->term_offset
-                                : INT64_MAX;
+    state->clear_position =
+        log_clearing_accept(log, state->term_begin_position + state->term_offset);
     make_room(log, state, state->term_offset);
 }
 

@@ -21,11 +21,12 @@ struct writer {
     struct exclusive_state state;
 };
 
-static void open_writer(struct writer *w, int32_t term_offset, bool clears) {
+/* Of a log that was cleared by its writer before everything is dirty. */
+static void open_writer(struct writer *w, int32_t term_offset, enum log_clearing clearing) {
     size_t length = 3 * T + LOG_METADATA_LENGTH;
     w->memory = aligned_alloc(4096, length);
     cr_assert_not_null(w->memory);
-    memset(w->memory, clears ? DIRT : 0, length);
+    memset(w->memory, clearing == LOG_CLEARED_BY_WRITER ? DIRT : 0, length);
     w->log = (struct log_buffer){
         .terms = {w->memory, w->memory + T, w->memory + 2 * T},
         .metadata = (struct log_metadata *)(void *)(w->memory + 3 * T),
@@ -36,12 +37,10 @@ static void open_writer(struct writer *w, int32_t term_offset, bool clears) {
     };
     memset(w->log.metadata, 0, sizeof *w->log.metadata);
     w->log.metadata->raw_tails[0] = log_raw_tail(7, term_offset);
-    if (clears) {
-        log_clearing_offer(w->log.metadata);
-    }
+    w->log.metadata->clearing = (int32_t)clearing;
     term_appender_init(&w->appender, &w->log, 3, 4);
     exclusive_state_init(&w->state, &w->log);
-    cr_assert_eq(log_is_cleared_by_writer(w->log.metadata), clears);
+    cr_assert_eq(log_is_cleared_by_writer(w->log.metadata), clearing != LOG_CLEARED_BY_DRIVER);
 }
 
 static int64_t append_block(struct writer *w, const uint8_t *message, int32_t length) {
@@ -103,8 +102,8 @@ static void check_random_appends(uint32_t seed, int32_t first_offset) {
     struct writer dirty;
     struct writer clean;
     uint8_t message[MESSAGE_MAX];
-    open_writer(&dirty, first_offset, true);
-    open_writer(&clean, first_offset, false);
+    open_writer(&dirty, first_offset, LOG_CLEARED_BY_WRITER);
+    open_writer(&clean, first_offset, LOG_CLEARED_BY_DRIVER);
     for (int32_t i = 0; i < MESSAGE_MAX; i++) {
         message[i] = (uint8_t)(i * 7 + 1);
     }
@@ -137,7 +136,7 @@ Test(log_clearing, a_dirty_log_gets_the_bytes_of_a_clean_one) {
 
 Test(log_clearing, what_consumers_may_still_need_is_left) {
     struct writer w;
-    open_writer(&w, 0, true);
+    open_writer(&w, 0, LOG_CLEARED_BY_WRITER);
     uint8_t message[1376] = {1};
     while (w.state.term_begin_position < 4 * T) {
         int64_t position = log_producer_position(&w.log);
@@ -148,13 +147,33 @@ Test(log_clearing, what_consumers_may_still_need_is_left) {
     free(w.memory);
 }
 
+/* Pages of a sparse file are not there before they are written to: nothing is touched but what is
+ * appended, for three terms. */
+Test(log_clearing, a_new_log_is_zero_already) {
+    struct writer w;
+    uint8_t message[1376] = {1};
+    open_writer(&w, T / 2 + 32, LOG_CLEARED_BY_WRITER);
+    memset(w.memory, DIRT, 3 * T);
+    log_clearing_offer(w.log.metadata);
+    exclusive_state_init(&w.state, &w.log);
+    int64_t begin = log_producer_position(&w.log);
+    int64_t position = begin;
+    while (position < begin + 3 * T) {
+        cr_assert_eq(word_behind(&w), INT64_C(0x0101010101010101) * DIRT);
+        (void)append(&w, 5, message, sizeof message);
+        position = log_producer_position(&w.log);
+    }
+    cr_assert_eq(word_behind(&w), 0);
+    free(w.memory);
+}
+
 Test(log_clearing, without_an_offer_the_driver_clears) {
     struct writer w;
-    open_writer(&w, 0, false);
+    open_writer(&w, 0, LOG_CLEARED_BY_DRIVER);
     cr_assert_eq(w.state.clear_position, INT64_MAX);
     cr_assert_eq(w.log.metadata->clearing, LOG_CLEARED_BY_DRIVER);
     w.log.metadata->clearing = 77; /* somebody else's */
-    cr_assert_not(log_clearing_accept(w.log.metadata));
+    cr_assert_eq(log_clearing_accept(&w.log, 0), INT64_MAX);
     cr_assert_eq(w.log.metadata->clearing, 77);
     free(w.memory);
 }
