@@ -62,24 +62,25 @@ static bool clean_to(struct publication *publication, int64_t position) {
     return publication->clean_position >= position;
 }
 
-/* Work is what cannot wait: a producer that is half a window ahead will soon meet its limit. One
- * that is not leaves the driver time to rest, however fast it is. */
-static int follow_subscribers(struct publication_ipc *publication, int64_t producer_position) {
+/* Work is what cannot wait: a producer that is half a window ahead will soon meet its limit, until
+ * it stands there. One that is not leaves the driver time to rest, however fast it is. */
+static int follow_subscribers(struct publication_ipc *publication, int64_t producer_position,
+                              bool has_moved) {
     struct publication *base = &publication->base;
     int32_t window = publication_window(base);
     int64_t slowest = slowest_position(publication);
     int64_t limit = slowest + window;
+    bool is_ahead = publication_limit(base) - producer_position < window / 2;
     (void)update_consumer_position(publication);
     if (limit <= publication->trip_limit) {
-        return 0;
+        return is_ahead && has_moved;
     }
-    int64_t room = publication_limit(base) - producer_position;
     if (!clean_to(base, slowest)) {
         return 1;
     }
     publication_set_limit(base, limit);
     publication->trip_limit = limit + window / TRIP_GAIN_DIVISOR;
-    return room < window / 2;
+    return is_ahead;
 }
 
 int publication_ipc_update_limit(struct publication_ipc *publication) {
@@ -87,9 +88,10 @@ int publication_ipc_update_limit(struct publication_ipc *publication) {
     if (base->state != PUBLICATION_STATE_ACTIVE || base->is_revoking) {
         return 0;
     }
-    int64_t producer_position = publication_sample_position(base);
+    int64_t before = load_plain_i64(base->position_address);
+    int64_t position = publication_sample_position(base);
     if (subscribable_has_working(&base->subscribers)) {
-        return follow_subscribers(publication, producer_position);
+        return follow_subscribers(publication, position, position != before);
     }
     if (publication_limit(base) <= publication->consumer_position) {
         return 0;

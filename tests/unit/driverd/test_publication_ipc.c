@@ -109,6 +109,19 @@ Test(publication_ipc, a_producer_with_room_does_not_keep_the_driver_awake) {
     close_stream(&s);
 }
 
+/* A subscriber that reads soon finds the driver awake; one that does not lets it rest. */
+Test(publication_ipc, a_producer_near_its_limit_keeps_the_driver_awake_until_it_stands_there) {
+    struct stream s;
+    open_stream(&s, "aeron:ipc");
+    while (log_producer_position(&s.log) < WINDOW) {
+        cr_assert(append(&s, 4064) > 0);
+        bool is_near = log_producer_position(&s.log) > WINDOW / 2;
+        cr_assert_eq(driver_fixture_step(&s.f, NS_PER_MS) > 0, is_near);
+    }
+    cr_assert(driver_fixture_step(&s.f, NS_PER_MS) == 0);
+    close_stream(&s);
+}
+
 Test(publication_ipc, late_subscribers_join_where_the_others_are) {
     struct stream s;
     open_stream(&s, "aeron:ipc");
