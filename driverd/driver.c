@@ -16,6 +16,7 @@
 
 #include "base/bits.h"
 #include "base/compiler.h"
+#include "base/futex.h"
 #include "driverd/driver_directory.h"
 #include "driverd/endpoint_recv.h"
 #include "driverd/endpoint_send.h"
@@ -568,6 +569,7 @@ int driver_start(struct driver *driver, struct tern_error *error) {
         .role = "[sender, receiver]",
     };
     int result = 0;
+    (void)futex_barrier_register(); /* not by the first image: with threads it is slow */
     if (conf->threading == DRIVER_THREADING_DEDICATED ||
         conf->threading == DRIVER_THREADING_SHARED_NETWORK) {
         network_on_threads_apart(&driver->conductor);

@@ -26,8 +26,9 @@ void futex_wake(int32_t *address, bool is_private);
  * and the data, and the one who writes data and then looks at the word pays nothing. False: not
  * available here, so the order is not certain. */
 bool futex_barrier(void);
-/* For the process, before it writes; calls after the first change nothing. False: barriers of
- * others do not reach it (before Linux 4.16, or a filter of system calls). */
+/* For the process, before it writes; calls after the first change nothing. The first one takes 10
+ * to 20 ms when the process has several threads, and nothing before. False: barriers of others do
+ * not reach it (before Linux 4.16, or a filter of system calls). */
 bool futex_barrier_register(void);
 
 #endif

@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "base/atomic.h"
+#include "base/futex.h"
 #include "client/publication.h"
 #include "client/request.h"
 #include "client/seams.h"
@@ -212,6 +213,7 @@ tern_client *tern_client_try_connect(const tern_context *context, struct tern_er
     client->last_work_ns = now_ns;
     client->keepalive_deadline_ns = now_ns;
     heartbeat_init(&client->driver_heartbeat, cnc_driver_heartbeat_ms(&client->cnc), now_ns);
+    (void)futex_barrier_register(); /* not by the first publication: with threads it is slow */
     if (!context->is_invoker && start_thread(client, error) != 0) {
         client_free(client);
         return NULL;

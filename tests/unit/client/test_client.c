@@ -10,6 +10,7 @@
 #include "base/atomic.h"
 #include "client/core.h"
 #include "client/seams.h"
+#include "lib/barrier_state.h"
 #include "lib/fake_driver.h"
 #include "shm/counter_types.h"
 
@@ -197,7 +198,8 @@ Test(client, ends_with_the_reason_and_its_handles_refuse) {
     }
 }
 
-/* A clock that is set forward makes no living driver dead, one that is set back no dead one live. */
+/* A clock that is set forward makes no living driver dead, one that is set back no dead one live.
+ */
 Test(client, judges_the_driver_by_its_own_monotonic_clock) {
     for (int direction = -1; direction <= 1; direction += 2) {
         fake_driver_open(&driver, "clock");
@@ -355,6 +357,7 @@ Test(client, blocks_until_its_own_thread_has_the_answer) {
         tern_context_set_use_invoker(context, is_invoker != 0);
         tern_client *client = tern_client_connect(context, &error);
         cr_assert_neq(client, NULL, "%s", error.text);
+        cr_assert(is_reached_by_barriers(), "the first publication would take 10 ms longer");
         tern_publication *publication =
             tern_client_add_publication(client, "aeron:ipc", FAKE_STREAM, 20 * NS_PER_S, &error);
         cr_assert_neq(publication, NULL, "%s", error.text);

@@ -9,6 +9,7 @@
 
 #include "base/bits.h"
 #include "driverd/log_file.h"
+#include "lib/barrier_state.h"
 #include "lib/driver_fixture.h"
 #include "lib/refused_call.h"
 #include "shm/term_append.h"
@@ -309,6 +310,18 @@ static void start_and_stop_threads(void) {
         cr_assert(driver_is_alive(f.driver, clock_now_ns(clock_system())));
         driver_fixture_close(&f);
     }
+}
+
+/* With threads it takes 10 ms and more, and would be the conductor's that makes the first image. */
+Test(network, barriers_are_had_before_there_are_threads) {
+    struct driver_fixture f;
+    driver_fixture_init(&f);
+    f.io.clock = clock_system();
+    f.conf.threading = DRIVER_THREADING_SHARED;
+    driver_fixture_open(&f);
+    cr_assert(driver_start(f.driver, NULL) == 0);
+    cr_assert(is_reached_by_barriers());
+    driver_fixture_close(&f);
 }
 
 Test(network, threads_of_every_mode_start_and_stop) {
