@@ -110,7 +110,8 @@ def udp_streams(prefix, settings, lengths):
             [["floor_udp"] + ["gso:%d" % mtu for mtu in MTUS]], run)
 
 
-TRIP_FLOOR, BLOCK_FLOOR = "floor_udp_rtt", "floor_udp_block_rtt"
+TRIP_FLOOR, RELAY_FLOOR, BLOCK_FLOOR = ("floor_udp_rtt", "floor_udp_relay_rtt",
+                                        "floor_udp_block_rtt")
 DEFAULT_TRIPS = [("udp_rtt_default", BLOCK_FLOOR, 32, 4000, 2, "yield"),
                  ("udp_rtt_default_wait", BLOCK_FLOOR, 32, 4000, 2, "wait")]
 
@@ -124,7 +125,7 @@ def udp_trips(settings, trips):
             rows.update(round_trip(place, row, floor, (udp(port), udp(port + 1), *words)))
         return rows
     rows = [trip[0] + suffix for trip in trips for suffix in ("_p50", "_p99")]
-    return rows, [["floor_udp", "rtt"]], run
+    return rows, [["floor_udp", "rtt", "relay"]], run
 
 
 def default_round_trips(place):
@@ -260,12 +261,12 @@ SUBJECTS = (
             udp_streams("udp_dedicated_lowcpu", {**LOWCPU, **DEDICATED}, (32, 1024))),
     subject("udp_rtt", SPIN_ENDS + "two ends that yield on core 0 (spin: one thread that polls for "
             "both ends)", udp_trips(SHARED_SPIN, [
-                ("udp_rtt", TRIP_FLOOR, 32, 20000, 2, "yield"),
-                ("udp_rtt_1024", TRIP_FLOOR, 1024, 20000, 2, "yield"),
+                ("udp_rtt", RELAY_FLOOR, 32, 20000, 2, "yield"),
+                ("udp_rtt_1024", RELAY_FLOOR, 1024, 20000, 2, "yield"),
                 ("udp_rtt_spin", TRIP_FLOOR, 32, 20000, 1, "spin")])),
     subject("udp_rtt_dedicated", "driver lowlatency, DEDICATED, its agents yield; two ends that "
             "yield on core 0", udp_trips(DEDICATED_SPIN, [
-                ("udp_rtt_dedicated", TRIP_FLOOR, 32, 20000, 2, "yield")])),
+                ("udp_rtt_dedicated", RELAY_FLOOR, 32, 20000, 2, "yield")])),
     subject("udp_rtt_default", "driver as shipped (lowcpu); two ends that yield on core 0 (wait: "
             "that sleep in tern_subscription_wait; idle: the driver's time with two streams that "
             "say nothing)", (["udp_rtt_default_p50", "udp_rtt_default_p99",

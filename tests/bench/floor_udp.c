@@ -1,8 +1,10 @@
 /* floor_udp [PART...]: what the kernel's loopback can do; all parts without an argument.
  *     rtt       round trip of a 64-byte datagram between two spinning threads
  *     block     the same between two that sleep in the kernel
- *     stream    datagrams of MTU 1408 that one thread can hand to another, one call each
- *     gso:MTU   the same in calls of many (UDP_SEGMENT, UDP_GRO)
+ *     relay     the same between two that yield to each other on core 0 and hand words in memory to
+ * a thread on core 1, which does nothing but send and receive for them stream    datagrams of MTU
+ * 1408 that one thread can hand to another, one call each gso:MTU   the same in calls of many
+ * (UDP_SEGMENT, UDP_GRO)
  *
  * Streams are printed as messages, too: as many as fit their datagrams with headers of 32 bytes.
  * What counts is what arrives; the sender does not wait for the receiver, so some may be lost. */
@@ -11,6 +13,8 @@
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <pthread.h>
+#include <sched.h>
+#include <stdalign.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -79,6 +83,89 @@ static void *echo(void *argument) {
         }
     }
     return NULL;
+}
+
+/* How many datagrams each end gave to the relay, and how many it got; a line each. */
+struct relay {
+    struct pair pair;
+    alignas(BENCH_LINE_LENGTH) int64_t near_out;
+    alignas(BENCH_LINE_LENGTH) int64_t near_in;
+    alignas(BENCH_LINE_LENGTH) int64_t far_out;
+    alignas(BENCH_LINE_LENGTH) int64_t far_in;
+};
+
+static int64_t load(const int64_t *word) {
+    return __atomic_load_n(word, __ATOMIC_ACQUIRE);
+}
+
+static void add(int64_t *word) {
+    __atomic_store_n(word, *word + 1, __ATOMIC_RELEASE);
+}
+
+static void relay_one_way(int from_fd, int to_fd, const int64_t *out, int64_t *sent, int64_t *in) {
+    char datagram[DATAGRAM_LENGTH] = {0};
+    if (load(out) > *sent) {
+        *sent += send(from_fd, datagram, 64, 0) > 0;
+    }
+    if (recv(to_fd, datagram, sizeof datagram, 0) > 0) {
+        add(in);
+    }
+}
+
+static void *run_relay(void *argument) {
+    struct relay *relay = argument;
+    const struct pair *pair = &relay->pair;
+    int64_t sent_near = 0;
+    int64_t sent_far = 0;
+    bench_pin(1);
+    while (!__atomic_load_n(&pair->is_done, __ATOMIC_ACQUIRE)) {
+        relay_one_way(pair->near_fd, pair->far_fd, &relay->near_out, &sent_near, &relay->far_in);
+        relay_one_way(pair->far_fd, pair->near_fd, &relay->far_out, &sent_far, &relay->near_in);
+    }
+    return NULL;
+}
+
+static void *echo_by_relay(void *argument) {
+    struct relay *relay = argument;
+    bench_pin(0);
+    while (!__atomic_load_n(&relay->pair.is_done, __ATOMIC_ACQUIRE)) {
+        if (load(&relay->far_in) > relay->far_out) {
+            add(&relay->far_out);
+        } else {
+            (void)sched_yield();
+        }
+    }
+    return NULL;
+}
+
+static void measure_relayed_round_trip(void) {
+    static struct relay relay;
+    struct bench_samples samples;
+    pthread_t threads[2];
+    open_pair(&relay.pair);
+    bench_samples_init(&samples, ROUND_TRIPS);
+    if (pthread_create(&threads[0], NULL, run_relay, &relay) != 0 ||
+        pthread_create(&threads[1], NULL, echo_by_relay, &relay) != 0) {
+        bench_fail("cannot start a thread");
+    }
+    bench_pin(0);
+    for (int64_t i = 1; i <= ROUND_TRIPS + WARM_UP; i++) {
+        int64_t start_ns = bench_now_ns();
+        add(&relay.near_out);
+        while (load(&relay.near_in) < i) {
+            (void)sched_yield();
+        }
+        if (i > WARM_UP) {
+            bench_samples_add(&samples, bench_now_ns() - start_ns);
+        }
+    }
+    __atomic_store_n(&relay.pair.is_done, true, __ATOMIC_RELEASE);
+    for (int i = 0; i < 2; i++) {
+        (void)pthread_join(threads[i], NULL);
+    }
+    bench_print_latency("floor_udp_relay_rtt", &samples, "-");
+    bench_samples_close(&samples);
+    close_pair(&relay.pair);
 }
 
 static void *consume(void *argument) {
@@ -233,6 +320,8 @@ static void measure(const char *part) {
         measure_round_trip();
     } else if (strcmp(part, "block") == 0) {
         measure_blocking_round_trip();
+    } else if (strcmp(part, "relay") == 0) {
+        measure_relayed_round_trip();
     } else if (strcmp(part, "stream") == 0) {
         measure_stream();
     } else if (strcmp(part, "gso:1408") == 0) {
@@ -246,7 +335,7 @@ static void measure(const char *part) {
 }
 
 int main(int argc, char **argv) {
-    static char *const all[] = {"rtt", "block", "stream", "gso:1408", "gso:8192"};
+    static char *const all[] = {"rtt", "block", "relay", "stream", "gso:1408", "gso:8192"};
     char *const *parts = argc > 1 ? argv + 1 : all;
     int count = argc > 1 ? argc - 1 : (int)(sizeof all / sizeof all[0]);
     for (int i = 0; i < count; i++) {
