@@ -57,16 +57,15 @@ bool check_timers_on_event(struct check_timers *check, const struct check_timer_
                            struct tern_error *problem) {
     struct check_timer *timer = find(check, event->id);
     check->fired_count++;
-    if (timer->is_scheduled && timer->deadline <= event->timestamp) {
-        timer->is_scheduled = false;
-        timer->overtaken_count = 0;
-        return true;
+    bool may_be_latest = timer->is_scheduled && timer->deadline <= event->timestamp;
+    if (may_be_latest) {
+        overtake(timer, event->now_ns);
     }
-    for (int i = timer->overtaken_count - 1; i >= 0; i--) {
+    for (int i = 0; i < timer->overtaken_count; i++) {
         const struct check_schedule *schedule = &timer->overtaken[i];
         if (schedule->deadline <= event->timestamp &&
             event->now_ns - schedule->overtaken_ns <= event->stale_max_ns) {
-            check->stale_count++;
+            check->stale_count += !may_be_latest;
             forget_overtaken(timer, i + 1);
             return true;
         }

@@ -3,7 +3,9 @@
  *
  * A timer fires once, not before its deadline. An event may be of a schedule that was moved or
  * cancelled only if the service asked for that not long before: the leader had appended the event
- * before its own service came to the entry upon which it asked. Such an event is no later one's.
+ * before its own service came to the entry upon which it asked. Events come in the order of their
+ * schedules, but do not name them: each is taken for the first that it can be of, and a schedule
+ * that one may have been of need not fire any more.
  * Messages come back once and in the order of their offers.
  */
 #ifndef TERN_SIM_CHECK_TIMERS_H

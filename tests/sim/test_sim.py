@@ -56,6 +56,7 @@ FOUND_BESIDE = {
     70000342: ("", "twins: the same, when the source that had it lost its driver"),
     90200026: ("--transport sessions --minutes 1",
                "terms behind a cut that a failing disk broke off: a copy of the log ended in a frame"),
+    130000197: ("", "the check took a timer's event for one of a later schedule, and the next for none"),
     120000135: ("", "untethered: a sender that a pad took beyond the window was not heard any more"),
 }
 FIXED = (7, 10)
